@@ -63,6 +63,7 @@ QUICK = frozenset(
     network_specs operations operators options packed pairs_in_words places plans printable
     published_numbers quantities registries rendering roofline rules selectors sparse specs
     speedups_in_words statistics strict_json swaps timing_sheets
+    arithmetic narrow_tables
     """.split()
 )
 """Files of tests that are quick, each a second or less: `pytest -m quick`."""

@@ -590,24 +590,11 @@ def test_a_report_tells_the_command_that_takes_its_swaps(net: Report, tmp_path: 
     path = saved(advised(timed(net, dict.fromkeys(BODY, FASTER))), tmp_path / "a b.json")
     told = get_it(run("model", path).stdout)
     assert told == [
-        *("dscost", "convert", str(tmp_path / "net.yaml")),
+        *("dscost", "convert", str(tmp_path / "net.yaml"), "--input", "1,3,16,16"),
         *("--fastest", "--from", path, "--save", "cheaper.pt"),
     ]
     again = run("model", path, "--min-channels", "64").stdout
     assert get_it(again)[-4:] == ["--min-channels", "64", "--save", "cheaper.pt"]
-
-
-def test_a_report_tells_what_its_model_was_asked_for_beyond_its_name(tmp_path: Path) -> None:
-    counted = dscost.analyze("vgg16", (1, 3, 32, 32), settings={"classes": 10})
-    path = saved(advised(timed(counted, {"stage2.convs1.0.conv1": FASTER})), tmp_path / "r.json")
-    assert get_it(run("model", path).stdout) == [
-        *("dscost", "convert", "vgg16", "--set", "classes=10"),
-        *("--input", "1,3,32,32", "--fastest", "--from", path, "--save", "cheaper.pt"),
-    ]
-    module = saved(
-        advised(timed(dscost.analyze(two(), (1, 32, 6, 6)), {"0": FASTER})), tmp_path / "m.json"
-    )
-    assert "Get it:" not in run("model", module).stdout
 
 
 def test_a_timed_model_ends_with_the_command_that_repeats_what_was_asked(

@@ -190,7 +190,7 @@ def test_a_model_without_layers_to_convert_reaches_only_what_it_is() -> None:
     assert reached(parse_goal("macs=1x"), (), AS_IS).figures == AS_IS
     nearest = reached(parse_goal("macs=0.9x"), (), AS_IS)
     assert (nearest.decisions, nearest.figures) == ({}, AS_IS)
-    assert nearest.nearest == "1x (2.000k MACs), no layer can be converted"
+    assert nearest.nearest == "1x (2,000 MACs), no layer can be converted"
 
 
 def test_a_goal_is_tightened_by_what_the_clock_took_more() -> None:

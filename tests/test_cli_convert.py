@@ -194,7 +194,7 @@ def test_weights_that_another_layer_has_too_stay_beside_the_new_ones(
     assert (found["is_met"], [note for note in found["notes"] if "expected" in note]) == (True, [])  # type: ignore[attr-defined]
     assert run(["convert", *given, "--goal", "params=0.9x"]) == 1
     told = capsys.readouterr().out
-    assert told.startswith("MISSED: params=0.9x, nearest 1x (9.280k params), the model as it is\n")
+    assert told.startswith("MISSED: params=0.9x, nearest 1x (9,280 params), the model as it is\n")
 
 
 def test_a_convolution_alone_is_called_the_root(
@@ -239,7 +239,7 @@ def test_layers_that_are_left_alone_for_one_reason_are_summed(
     # 8·4 weights and 4 biases, 4·2 and 2; the weights at 8·8 positions
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[0] == "(2 layers left alone)"
-    assert {"46", "2.560k"} <= set(cells)
+    assert {"46", "2,560"} <= set(cells)
 
 
 def test_quiet_leaves_out_what_explains_and_keeps_what_warns(

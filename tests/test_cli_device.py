@@ -122,8 +122,8 @@ def test_a_busy_machine_and_threads_without_cores_are_told(
     page = capsys.readouterr()
     assert page.err.splitlines() == [
         "5 threads share 2 usable cores: they wait for each other, and figures vary.",
-        "The machine was busy: load 4.0 on 2 cores, somebody waited for a processor in 44 % of "
-        "the last 10 s. Measure again when it is idle.",
+        "Noisy: load 4.0 on 2 cores, 44 % of the last 10 s somebody waited for a processor. "
+        "Run again when idle.",
         "not kept: the machine was busy",
     ]
 

@@ -66,7 +66,8 @@ def test_at_100_columns_nothing_that_decides_is_lost() -> None:
 def test_a_timed_table_fits_and_keeps_the_speedup(width: int, prefix: str) -> None:
     header, rows = table(report(prefix), width)
     assert max(len(line) for line in (header, *rows)) <= width
-    assert "speedup [95 %]" in header
+    assert "speedup" in header  # with its interval from 100 columns on
+    assert ("speedup [95 %]" in header) == (width >= 100)
     assert "verdict" in header
     assert ("standard → separable" in header) == (width >= 80)
     assert ("kind" in header) == (width >= 100)
@@ -112,8 +113,8 @@ def test_a_sentence_below_a_table_stands_once_for_all_rows_that_say_it() -> None
     columns = [words("layer"), Column("why", "why kept", 5, "left", goes_below=True)]
     said = {"a": "few channels", "b": "in no plan", "c": "few channels", "d": ""}
     rows = [Row({"layer": name, "why": text}) for name, text in said.items()]
-    text = render_pages([Page("x", sheets=[Sheet(columns, rows)])], View(width=20))
-    assert "why kept:\n  a, c: few channels\n  b: in no plan\n" in text
+    text = render_pages([Page("x", sheets=[Sheet(columns, rows)])], View(width=19))
+    assert "why kept: a, c: few channels b: in no plan" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("width", [60, 100])

@@ -719,7 +719,7 @@ GOLDEN = """\
 |  | a.yaml | b.yaml | ± | ± % |
 | :-- | --: | --: | --: | --: |
 | params | 426 | 122 | −304 | −71.4 % |
-| MACs | 26.37k | 7.424k | −18.94k | −71.8 % |
+| MACs | 26.37k | 7,424 | −18.94k | −71.8 % |
 | FLOPs | 52.74k | 14.85k | −37.89k | −71.8 % |
 | weights | 1.664 KiB | 488 B | −1.188 KiB | −71.4 % |
 | traffic | 8.914 KiB | 3.727 KiB | −5.188 KiB | −58.2 % |
@@ -732,7 +732,7 @@ FLOPs = 2 × MACs. Many papers call MACs “FLOPs”.
 | layer | what | kind | output | params | ± params | MACs | ± MACs | ± % |
 | :-- | :-- | :-- | :-- | --: | --: | --: | --: | --: |
 | body | only in a.yaml | conv 3×3 | 8×8×8 | 296 → 0 | −296 | 18.43k → 0 | −18.43k | −100.0 % |
-| head | changed | pointwise 1×1 | 2×8×8 | 18 → 10 | −8 | 1.024k → 512 | −512 | −50.0 % |
+| head | changed | pointwise 1×1 | 2×8×8 | 18 → 10 | −8 | 1,024 → 512 | −512 | −50.0 % |
 """
 
 

@@ -8,7 +8,8 @@ from properties import timing_with
 import dscost
 from dscost.analysis.explaining import causes_of
 from dscost.devices.roofline import Ceilings, Rate
-from dscost.pages.causes import cause_sentence, cause_word, noise_sentences
+from dscost.pages.causes import cause_sentence, cause_word
+from dscost.pages.measuring_words import noise_line
 from dscost.reports.records import Cause, Latency, Layer, Noise, Speedup, Timing
 
 CAUSES = (
@@ -673,7 +674,7 @@ def made_up(kind: str) -> Cause:
         ("more_bytes", ["1.96 times", "43%"]),
         ("few_channels", ["3 input channels per group", "57%", "93%"]),
         ("backend", ["pointwise", "Slow2d", "Mkldnn", "41%", "38%"]),
-        ("overhead", ["13.0 µs", "59.1 µs", "22%", "9.00 µs", "depthwise"]),
+        ("overhead", ["13.0 µs", "22%", "9.00 µs", "depthwise"]),
         ("layout", ["channels_last", "1.31×", "1.56×", "1.02×"]),
         ("allocation", ["3,104", "--allocator"]),
     ],
@@ -708,39 +709,46 @@ def test_a_layout_is_told_without_its_stages_where_they_were_not_timed() -> None
 @pytest.mark.parametrize(
     ("noise", "said"),
     [
-        (Noise("context_switches", 0.62, 0.2, "conv1"), ["62%", "conv1"]),
+        (Noise("context_switches", 0.62, 0.2, "conv1"), ["62 %", "conv1"]),
         (Noise("page_faults", 3104.0, 10.0, "conv1"), ["3,104", "conv1"]),
         (Noise("cpu_pressure", 44.3, 10.0), ["44 %"]),
         (Noise("load", 7.84, 2.0), ["7.8", "2 cores"]),
-        (Noise("steal", 0.13, 0.02), ["13%"]),
+        (Noise("steal", 0.13, 0.02), ["13 %"]),
         (Noise("regimes", 4.27, 3.0, "conv1"), ["4.3", "conv1"]),
         (Noise("more_than_macs", 9.61, 8.69, "cpu"), ["9.61", "8.69", "cpu"]),
         (Noise("over_roofline", 1.42, 1.03, "cpu, standard"), ["1.42", "cpu, standard"]),
-        (Noise("throttled", 0.3, 0.75, "cuda"), ["30%", "75%", "cuda"]),
+        (Noise("throttled", 0.3, 0.75, "cuda"), ["30 %", "75 %", "cuda"]),
     ],
     ids=lambda value: value.kind if isinstance(value, Noise) else None,
 )
-def test_every_noise_has_a_sentence_with_its_figure(noise: Noise, said: list[str]) -> None:
+def test_every_noise_is_told_with_its_figure(noise: Noise, said: list[str]) -> None:
     assert noise.kind in NOISES
-    (sentence,) = noise_sentences([noise])
-    assert sentence.endswith(".")
+    line = noise_line([noise])
+    assert line is not None
+    assert line.startswith("Noisy: ")
+    assert line.endswith(".")
     for figure in said:
-        assert figure in sentence
+        assert figure in line
 
 
-def test_what_shows_a_busy_machine_is_one_sentence() -> None:
+def test_what_made_measurements_less_sure_is_one_line() -> None:
     noises = [
         Noise("context_switches", 0.68, 0.2, "conv1"),
-        Noise("regimes", 5.0, 3.0, "conv1"),
+        Noise("regimes", 12.2, 3.0, "conv1"),
         Noise("load", 4.2, 2.0),
         Noise("context_switches", 0.3, 0.2, "conv2"),
     ]
-    busy, regimes = noise_sentences(noises)
-    assert busy == (
-        "The machine was busy: load 4.2 on 2 cores, "
-        "68% of the blocks were interrupted (conv1 and 1 more). Measure again when it is idle."
+    assert noise_line(noises, 0.53) == (
+        "Noisy: load 4.2 on 2 cores, 68 % of the blocks interrupted (conv1 and 1 more), "
+        "repetitions differ 12.2× more than runs within one (conv1), floor 53 %. "
+        "Run again when idle, or --time-budget 30s."
     )
-    assert "between rounds" in regimes
+    assert noise_line([Noise("load", 4.2, 2.0)], 0.53) == (
+        "Noisy: load 4.2 on 2 cores, floor 53 %. Run again when idle, or --time-budget 30s."
+    )
+    assert noise_line([Noise("load", 4.2, 2.0)], 0.02, with_budget=False) == (
+        "Noisy: load 4.2 on 2 cores. Run again when idle."
+    )
 
 
 def test_like_noises_are_told_once_with_the_worst() -> None:
@@ -750,8 +758,17 @@ def test_like_noises_are_told_once_with_the_worst() -> None:
         Noise("page_faults", 300.0, 10.0, "conv2"),
         Noise("page_faults", 40.0, 10.0, "conv3"),
     ]
-    faults, regimes = noise_sentences(noises)
-    assert "300" in faults
-    assert "conv2 and 2 more" in faults
-    assert "(conv1)" in regimes
-    assert noise_sentences([]) == []
+    line = noise_line(noises)
+    assert line is not None
+    assert "300 page faults a call (conv2 and 2 more)" in line
+    assert "5.0× more than runs within one (conv1)" in line
+    assert line.count("page faults") == 1
+    assert noise_line([]) is None
+
+
+def test_what_a_quiet_machine_would_not_mend_has_no_such_advice() -> None:
+    line = noise_line([Noise("over_roofline", 1.42, 1.03, "cpu"), Noise("newer", 7.0, 2.0)])
+    assert line is not None
+    assert "1.42 times as fast as the roofline allows (cpu)" in line
+    assert "newer 7, in order up to 2." in line
+    assert "idle" not in line

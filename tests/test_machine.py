@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import dscost
 from dscost.foreign import memory
 from dscost.timing import machine
+from dscost.timing.processor import cpu_name
 
 TWO_SOCKETS = "\n\n".join(
     f"processor\t: {n}\nmodel name\t: Fast Chip 9000\nphysical id\t: {n // 4}\ncore id\t\t: {n % 2}"
@@ -20,14 +21,14 @@ def test_hyperthreads_of_one_core_count_once(tmp_path: Path) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(TWO_SOCKETS)  # 2 sockets, 2 cores each, 2 threads per core
     assert machine.physical_cores(cpuinfo) == 4
-    assert machine.cpu_name(cpuinfo) == "Fast Chip 9000"
+    assert cpu_name(cpuinfo) == "Fast Chip 9000"
 
 
 def test_what_the_system_does_not_tell_is_unknown(tmp_path: Path) -> None:
     missing = tmp_path / "nothing"
     assert machine.physical_cores(missing) is None
     assert memory.available_bytes(missing, missing) is None
-    assert machine.cpu_name(missing)
+    assert cpu_name(missing)
     assert machine.default_threads(missing) >= 1
 
 

@@ -452,7 +452,7 @@ def test_a_noise_floor_that_the_time_did_not_suffice_for_is_taken_for_ten_percen
         "same" if floor is None else "faster",
         "faster",
     ]
-    said = f"differences under {bench.UNKNOWN_FLOOR:.0%} are taken for noise."
+    said = f"differences under {100 * bench.UNKNOWN_FLOOR:.0f} % are taken for noise"
     assert (said in render([report], "table", View())) is (floor is None)
 
 
@@ -518,7 +518,7 @@ def test_the_environment_has_the_seed_and_the_ceilings(engine: FakeEngine) -> No
     text = render([report], "table", View())
     for dtype in ("float32", "bfloat16"):
         assert (
-            f"Roofline of cpu {dtype}: 1,000,000 GFLOP/s, 100,000.0 GB/s, ridge at 10.0 FLOP/byte"
+            f"roofline of cpu {dtype} 1,000,000 GFLOP/s, 100,000.0 GB/s, ridge at 10.0 FLOP/byte"
             in text
         )
 

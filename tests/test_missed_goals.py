@@ -68,8 +68,8 @@ def conversion(ran: Ran) -> dict[str, object]:
         ("macs=0.01x", f"{SHARE} ({LEAST} MACs)"),
         ("macs=1%", f"{SHARE} ({LEAST} MACs)"),
         ("macs=1k", f"{LEAST} MACs ({SHARE})"),
-        ("params=0.01x", "0.155x (4.394k params)"),
-        ("params=1", "4.394k params (0.155x)"),
+        ("params=0.01x", "0.155x (4,394 params)"),
+        ("params=1", "4,394 params (0.155x)"),
     ],
 )
 def test_a_goal_out_of_reach_is_missed_in_the_headline_and_its_nearest_plan_is_written(
@@ -82,7 +82,7 @@ def test_a_goal_out_of_reach_is_missed_in_the_headline_and_its_nearest_plan_is_w
     assert headline == f"MISSED: {goal}, nearest {nearest}, every layer at rank 1"
     assert second == "net.py:make, input 1×32×8×8: 2 of 2 convolutions made depthwise-separable"
     assert rest[0] == f"Goal {goal}: no plan reaches it; this is the nearest."
-    wanted = {"macs=1%": "0.01×", "macs=1k": "1.000k MACs", "params=1": "1 params"}
+    wanted = {"macs=1%": "0.01×", "macs=1k": "1,000 MACs", "params=1": "1 params"}
     mark = f"← goal {wanted.get(goal, '0.01×')}: missed"
     assert sum(line.endswith(mark) for line in rest) == 1
     assert ran.stderr == "wrote plan.yaml\nwrote w.pt\n"
@@ -117,7 +117,7 @@ def test_a_model_that_has_nothing_to_convert_misses_every_goal_below_what_it_is(
     ran = convert(here, "--goal", "macs=0.5x", name="pointwise")
     assert ran.returncode == 1
     told = ran.stdout.splitlines()[0]
-    assert told == "MISSED: macs=0.5x, nearest 1x (4.096k MACs), no layer can be converted"
+    assert told == "MISSED: macs=0.5x, nearest 1x (4,096 MACs), no layer can be converted"
 
 
 def test_from_python_the_nearest_plan_says_what_it_missed_unless_an_error_is_asked_for() -> None:

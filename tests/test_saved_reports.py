@@ -601,7 +601,7 @@ def test_what_a_later_version_found_out_is_shown_plainly() -> None:
     for name in ("table", "markdown"):
         text = render(later, name, View(explain=True))
         assert "assumed: colour" in text
-        assert "Solar flare: 3.5, in order up to 2 (cpu)." in text
+        assert "Noisy: solar flare 3.5, in order up to 2 (cpu)" in text
         assert "Cold fusion: share 0.5, by hand." in text
         assert "Slower backend." in text
 

@@ -475,26 +475,6 @@ def test_every_command_takes_the_only_model_of_a_file_and_says_so(
     assert "net.py:Whole" in ran.stdout or "net.py:Whole" in (tmp_path / "dscost.yaml").read_text()
 
 
-@pytest.mark.parametrize("name", ["net", "pkg.net"])
-def test_the_name_of_a_file_without_its_ending_is_told_the_file(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = Path(*name.split(".")).with_suffix(".py")
-    (tmp_path / path).parent.mkdir(exist_ok=True)
-    (tmp_path / path).write_text(ONE)
-    monkeypatch.chdir(tmp_path)
-    assert refused(name).endswith(f"; {path} is a file: write {path}")
-    assert "is a folder: expected" in refused(f"{tmp_path}/")
-
-
-def test_a_file_that_is_written_is_no_code_that_runs() -> None:
-    from dscost.cli.supervising import foreign_targets
-
-    assert foreign_targets(["convert", "net.py", "--save-code", "new.py", "-o", "x.py"]) == [
-        "net.py"
-    ]
-
-
 def test_a_budget_may_name_a_file_alone(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(ONE)
     (tmp_path / "dscost.yaml").write_text(

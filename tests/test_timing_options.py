@@ -323,15 +323,6 @@ def test_a_bad_value_exits_2_with_one_line_that_names_the_option(
         assert said in line
 
 
-@pytest.mark.parametrize("command", [LAYER, ("model", "resnet18")], ids=["layer", "model"])
-def test_what_was_not_timed_cannot_be_explained(command: tuple[str, ...], tmp_path: Path) -> None:
-    ran = run(*command, "--no-time", "--explain", cache=tmp_path)
-    assert ran.returncode == 2
-    assert ran.stdout == ""
-    (line,) = ran.stderr.splitlines()
-    assert "--explain needs timing" in line
-
-
 @pytest.mark.usefixtures("own_time")
 def test_every_combination_of_the_command_line_is_timed(tmp_path: Path) -> None:
     ran = run(

@@ -7,7 +7,6 @@ import pytest
 from properties import timing_with
 
 import dscost
-from dscost.analysis.bench import UNKNOWN_FLOOR
 from dscost.pages.page import Sheet
 from dscost.pages.timings import (
     devices_sheet,
@@ -17,6 +16,7 @@ from dscost.pages.timings import (
 )
 from dscost.rendering import View, render
 from dscost.reports.records import (
+    UNKNOWN_FLOOR,
     Bound,
     Ceiling,
     Environment,
@@ -413,24 +413,28 @@ def test_the_footnotes_say_where_how_and_how_surely() -> None:
     )
     text = render([report], "table", View())
     assert "Measured on made up, 1 thread, contiguous, bfloat16, torch 2.13.0, tf32 off:" in text
-    assert "within 4.3%; differences under 4.3% are taken for noise." in text
+    assert "differences under 4.3 % are noise here and not reported" in text
     assert "load 7.5 on 2 cores" in text
     assert "300 page faults" in text
-    assert "Not available on this system: steal, CPU pressure." in text
+    assert "not available on this system: steal, CPU pressure." in text
+    noisy, _ = (line for line in text.splitlines() if line.startswith(("Measured", "Noisy")))
+    assert noisy.endswith("floor 4.3 %. Run again when idle, or --time-budget 30s.")
+    assert not any(
+        line.startswith(("Roofline", "Noise floor", "The machine")) for line in text.splitlines()
+    )
 
 
 def test_a_quiet_machine_still_calls_no_difference_under_three_percent() -> None:
     text = render([measured(TWO_SETTINGS)], "table", View())
-    assert "within 1.2%; differences under 3.0% are taken for noise." in text
+    assert "differences under 3.0 % are noise here and not reported" in text
 
 
 def test_a_noise_floor_that_is_unknown_is_said_to_be() -> None:
     text = render([measured(TWO_SETTINGS, noise_floor=None)], "table", View())
     assert (
-        f"could not be found in so short a time; differences under {UNKNOWN_FLOOR:.0%} "
-        "are taken for noise." in text
+        "could not be found in so short a time, "
+        f"differences under {100 * UNKNOWN_FLOOR:.0f} % are taken for noise" in text
     )
-    assert "Noise floor: " not in text
 
 
 def test_the_ceilings_stand_on_the_page_and_in_the_document() -> None:
@@ -440,11 +444,11 @@ def test_the_ceilings_stand_on_the_page_and_in_the_document() -> None:
         text = render([report], format_name, View())
         # 1234.4 / 45.67 and 989 / 4.8
         assert (
-            "Roofline of cpu float32: 1,234 GFLOP/s, 45.7 GB/s, ridge at 27.0 FLOP/byte (dscost device)."
+            "roofline of cpu float32 1,234 GFLOP/s, 45.7 GB/s, ridge at 27.0 FLOP/byte (dscost device);"
             in text
         )
         assert (
-            "Roofline of cuda float16: 989,000 GFLOP/s, 4,800.0 GB/s, ridge at 206.0 FLOP/byte"
+            "roofline of cuda float16 989,000 GFLOP/s, 4,800.0 GB/s, ridge at 206.0 FLOP/byte"
             in text
         )
     environment = json.loads(render([report], "json", View()))["environment"]
@@ -453,7 +457,7 @@ def test_the_ceilings_stand_on_the_page_and_in_the_document() -> None:
         "flops_per_s": 1234.4e9,
         "bytes_per_s": 45.67e9,
     }
-    assert "Roofline of" not in render([measured(TWO_SETTINGS)], "table", View())
+    assert "roofline of" not in render([measured(TWO_SETTINGS)], "table", View())
 
 
 @pytest.mark.parametrize(

@@ -48,12 +48,12 @@ def test_modules_are_drawn_as_a_tree_with_the_sums_of_what_they_hold() -> None:
     conv, deep = CONV * 16 * 16, 16 * 8 * 9 * 14 * 14
     assert (conv, deep) == (55_296, 225_792)
     assert [line.split() for line in tree(report(), ("kind", "params", "macs", "output"))] == [
-        ["Net", "Net", "1.570k", "281.2k", "10"],
-        ["├─", "body", "Sequential", "1.400k", "281.1k", "16×14×14"],
+        ["Net", "Net", "1,570", "281.2k", "10"],
+        ["├─", "body", "Sequential", "1,400", "281.1k", "16×14×14"],
         ["│", "├─", "0", "conv", "3×3", "216", "55.30k", "8×16×16"],
         ["│", "├─", "1", "BatchNorm2d", "16", "0", "8×16×16"],
-        ["│", "└─", "2", "Sequential", "1.168k", "225.8k", "16×14×14"],
-        ["│", "├─", "0", "conv", "3×3", "1.168k", "225.8k", "16×14×14"],
+        ["│", "└─", "2", "Sequential", "1,168", "225.8k", "16×14×14"],
+        ["│", "├─", "0", "conv", "3×3", "1,168", "225.8k", "16×14×14"],
         ["│", "└─", "1", "ReLU", "0", "0", "16×14×14"],
         ["└─", "head", "Linear", "170", "160", "10"],
     ]
@@ -103,8 +103,8 @@ def test_a_built_in_is_a_tree_too() -> None:
 def test_depth_cuts_the_tree_and_loses_nothing() -> None:
     lines = tree(report(), depth=1)
     assert [line.split() for line in lines] == [
-        ["Net", "1.570k", "281.2k"],
-        ["├─", "body", "1.400k", "281.1k"],
+        ["Net", "1,570", "281.2k"],
+        ["├─", "body", "1,400", "281.1k"],
         ["└─", "head", "170", "160"],
     ]
 
@@ -119,7 +119,7 @@ def test_frozen_and_trained_parameters_are_told_apart() -> None:
     text = render([report()], "table", View(tree=True))
     assert f"params: {HEAD} trainable, {CONV + NORM + DEEP:,} frozen" in text
     assert [line.split()[-1] for line in tree(report(), ("frozen",))] == [
-        *("1.400k", "1.400k", "216", "16", "1.168k", "1.168k", "0", "0"),
+        *("1,400", "1,400", "216", "16", "1,168", "1,168", "0", "0"),
     ]
     assert report().to_dict()["layers"][0]["frozen_params"] == CONV
 
@@ -140,7 +140,7 @@ def test_parameters_that_nothing_reads_stand_in_the_tree() -> None:
     net.spare = nn.Linear(5, 7)
     lines = tree(dscost.analyze(net, input=(1, 3, 16, 16)), ("kind", "params"))
     assert lines[-1].split() == ["└─", "spare", "Linear", str(5 * 7 + 7)]
-    assert lines[0].split()[-1] == "1.612k"
+    assert lines[0].split()[-1] == "1,612"
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])

@@ -40,8 +40,8 @@ TIMES = {" ns": 1e-9, " µs": 1e-6, " ms": 1e-3, " s": 1.0}
         (0, "0"),
         (7, "7"),
         (999, "999"),
-        (1_000, "1.000k"),
-        (9_999, "9.999k"),
+        (1_000, "1,000"),
+        (9_999, "9,999"),
         (10_125, "10.12k"),  # ties go to the even digit
         (10_375, "10.38k"),
         (99_994, "99.99k"),
@@ -54,11 +54,14 @@ TIMES = {" ns": 1e-9, " µs": 1e-6, " ms": 1e-3, " s": 1.0}
         (4_867_293_184, "4.867G"),
         (10**24, "1.000Y"),
         (10**27, "1000Y"),
-        (-1_500, "-1.500k"),
+        (-1_500, "-1,500"),
+        (-10_500, "-10.50k"),
         (-999, "-999"),
     ],
 )
-def test_a_count_has_four_digits_and_a_decimal_prefix(count: int | None, text: str) -> None:
+def test_a_count_is_exact_below_ten_thousand_and_has_four_digits_and_a_prefix_above(
+    count: int | None, text: str
+) -> None:
     assert format_count(count) == text
 
 
@@ -134,7 +137,7 @@ def test_a_factor_has_three_digits(factor: float | None, text: str) -> None:
 
 
 @law
-@given(st.integers(1_000, 10**21))
+@given(st.integers(10_000, 10**21))
 def test_a_printed_count_is_within_half_a_step_of_its_fourth_digit(count: int) -> None:
     assert_close(format_count(count), count, DECIMAL, digits=4)
 

@@ -21,6 +21,7 @@ __all__ = [
     "CountedModel",
     "Request",
     "analyze",
+    "bounded",
     "count",
     "count_layer",
     "device",
@@ -280,6 +281,28 @@ def predicted(report: Report, devices: Sequence[str]) -> Report:
 
         for name, key in keys_of(devices).items():
             report = with_bounds(report, find_device(name, dtype_of(report))._replace(device=key))
+    return report
+
+
+def bounded(report: Report, devices: Sequence[str]) -> Report:
+    """Return a report with rooflines as `predicted` does, those of stages and the ridge as well.
+
+    This machine's own, under `cpu`, is among them where it was measured before.
+
+    Raises:
+        InputError: There is no such device, or it has no figures for the dtype.
+    """
+    from dscost.analysis.predicting import dtype_of, with_bounds
+    from dscost.devices.sheets import find_device, keys_of
+    from dscost.timing.ceilings_file import known_ceilings
+
+    dtype = dtype_of(report)
+    own = known_ceilings(dtype)
+    named = [
+        find_device(name, dtype)._replace(device=key) for name, key in keys_of(devices).items()
+    ]
+    for ceilings in (*named, *([own] if own else [])):
+        report = with_bounds(report, ceilings, of_stages=True)
     return report
 
 

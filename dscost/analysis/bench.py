@@ -13,7 +13,15 @@ from dscost.devices.roofline import Ceilings
 from dscost.errors import UnavailableError
 from dscost.foreign.memory import available_bytes
 from dscost.notation.units import format_bytes, format_seconds
-from dscost.reports.records import SAME_WITHIN, Ceiling, Environment, Noise, Speedup, Untimed
+from dscost.reports.records import (
+    SAME_WITHIN,
+    UNKNOWN_FLOOR,
+    Ceiling,
+    Environment,
+    Noise,
+    Speedup,
+    Untimed,
+)
 from dscost.timing import Progress, Setting, Timed, TimingOptions
 from dscost.timing.ceilings import Wanted, find_ceilings
 from dscost.timing.counters import process_counters
@@ -21,7 +29,6 @@ from dscost.timing.cuda import LEAST_CLOCK, CudaTimer, Nvml, fixed_flags, why_no
 from dscost.timing.engine import Case, Clock, Timer, compare, warm
 from dscost.timing.machine import (
     Watch,
-    cpu_name,
     default_threads,
     every_module_compiled,
     keep_freed_memory,
@@ -29,6 +36,7 @@ from dscost.timing.machine import (
     quiet_torch,
     used_before,
 )
+from dscost.timing.processor import cpu_name
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import noise_of, regime_spread, speedup_of
 
@@ -48,8 +56,6 @@ AGAINST_ITSELF = "against itself"
 """The case that tells how noisy the machine is."""
 LEAST_FLOOR_ROUNDS = 4
 """Fewer rounds of it tell nothing."""
-UNKNOWN_FLOOR = 0.1
-"""What is taken for the noise floor where the time did not suffice to find it."""
 
 
 @dataclass(slots=True)

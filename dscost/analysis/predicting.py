@@ -6,9 +6,12 @@ from dscost.reports.figures import Cost
 from dscost.reports.records import Bound, Layer, Report
 
 
-def with_bounds(report: Report, ceilings: Ceilings) -> Report:
-    """Return the report with a device's roofline applied to every layer and to the whole."""
-    layers = tuple(_bounded(layer, ceilings) for layer in report.layers)
+def with_bounds(report: Report, ceilings: Ceilings, *, of_stages: bool = False) -> Report:
+    """Return the report with a device's roofline applied to every layer and to the whole.
+
+    If asked for, that of the stages of each variant too, as `depthwise_separable.pointwise`.
+    """
+    layers = tuple(_bounded(layer, ceilings, of_stages=of_stages) for layer in report.layers)
     variants: tuple[str, ...] = BOTH_WAYS  # a model always has both pure versions
     if report.source == "layer":  # a layer those that exist and were asked for
         variants = tuple(report.layers[0].stages)
@@ -26,12 +29,19 @@ def dtype_of(report: Report) -> str:
     return "int8" if "int8" in dtypes else "float32"
 
 
-def _bounded(layer: Layer, ceilings: Ceilings) -> Layer:
+def _bounded(layer: Layer, ceilings: Ceilings, *, of_stages: bool) -> Layer:
     itself = bound_of(layer.cost, ceilings)
     found = {"as_is": Bound(itself.roofline_s, itself.bound)}
     for name, stages in layer.stages.items():
         one = predict(stages, ceilings)
-        found[name] = Bound(one.roofline_s * _calls_of(layer, name), one.bound)
+        calls = _calls_of(layer, name)
+        found[name] = Bound(one.roofline_s * calls, one.bound)
+        for stage in layer.parts_of(name) if of_stages else ():
+            part = bound_of(stage.cost, ceilings)
+            found[f"{name}.{stage.name}"] = Bound(part.roofline_s * calls, part.bound)
+    if of_stages:
+        ridge = ceilings.ridge_flops_per_byte
+        found = {name: bound._replace(ridge_flops_per_byte=ridge) for name, bound in found.items()}
     return layer._replace(predictions={**layer.predictions, ceilings.device: found})
 
 

@@ -251,5 +251,7 @@ class Whole:
         for name, latency in timing.latencies.items():
             found = whole_bound(self.model.report, name, ceilings)
             fraction = found.roofline_s / latency.median_s
-            bounded[name] = latency._replace(**found._asdict(), roofline_fraction=fraction)
+            bounded[name] = latency._replace(
+                roofline_s=found.roofline_s, bound=found.bound, roofline_fraction=fraction
+            )
         return timing._replace(latencies=bounded)

@@ -44,7 +44,7 @@ def device(
     device, named = _chosen(name, device, named)
     kept = None
     if named is None:
-        from dscost.pages.causes import noise_sentences
+        from dscost.pages.measuring_words import noise_line
         from dscost.timing.ceilings import this_device
 
         with out.progress() as progress:
@@ -56,7 +56,8 @@ def device(
                 progress=progress,
             )
         ceilings, kept = found.ceilings, str(found.path) if found.path else None
-        for sentence in (*_too_many(ceilings), *noise_sentences(found.noise)):
+        noise = noise_line(found.noise, with_budget=False)
+        for sentence in (*_too_many(ceilings), *([noise] if noise else [])):
             out.note(sentence)
         if found.problem:
             out.note(f"not kept: {found.problem}")

@@ -1,6 +1,5 @@
 """What shapes the convolution of `dscost layer`, as people type it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Annotated, Any, NamedTuple
@@ -144,21 +143,8 @@ def _sizes(given: Sequence[str]) -> str:
 
 
 def _channels(text: str, what: str) -> int:
-    try:
-        (number,) = parse_ints(text, what, ",", (1,), example="256")
-    except InputError as error:
-        raise InputError(f"{error}{_meant(text)}") from error
+    (number,) = parse_ints(text, what, ",", (1,), example="256")
     return number
-
-
-def _meant(text: str) -> str:
-    """Return what to write instead of all numbers in one word, or of the name of a model."""
-    numbers = re.findall(r"\d+", text)
-    if len(numbers) > 2 and re.fullmatch(r"\d+([xX×,]\d+)+", text):
-        return f" (did you mean {_shown([*numbers[:2], 'x'.join(numbers[2:])])}?)"
-    if re.match(r"[^\W\d]{2}|.*[./:]", text):
-        return f"; a model is counted by: dscost model {text}"
-    return ""
 
 
 def parse_extent(text: str | None, what: str) -> Extent | None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dscost.errors import DscostError
 from dscost.files import split_report_name
 from dscost.reports.records import Report
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 SAVED_TO = "cheaper.pt"
 NOT_BY_NAME = ("layer", "module")
 """Sources of reports whose model no command line can name."""
-ARCHITECTURES = ("builtin", "yaml")
-"""Sources that are counted at once, without torch."""
 
 
 class Own(NamedTuple):
@@ -73,27 +70,11 @@ def _asked(asking: "Asking") -> Iterator[str]:
 
 
 def _settings_of(report: Report) -> Iterator[str]:
-    """Yield how a saved report differs from what its model's name alone would give.
-
-    Of a model of torch that would have to be run: its input is always told.
-    """
-    usual = _counted_again(report.target) if report.source in ARCHITECTURES else None
+    """Yield the settings of a saved report, and its input where that is a plain one."""
     for name, value in report.settings.items():
-        if usual is None or usual.settings.get(name) != value:
-            yield from ("--set", f"{name}={value}")
-    is_usual = usual is not None and usual.inputs == report.inputs
-    if not is_usual and len(report.inputs) == 1 and report.inputs[0].dtype == "float32":
+        yield from ("--set", f"{name}={value}")
+    if len(report.inputs) == 1 and report.inputs[0].dtype == "float32":
         yield from ("--input", ",".join(map(str, report.inputs[0].shape)))
-
-
-def _counted_again(target: str) -> Report | None:
-    """Return the report of an architecture; nothing where its file is gone."""
-    from dscost.analysis import count
-
-    try:
-        return count(target).report
-    except DscostError:
-        return None
 
 
 def _measured(measuring: "Measuring") -> Iterator[str]:

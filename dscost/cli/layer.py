@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dscost.analysis import count_layer, measure_layer, predicted
+from dscost.analysis import count_layer, measure_layer
 from dscost.cli import options as opt
 from dscost.cli.geometry import NOTHING, Geometry
 from dscost.cli.output_options import DEFAULTS, All, Stages
@@ -38,7 +38,7 @@ def layer(
     sources = opt.check_devices(on)
     cases = opt.parse_cases(measuring.dtype, batch)
     if not measuring.time:
-        opt.check_untimed(cases, explain=explain)
+        opt.check_untimed(cases)
     timing = measuring.options(cases)
     report = count_layer(
         **geometry.arguments(),
@@ -47,7 +47,7 @@ def layer(
         dtype=cases.dtype,
         variants=tuple(variant or ()),
     )
-    report = predicted(report, on or ())
+    report = opt.with_bounds(report, on or (), explain=explain, timed=measuring.time)
     for source in sources if verbose else ():
         out.note(source)
     if not measuring.time:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dscost.analysis import count, measure_model, predicted
+from dscost.analysis import count, measure_model
 from dscost.analysis.isolated import Worker
 from dscost.cli import options as opt
 from dscost.cli.getting import Own, command_for
@@ -75,7 +75,7 @@ def model(
     cases = opt.parse_cases(measuring.dtype, batch)
     timing = measuring.options(cases, skip_losing=skip_losing, min_channels=min_channels)
     if not measuring.time:
-        opt.check_untimed(cases, explain=explain)
+        opt.check_untimed(cases)
         opt.check_undecided(skip_losing=skip_losing, min_channels=min_channels)
     limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
     (target,) = asking.models([target], out.note)
@@ -104,4 +104,4 @@ def model(
     if report.advice:
         own = Own(batch, trust, min_channels)
         out = out.getting(command_for(report, target, asking, measuring, own, out))
-    out.write([predicted(report, on or ())])
+    out.write([opt.with_bounds(report, on or (), explain=explain, timed=measuring.time)])

@@ -290,15 +290,13 @@ class Measuring(NamedTuple):
 AS_USUAL = Measuring()
 
 
-def check_untimed(cases: Cases, *, explain: bool) -> None:
-    """Refuse what has no meaning where nothing is timed: several cases, an explanation."""
+def check_untimed(cases: Cases) -> None:
+    """Refuse what has no meaning where nothing is timed: several cases."""
     for option, values in (("--batch", cases.batches), ("--dtype", cases.dtypes)):
         if len(values) > 1:
             raise InputError(
                 f"{option}: several values need timing: drop --no-time, or give the one to count"
             )
-    if explain:
-        raise InputError("--explain needs timing: what is explained is measured")
 
 
 def check_undecided(*, skip_losing: bool, min_channels: int | None) -> None:
@@ -307,6 +305,13 @@ def check_undecided(*, skip_losing: bool, min_channels: int | None) -> None:
         raise InputError("--skip-losing needs timing: which layers lose is measured")
     if min_channels is not None:
         raise InputError("--min-channels needs timing: it is for what is advised to be swapped")
+
+
+def with_bounds(report: Report, on: Sequence[str], *, explain: bool, timed: bool) -> Report:
+    """Return a report with the rooflines of devices, of each stage where only they explain it."""
+    from dscost.analysis import bounded, predicted
+
+    return bounded(report, on) if explain and not timed else predicted(report, on)
 
 
 @contextmanager

@@ -10,15 +10,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import pairwise
 from types import FrameType
 from typing import NoReturn
 
 from dscost.cli.signals import INTERRUPTED, signals
 
 COMMANDS = ("model", "compare", "convert", "verify", "init")
-_WRITING = ("-o", "--output", "--save")
-"""How options begin behind which stands a file that is written."""
 _DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of Linux' prctl."""
 
@@ -36,11 +33,7 @@ def foreign_targets(arguments: Sequence[str]) -> list[str]:
     """
     if not arguments or arguments[0] not in COMMANDS or "--isolate" in arguments:
         return []
-    words = [
-        word
-        for before, word in pairwise(arguments)
-        if not (word.startswith("-") or "=" in word or before.startswith(_WRITING))
-    ]
+    words = [word for word in arguments[1:] if not word.startswith("-") and "=" not in word]
     files = (".pt2", ".py")
     return [word for word in words if word.endswith(files) or (":" in word and not _is_data(word))]
 

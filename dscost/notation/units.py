@@ -12,6 +12,9 @@ from dscost.errors import InputError, UnknownNameError
 DTYPE_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 """Bytes per element of the dtypes a layer can be costed in."""
 
+EXACT_BELOW = 10_000
+"""Smaller counts are printed to the last digit."""
+
 UNKNOWN = "–"
 """How an unknown quantity is printed."""
 
@@ -24,11 +27,13 @@ def dtype_bytes(dtype: str) -> int:
 
 
 def format_count(count: int | None, digits: int = 4) -> str:
-    """Return a count with some significant digits, usually four, and a decimal prefix.
+    """Return a count below 10,000 as it is, larger ones with some digits and a decimal prefix.
 
-    >>> format_count(999), format_count(589_824), format_count(115_605_504), format_count(999_999)
-    ('999', '589.8k', '115.6M', '1.000M')
+    >>> format_count(1_728), format_count(589_824), format_count(115_605_504), format_count(999_999)
+    ('1,728', '589.8k', '115.6M', '1.000M')
     """
+    if count is not None and abs(count) < EXACT_BELOW:
+        return f"{count:,}"
     return _scaled(count, 1000, ("", "k", "M", "G", "T", "P", "E", "Z", "Y"), digits)
 
 

@@ -1,4 +1,4 @@
-"""Why a variant is as fast as it is, and how sure the clock was, in words.
+"""Why a variant is as fast as it is, in words.
 
 Only what was measured needs it.
 """
@@ -6,10 +6,10 @@ Only what was measured needs it.
 from collections.abc import Callable, Mapping, Sequence
 
 from dscost.errors import first_of
-from dscost.notation.units import counted, format_factor, format_seconds
+from dscost.notation.units import format_factor, format_seconds
 from dscost.pages.layer_names import in_few_words
 from dscost.pages.layer_table import ROOT
-from dscost.reports.records import SAME_WITHIN, Cause, Environment, Layer, Noise
+from dscost.reports.records import Cause, Layer
 
 NAMES_SHOWN = 4
 """Names or patterns of layers that share something."""
@@ -48,8 +48,8 @@ _CAUSES: Mapping[str, tuple[str, str]] = {
     ),
     "overhead": (
         "call overhead",
-        "Call overhead is {overhead_s} of {whole} ({share_of_time:.0%}), {stage_overhead_s} of it "
-        "in the {stage} stage.",
+        "Two calls instead of one: {overhead_s} ({share_of_time:.0%}) is spent before any "
+        "arithmetic, {stage_overhead_s} of it in the {stage} call.",
     ),
     "layout": (
         "layout",
@@ -62,31 +62,6 @@ _CAUSES: Mapping[str, tuple[str, str]] = {
     ),
 }
 """What a table calls the causes, and a sentence for the figures that decided them."""
-
-_BUSY = {
-    "load": "load {figure:.1f} on {limit:.0f} cores",
-    "cpu_pressure": "somebody waited for a processor in {figure:.0f} % of the last 10 s",
-    "steal": "other guests of this host took {figure:.0%} of the processor time",
-    "context_switches": "{figure:.0%} of the blocks were interrupted{where}",
-}
-"""What a busy machine shows by, each with its figure; of all that apply one sentence is made."""
-
-_NOISE = {
-    "page_faults": "Each call caused {figure:,.0f} page faults{where}: allocation is part of the "
-    "time.",
-    "regimes": "Results differ {figure:.1f}× more between rounds than within a round{where}: the "
-    "machine switches between speed states, so trust the interval, not the median.",
-    "more_than_macs": "A speedup of {figure:.2f} is more than the {limit:.2f} times fewer "
-    "MACs{where}: it cannot come from arithmetic alone.",
-    "over_roofline": "Measured {figure:.2f} times as fast as the roofline allows{where}: the data "
-    "stay in the caches, or its peaks were measured on a busier machine (dscost device "
-    "--refresh).",
-    "throttled": "The clock was under {limit:.0%} of its largest in {figure:.0%} of the "
-    "blocks{where}.",
-}
-"""What disturbs a measurement, with its figure, what is in order, and where it was worst."""
-_OTHER_NOISE = "{kind}: {figure:.3g}, in order up to {limit:.3g}{where}."
-"""Of a later version."""
 
 
 def cause_word(cause: Cause) -> str:
@@ -180,71 +155,6 @@ def _in_words(figures: Mapping[str, float | str]) -> dict[str, float | str]:
     if "known_by" in figures:
         is_measured = figures["known_by"] == "measured"
         words["takes"] = "takes" if is_measured else "is expected to take"
-    overhead_s, share = figures.get("overhead_s"), figures.get("share_of_time")
-    if not isinstance(overhead_s, str | None) and not isinstance(share, str | None) and share:
-        words["whole"] = format_seconds(overhead_s / share)
     of_depthwise = words.get("depthwise_gain")
     words["of_depthwise"] = f" (its depthwise stage {of_depthwise})" if of_depthwise else ""
     return words
-
-
-def noise_sentences(noise: Sequence[Noise]) -> list[str]:
-    """Return what made measurements less sure, like things in one sentence, with their figures."""
-    by_kind: dict[str, list[Noise]] = {}
-    for one in noise:
-        by_kind.setdefault(one.kind, []).append(one)
-    busy = [_said(_BUSY[kind], by_kind.pop(kind)) for kind in _BUSY if kind in by_kind]
-    others = [_said(_NOISE.get(kind, _OTHER_NOISE), alike) for kind, alike in by_kind.items()]
-    if not busy:
-        return others
-    return [f"The machine was busy: {', '.join(busy)}. Measure again when it is idle.", *others]
-
-
-def _said(text: str, alike: Sequence[Noise]) -> str:
-    """Return what is said of noises of one kind: the figure of the worst, and where it was."""
-    worst = max(alike, key=lambda one: one.figure)
-    where = worst.where
-    if len(alike) > 1:
-        where = f"{worst.where} and {len(alike) - 1} more"
-    return text.format(
-        kind=worst.kind.replace("_", " ").capitalize(),
-        figure=worst.figure,
-        limit=worst.limit,
-        where=f" ({where})" if where else "",
-    )
-
-
-_COUNTERS = {"cpu_pressure": "CPU pressure", "gpu_clock": "GPU clock"}
-"""How counters are called whose names have capitals."""
-
-
-def measured_notes(where: Environment, setting: str) -> list[str]:
-    """Return where and how the times beside the costs were taken, and what made them less sure."""
-    threads = counted(where.threads, "thread")
-    flags = "".join(f", {name} {value}" for name, value in where.flags.items())
-    notes = [
-        f"Measured on {where.device}, {threads}, {setting}, torch {where.torch_version}{flags}: "
-        "random weights and inputs, interleaved pairs, medians with 95 % intervals."
-    ]
-    for key, ceiling in where.ceilings.items():
-        peak, memory = ceiling.flops_per_s, ceiling.bytes_per_s
-        notes.append(
-            f"Roofline of {key.replace(':', ' ')}: {peak / 1e9:,.0f} GFLOP/s, "
-            f"{memory / 1e9:,.1f} GB/s, "
-            f"ridge at {peak / memory:.1f} FLOP/byte (dscost device)."
-        )
-    if where.noise_floor is None:
-        notes.append(
-            "The noise floor could not be found in so short a time; "
-            "differences under 10% are taken for noise."
-        )
-    else:
-        notes.append(
-            f"Noise floor: a layer timed against itself was within {where.noise_floor:.1%}; "
-            f"differences under {max(where.noise_floor, SAME_WITHIN):.1%} are taken for noise."
-        )
-    notes += noise_sentences(where.noise)
-    if where.unknown:
-        counters = ", ".join(_COUNTERS.get(name, name.replace("_", " ")) for name in where.unknown)
-        notes.append(f"Not available on this system: {counters}.")
-    return notes

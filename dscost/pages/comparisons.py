@@ -347,9 +347,9 @@ def _first_page(comparison: Comparison, view: View, *, with_layers: bool) -> Pag
 
 def _notes(comparison: Comparison, first: Page) -> list[str]:
     """Return what the reader must know about the figures of the first page."""
-    notes = [FLOPS_NOTE] if _tells_flops(first) else []
+    notes: list[str] = [FLOPS_NOTE] if _tells_flops(first) else []
     if comparison.environment:
-        from dscost.pages.causes import measured_notes
+        from dscost.pages.measuring_words import measured_notes
 
         notes += measured_notes(comparison.environment, setting_words(first_setting(comparison)))
     return [*notes, *comparison.notes]

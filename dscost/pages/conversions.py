@@ -16,8 +16,8 @@ from dscost.notation.units import (
 )
 from dscost.pages import Said
 from dscost.pages.advice import gain_of
-from dscost.pages.causes import measured_notes
 from dscost.pages.layer_table import ROOT
+from dscost.pages.measuring_words import measured_notes
 from dscost.pages.page import (
     Column,
     Page,

@@ -26,6 +26,7 @@ from dscost.pages.page import (
     grouped,
     judged_as,
     most_of,
+    without_interval,
     words,
 )
 from dscost.pages.wording import REDUCTION, SPEEDUP, format_speedup
@@ -60,7 +61,7 @@ LAYER_COLUMNS = [
     Column("standard_latency", "standard", ON_REQUEST),
     Column("separable_latency", "separable", ON_REQUEST),
     Column("latencies", "standard → separable", DECIDES),
-    Column("speedup", SPEEDUP, DECIDES),
+    Column("speedup", SPEEDUP, DECIDES, narrow=without_interval),
     words("verdict", DECIDES),
     words("why", 7, "held back by")._replace(goes_below=True),
 ]
@@ -128,24 +129,31 @@ def layer_rows(report: Report, view: View) -> list[Row]:
 
 
 def shown_rows(report: Report, view: View) -> list[Row]:
-    """Return the rows as they stand beside each other: nothing is said twice in one.
+    """Return the rows as they stand beside each other: nothing is said twice that nobody asked for.
 
-    The speedup has words of its own; a verdict beside it stands where those leave it open, and
-    wherever it was asked for.
+    The speedup has words of its own, and a verdict beside it stands where those leave it open. A
+    model without pairs is standard as it is, so that its MACs are those of standard everywhere.
 
     Raises:
         UnknownNameError: The sort key is no figure of a layer.
     """
-    rows = layer_rows(report, view)
-    if "verdict" in (view.columns or ()):
-        return rows
-    said = ("faster", "slower", "same")
-    return [
-        row._replace(cells={**row.cells, "verdict": ""})
-        if row.cells.get("verdict") in said
-        else row
-        for row in rows
-    ]
+    rows, asked = layer_rows(report, view), view.columns or ()
+    if "verdict" not in asked:
+        rows = [
+            _without(row, "verdict") if row.cells.get("verdict") in _SAID_BY_SPEEDUPS else row
+            for row in rows
+        ]
+    is_own = all(row.cells.get("standard_macs") in (None, row.cells["macs"]) for row in rows)
+    if is_own and "standard_macs" not in asked:
+        rows = [_without(row, "standard_macs") for row in rows]
+    return rows
+
+
+_SAID_BY_SPEEDUPS = ("faster", "slower", "same")
+
+
+def _without(row: Row, key: str) -> Row:
+    return row._replace(cells={name: cell for name, cell in row.cells.items() if name != key})
 
 
 def _sorted(lines: list[_Line], key: str, *, pending: bool) -> list[_Line]:

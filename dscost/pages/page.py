@@ -1,5 +1,6 @@
 """A page: headings, sentences and sheets of cells, which every format lays out in its own way."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 
@@ -7,6 +8,8 @@ from dscost.errors import UnknownNameError
 from dscost.reports.figures import ON_REQUEST
 
 Line = TypeVar("Line")
+Drawing = Callable[[int | None], Sequence[str]]
+"""Returns lines of characters that are no wider than there is room, or of their natural width."""
 
 
 Tone = Literal["good", "bad", "unclear", "verdict", "method"]
@@ -74,6 +77,8 @@ class Column(NamedTuple):
         align: Names to the left, figures to the right.
         goes_below: Whether its cells are sentences, which stand below the table where there is no
             room beside it.
+        narrow: Returns the shorter form of a cell or a header, which is taken where there would be
+            no room for all figures that decide.
     """
 
     key: str
@@ -81,6 +86,19 @@ class Column(NamedTuple):
     priority: int
     align: Literal["left", "right"] = "right"
     goes_below: bool = False
+    narrow: Callable[[str], str] | None = None
+
+
+def without_interval(text: str) -> str:
+    """Return a figure, or what stands above it, without the interval behind it.
+
+    >>> without_interval("3.6× faster [3.5, 3.7]"), without_interval("latency [95 %]")
+    ('3.6× faster', 'latency')
+    """
+    return in_tone_of(_INTERVAL.sub("", text), text)
+
+
+_INTERVAL = re.compile(r" \[[^]]*\]$")
 
 
 def words(key: str, priority: int = 0, header: str | None = None) -> Column:
@@ -130,7 +148,7 @@ class Page(NamedTuple):
     lines: Sequence[str] = ()
     sheets: Sequence[Sheet] = ()
     closing: Sequence[str] = ()
-    drawing: Callable[[int | None], Sequence[str]] | None = None
+    drawing: Drawing | None = None
     is_long: bool = False
     is_list: bool = False
     measured: str = ""

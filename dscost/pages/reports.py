@@ -1,11 +1,13 @@
 """A report → a page: which sheets there are, what stands in their cells."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import format_bytes, format_factor, format_seconds
 from dscost.pages import Said
+from dscost.pages.arithmetic import arithmetic_lines
+from dscost.pages.bars import bars_drawing
 from dscost.pages.layer_table import (
     LAYER_COLUMNS,
     SORT_KEYS,
@@ -14,12 +16,24 @@ from dscost.pages.layer_table import (
     layer_columns,
     shown_rows,
 )
-from dscost.pages.page import Column, Page, Row, Sheet, View, check_columns, chosen_sheet, words
+from dscost.pages.page import (
+    Column,
+    Drawing,
+    Page,
+    Row,
+    Sheet,
+    Toned,
+    View,
+    check_columns,
+    chosen_sheet,
+    without_interval,
+)
 from dscost.pages.rows import CSV_COLUMNS, rows_of
 from dscost.pages.wording import (
     BETWEEN_CALLS,
     LATENCY,
     REDUCTION,
+    SHORT_TITLES,
     SPEEDUP,
     VARIANT_TITLES,
     assumed_line,
@@ -31,21 +45,22 @@ from dscost.pages.wording import (
     layer_sentence,
     measured_on,
     model_sentences,
+    short_title,
     variant_titles,
 )
 from dscost.reports.figures import Cost
 from dscost.reports.records import Layer, Report, Timing, document, inputs_text
 
 PENDING = "…"
-FLOPS_NOTE = "FLOPs = 2 × MACs. Many papers call MACs “FLOPs”."
+FLOPS_NOTE = Toned("FLOPs = 2 × MACs. Many papers call MACs “FLOPs”.", "method")
 
 
 _VARIANT_COLUMNS = [
-    words("variant"),
+    Column("variant", "variant", 0, "left", narrow=short_title),
     *figure_columns(of_layers=False),
-    Column("latency", LATENCY, 1),
+    Column("latency", LATENCY, 1, narrow=without_interval),
     Column("reduction", REDUCTION, 2),
-    Column("speedup", SPEEDUP, 1),
+    Column("speedup", SPEEDUP, 1, narrow=without_interval),
 ]
 CAUSES_SHOWN = 2
 """Sentences that say why, where the user has not asked for all."""
@@ -120,17 +135,31 @@ def _layer_page(report: Report, view: View) -> Page:
         sheets += layer_sheets(
             layer, variant_titles(report), explain=view.explain, noise_floor=floor
         )
+    explains_bounds = view.explain and not (layer.latency or view.pending)
+    if explains_bounds:
+        from dscost.pages.bounds import parts_sheet
+
+        sheets.append(parts_sheet(layer, {**variant_titles(report), **SHORT_TITLES}))
     sentences = [layer_sentence(report, view.pending)]
     if layer.causes:
         from dscost.pages.causes import cause_sentence
 
         causes = layer.causes if view.explain else layer.causes[:CAUSES_SHOWN]
         sentences += map(cause_sentence, causes)
+    is_counted_only = not (layer.latency or view.pending)
+    lines += arithmetic_lines(report) if is_counted_only else []
     return Page(
         heading=layer_heading(report),
-        lines=[*lines, *formula_lines(report)],
+        lines=[*lines, *formula_lines(report, with_separable=not is_counted_only)],
         sheets=sheets,
-        closing=[" ".join(sentences), *_footnotes(report)],
+        drawing=bars_drawing(
+            layer.variants, layer.timing, {**variant_titles(report), **SHORT_TITLES}
+        ),
+        closing=[
+            " ".join(sentences),
+            *(_ridge_notes(report) if explains_bounds else ()),
+            *_footnotes(report, sheets),
+        ],
         measured=measured_on(report.environment),
     )
 
@@ -192,6 +221,11 @@ def _model_page(report: Report, view: View) -> Page:
 
         sheets += model_sheets(report)
     closing = model_sentences(report)
+    if view.explain and not any(layer.latency for layer in report.layers):
+        from dscost.pages.bounds import layers_sheet
+
+        sheets += layers_sheet(report)
+        closing += _ridge_notes(report)
     if view.explain:
         from dscost.pages.causes import cause_lines
 
@@ -201,7 +235,8 @@ def _model_page(report: Report, view: View) -> Page:
         heading=f"{report.target}, input {inputs_text(report.inputs)}",
         lines=list(filter(None, lines)),
         sheets=sheets,
-        closing=[*closing, *_footnotes(report)],
+        drawing=_drawing_of_totals(report),
+        closing=[*closing, *_footnotes(report, sheets)],
         measured=measured_on(report.environment),
     )
 
@@ -214,10 +249,26 @@ def _layers_sheet(report: Report, view: View) -> Sheet:
     return chosen_sheet(layer_columns(report, view), shown_rows(report, view), view)
 
 
+def _drawing_of_totals(report: Report) -> Drawing | None:
+    """Return bars of MACs beside those of time, where the whole was timed."""
+    if not report.timing:
+        return None
+    costs = {name: getattr(report.totals, name) for name in _versions(report)}
+    return bars_drawing(costs, report.timing, {**VARIANT_TITLES, **SHORT_TITLES})
+
+
+def _versions(report: Report) -> list[str]:
+    """Return the versions of a model that there are; standard where it is not the model itself."""
+    if not any(layer.variants for layer in report.layers):
+        return ["as_is"]
+    totals, timing = report.totals, report.timing or Timing()
+    is_standard = totals.standard == totals.as_is and timing.standard == timing.as_is
+    return [name for name in VARIANT_TITLES if not (is_standard and name == STANDARD)]
+
+
 def _total_rows(report: Report, view: View) -> Iterator[Row]:
     reduction = report.totals.reduction.macs
-    has_variants = any(layer.variants for layer in report.layers)
-    for name in VARIANT_TITLES if has_variants else ("as_is",):
+    for name in _versions(report):
         cost = getattr(report.totals, name)
         title = VARIANT_TITLES[name]
         yield Row(_variant_cells(title, name, cost, reduction, report.timing, view), "strong")
@@ -226,19 +277,30 @@ def _total_rows(report: Report, view: View) -> Iterator[Row]:
 # -- what stands below every page
 
 
-def _footnotes(report: Report) -> list[str]:
-    notes = [FLOPS_NOTE]
+def _footnotes(report: Report, sheets: Sequence[Sheet]) -> list[str]:
+    shown = {column.key for sheet in sheets for column in sheet.columns}
+    notes: list[str] = [FLOPS_NOTE] if shown & {"flops", "flops_per_byte"} else []
     if report.predictions or any(layer.predictions for layer in report.layers):
+        own = "cpu" in report.predictions
+        measured = ", by what was measured for this machine's cpu" if own else ""
         notes.append(
-            "Times “at least” are bounds by the datasheet of a device: no run can be faster, "
-            "real ones are slower."
+            f"Times “at least” are bounds by the datasheet of a device{measured}: "
+            "no run can be faster, real ones are slower."
         )
     where = report.environment
     if where:
-        from dscost.pages.causes import measured_notes
+        from dscost.pages.measuring_words import measured_notes
 
         notes += measured_notes(where, _first_setting(report))
     return [*notes, *report.warnings]
+
+
+def _ridge_notes(report: Report) -> list[str]:
+    """Return what an intensity means, and how bounds are had where there are none."""
+    from dscost.pages.bounds import RIDGE_NOTE, WITHOUT_DEVICES
+
+    has_bounds = any(layer.predictions for layer in report.layers)
+    return [RIDGE_NOTE if has_bounds else WITHOUT_DEVICES]
 
 
 def _first_setting(report: Report) -> str:

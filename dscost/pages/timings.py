@@ -11,10 +11,11 @@ from dscost.notation.units import (
     format_intensity,
     format_seconds,
 )
-from dscost.pages.page import Column, Row, Sheet, filled_sheet, words
+from dscost.pages.page import Column, Row, Sheet, filled_sheet, without_interval, words
 from dscost.pages.wording import (
     BETWEEN_CALLS,
     LATENCY,
+    SHORT_TITLES,
     SPEEDUP,
     above_floor,
     between_calls_s,
@@ -23,9 +24,6 @@ from dscost.pages.wording import (
 )
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
-
-SHORT_TITLES = {STANDARD: "standard", SEPARABLE: "separable"}
-"""What settings are compared for, with the short titles of a narrow table."""
 
 
 def layer_sheets(
@@ -76,7 +74,7 @@ def settings_sheet(
         words("setting"),
         Column("standard", "standard", 1),
         Column("separable", "separable", 1),
-        Column("speedup", SPEEDUP, 0),
+        Column("speedup", SPEEDUP, 0, narrow=without_interval),
         Column("throughput", "separable inputs/s", 4),
         Column("compiled", "compile", 5),
         words("best", 3, "best for"),
@@ -111,8 +109,8 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     columns = [
         words("setting"),
         words("variant"),
-        Column("latency", LATENCY, 1),
-        Column("speedup", SPEEDUP, 0),
+        Column("latency", LATENCY, 1, narrow=without_interval),
+        Column("speedup", SPEEDUP, 0, narrow=without_interval),
         Column("compiled", "compile", 5),
     ]
     rows = []

@@ -32,9 +32,16 @@ BETWEEN_CALLS = "between the calls"
 
 VARIANT_TITLES = {"as_is": "as it is", STANDARD: "standard", SEPARABLE: "depthwise-separable"}
 """How a table calls the versions that every report has, in their order."""
+SHORT_TITLES = {STANDARD: "standard", SEPARABLE: "separable"}
+"""The two that settings are compared for, with the short titles of a narrow table."""
 
 LATENCY, REDUCTION, SPEEDUP = "latency [95 %]", "fewer MACs", "speedup [95 %]"
 """What stands above the columns of what was measured, and of what a variant saves."""
+
+
+def short_title(title: str) -> str:
+    """Return what a row of variants is called where there is little room."""
+    return title.replace("depthwise-", "").replace(BETWEEN_CALLS, "between calls")
 
 
 def format_latency(latency: Latency | None) -> str:
@@ -154,12 +161,15 @@ def variant_titles(report: Report) -> Mapping[str, str]:
     return titles
 
 
-def formula_lines(report: Report) -> list[str]:
-    """Return the formulas with the numbers of the layer; of further variants what they come to."""
+def formula_lines(report: Report, *, with_separable: bool = True) -> list[str]:
+    """Return the formulas with the numbers of the layer; of further variants what they come to.
+
+    That of the separable one is left out where it stands elsewhere.
+    """
     (layer,) = report.layers
     assert layer.conv is not None
     lines = []
-    if layer.formula_ratio is not None:
+    if with_separable and layer.formula_ratio is not None:
         depth_multiplier = report.settings["depth_multiplier"]
         lines.append(formula_line(layer.conv, depth_multiplier, layer.formula_ratio))
     titles = variant_titles(report)
@@ -201,6 +211,9 @@ def _one_variant(report: Report, name: str, pending: bool) -> str:
     return f"{on_paper}; {_not_yet('whether it is faster', pending)}"
 
 
+LONGER = "a longer --time-budget may"
+
+
 def _several_variants(report: Report, variants: Sequence[str], pending: bool) -> str:
     """Return the best of several on paper and on the clock."""
     (layer,) = report.layers
@@ -212,9 +225,12 @@ def _several_variants(report: Report, variants: Sequence[str], pending: bool) ->
         f"{format_times(reduction.macs, 'MACs')} "
         f"and {format_times(reduction.traffic_bytes, 'bytes')} moved"
     )
-    known = {name: one for name in variants if (one := timing.speedup_of(name))}
-    if not known:
+    of_each = {name: one for name in variants if (one := timing.speedup_of(name))}
+    if not of_each:
         return f"{on_paper}; {_not_yet('which is the fastest', pending)}"
+    known = {name: one for name, one in of_each.items() if not one.is_wide}
+    if not known:
+        return f"{on_paper}; the clock cannot tell which is the fastest; {LONGER}."
     fastest = max(known, key=lambda name: known[name].median)
     measured = f"{format_speedup(known[fastest])} than the standard layer"
     if known[fastest].verdict != "faster":
@@ -309,7 +325,7 @@ def _clock_agrees(speedup: Speedup, promised: float | None) -> str:
             return f"the clock sees {measured}."
         case "unclear":
             figures = "" if speedup.is_wide else f" ({measured})"
-            return f"the clock cannot tell{figures}; a longer --time-budget may."
+            return f"the clock cannot tell{figures}; {LONGER}."
         case "slower":
             view = "disagrees" if promised is None or promised > 1 else "agrees"
             return f"the clock {view}: it ran {measured}."

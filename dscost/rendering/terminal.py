@@ -29,6 +29,7 @@ from dscost.pages.page import (
 )
 from dscost.printable import printable, printable_line
 from dscost.rendering.encoding import in_encoding
+from dscost.rendering.narrowing import narrowed, telling
 
 NATURAL_WIDTH = 10_000
 """Wide enough for every table; a pipe has no edge."""
@@ -147,11 +148,21 @@ def _laid_out(sheet: Sheet, view: View) -> "tuple[_Table, list[Column]]":
         width = NATURAL_WIDTH
     elif sheet.yielding and view.width:
         sheet = _with_short_names(sheet, *sheet.yielding, width, view.encoding)
-    widths = {column.key: _column_width(column, sheet.rows) for column in sheet.columns}
-    columns = _fitting(sheet.columns, widths, width)
+    columns, widths = _fitted(sheet, width)
+    kept = {column.key for column in columns}
+    if any(one.priority <= DECIDES and one.key not in kept for one in sheet.columns):
+        sheet = narrowed(sheet)
+        columns, widths = _fitted(sheet, width)
     dropped = [column for column in sheet.columns if column not in columns]
     room = _rooms(columns, widths, width)
-    return _Table(columns, sheet.rows, room, view.encoding), dropped
+    rows = telling(sheet, columns) if dropped else sheet.rows
+    return _Table(columns, rows, room, view.encoding), dropped
+
+
+def _fitted(sheet: Sheet, width: int) -> tuple[list[Column], dict[str, int]]:
+    """Return the columns of a sheet that there is room for, and how wide each would be."""
+    widths = {column.key: _column_width(column, sheet.rows) for column in sheet.columns}
+    return _fitting(sheet.columns, widths, width), widths
 
 
 class _Table(NamedTuple):
@@ -168,7 +179,7 @@ class _Table(NamedTuple):
         headers = {column.key: printable_line(column.header) for column in self.columns}
         if any(headers.values()):
             yield from self._row(Row(headers, "strong"), console)
-            yield from (Segment(rule * (_total(self.columns, self.room) - GAP)), Segment.line())
+            yield from (Segment(rule * _total(self.columns, self.room)), Segment.line())
         for row in self.rows:
             yield from self._row(row, console)
 
@@ -230,7 +241,7 @@ def _rooms(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> 
 
 
 def _total(columns: Sequence[Column], widths: Mapping[str, int]) -> int:
-    return sum(widths[column.key] + GAP for column in columns)
+    return sum(widths[column.key] + GAP for column in columns) - GAP
 
 
 def elided(text: str, width: int, encoding: str | None = None) -> str:

@@ -210,7 +210,7 @@ FIGURES: Mapping[str, Figure] = {
         "count",
         "parameters, frozen ones too, each shared tensor once; buffers are not parameters",
         summed_over="weights",
-        columns=(3, 1, 5, 3),
+        columns=(1, 1, 5, 3),
         is_kept_of_layers=True,
         is_limited_first=True,
         is_noted=True,

@@ -76,6 +76,8 @@ class Latency(NamedTuple):
 
 SAME_WITHIN = 0.03
 """No smaller difference is called, however quiet the machine."""
+UNKNOWN_FLOOR = 0.1
+"""What is taken for the noise floor where the time did not suffice to find it."""
 MOST_SAME = 0.1
 """Where the machine is noisier than that, nothing is called the same."""
 
@@ -224,10 +226,13 @@ class Bound(NamedTuple):
     Args:
         roofline_s: No run can be faster.
         bound: `compute` or `memory`.
+        ridge_flops_per_byte: Of the device, where that was asked for: a lower intensity waits for
+            memory.
     """
 
     roofline_s: float
     bound: str
+    ridge_flops_per_byte: float | None = None
 
 
 class Stage(NamedTuple):

@@ -222,8 +222,6 @@ def named(
         InputError: The file has no model, or several, or cannot be read.
     """
     text = str(target)
-    if text.endswith(f"{PYTHON_ENDING}:"):
-        text = text.removesuffix(":")
     if not text.endswith(PYTHON_ENDING):
         return text
     from dscost.sources.in_file import only_model
@@ -251,10 +249,8 @@ def _kind_of(text: str) -> tuple[str, str]:
     if path:
         return "python", text
     if "/" in text or (len(text) < MAX_NAME and Path(text).is_file()):
-        is_folder = len(text) < MAX_NAME and Path(text).is_dir()
         raise InputError(
-            f"{text}{' is a folder' if is_folder else ''}: "
-            "expected an architecture .yaml, a program .pt2, or path/file.py:factory"
+            f"{text}: expected an architecture .yaml, a program .pt2, or path/file.py:factory"
         )
     return "name", text
 
@@ -361,18 +357,7 @@ def _by_name(name: str, opening: Opening) -> Source:
     if missing:
         asked = " and ".join(missing)
         hint = f"; {asked} could not be asked: not installed (pip install 'dscost[zoo]')"
-    raise UnknownNameError("model", name, known, f"{hint}{_file_hint(name)}")
-
-
-def _file_hint(name: str) -> str:
-    """Return how a file is written that a name stands for: `net` for net.py, or `pkg.net`."""
-    parts = name.split(".")
-    if len(name) < MAX_NAME and all(part.isidentifier() for part in parts):
-        for ending in (PYTHON_ENDING, *YAML_ENDINGS):
-            file = Path(*parts).with_suffix(ending)
-            if file.is_file():
-                return f"; {file} is a file: write {file}"
-    return ""
+    raise UnknownNameError("model", name, known, hint)
 
 
 def _opened_late(module: str, function: str, extra: str = "torch") -> Opener:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dscost.errors import InputError, did_you_mean, first_line, first_of
+from dscost.errors import InputError, first_line, first_of
 
 MOST_SHOWN = 8
 _ZOOS = ("torchvision", "timm", "transformers", "monai", "segmentation_models_pytorch")
@@ -80,8 +80,7 @@ def parsed(path: Path, shown: str) -> ast.Module:
         InputError: It is not there, or is no Python.
     """
     if not path.is_file():
-        near = did_you_mean(path.name, (one.name for one in path.parent.glob("*.py")))
-        raise InputError(f"cannot read {shown}: no such file{near}")
+        raise InputError(f"cannot read {shown}: no such file")
     try:
         with warnings.catch_warnings(action="ignore"):  # running it will warn
             return ast.parse(path.read_bytes())

@@ -1,9 +1,7 @@
 """What a device can do: measured by `calibration`, kept for a month in the user's cache folder."""
 
 import json
-import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
@@ -11,20 +9,15 @@ from time import perf_counter
 from typing import NamedTuple
 
 from dscost.devices.roofline import Ceilings
-from dscost.errors import DscostError, OutputError
+from dscost.errors import OutputError
 from dscost.files import write_whole
 from dscost.reports.records import Noise
 from dscost.timing import MEMORY_FORMATS, Progress, TimingOptions
 from dscost.timing.calibration import POINTS, measured
+from dscost.timing.ceilings_file import METHOD, cache_folder, is_recent, read_ceilings
 from dscost.timing.cuda import fixed_flags
 from dscost.timing.live_device import LiveDevice, live_device
 from dscost.timing.machine import Watch, default_threads, keep_freed_memory, quiet_torch
-
-METHOD = 1
-"""Counts up whenever something else is measured, so that what an older dscost kept is not taken for
-it."""
-
-KEPT_DAYS = 30
 
 
 class Wanted(NamedTuple):
@@ -121,7 +114,7 @@ def find_ceilings(
     live = live_device(wanted.device, wanted.dtype, wanted.threads, perf_counter)
     folder, today = folder or cache_folder(), today or date.today()
     path = folder / _file_name(live) if folder else None
-    kept = _kept(path) if path else None
+    kept = read_ceilings(path) if path else None
     if kept and not refresh and is_fresh(kept, live, today) and wanted.is_covered(kept):
         return Found(kept, True, path)
     if kept:
@@ -147,54 +140,16 @@ def find_ceilings(
 # -- what is kept
 
 
-def cache_folder(
-    platform: str = sys.platform,
-    environment: Mapping[str, str] = os.environ,
-    home: Path | None = None,
-) -> Path | None:
-    """Return where ceilings are kept in the user's cache folder, or `None` where there is none.
-
-    Source:
-        XDG Base Directory Specification 0.8: a path that is not absolute is to be ignored.
-    """
-    if home is None:
-        try:
-            home = Path.home()
-        except RuntimeError:
-            return None
-    if platform == "win32":
-        named = environment.get("LOCALAPPDATA")
-        base = Path(named) if named else home / "AppData" / "Local"
-    elif platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        named = environment.get("XDG_CACHE_HOME")
-        base = Path(named) if named and Path(named).is_absolute() else home / ".cache"
-    return base / "dscost" / "ceilings"
-
-
 def is_fresh(kept: Ceilings, live: LiveDevice, today: date) -> bool:
     """Whether ceilings were measured on this device, with these versions, not too long ago."""
-    try:
-        age = (today - date.fromisoformat(kept.measured_on or "")).days
-    except ValueError:
-        return False
     telling = ("device", "name", "dtype", "threads")
     same = all(getattr(kept, name) == getattr(live, name) for name in telling)
-    return same and 0 <= age <= KEPT_DAYS and dict(kept.versions) == dict(live.versions)
+    return same and is_recent(kept, today) and dict(kept.versions) == dict(live.versions)
 
 
 def _file_name(live: LiveDevice) -> str:
     threads = "" if live.threads is None else f"-{live.threads}"
     return f"{live.device}-{live.dtype}{threads}.json"
-
-
-def _kept(path: Path) -> Ceilings | None:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return Ceilings.from_dict(document["ceilings"]) if document["method"] == METHOD else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, DscostError):
-        return None  # whatever is wrong with it, it is measured anew and written again
 
 
 def _keep(path: Path, ceilings: Ceilings) -> None:

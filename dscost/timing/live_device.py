@@ -18,7 +18,7 @@ from dscost.notation.units import dtype_bytes
 from dscost.reports.figures import Cost
 from dscost.timing.cuda import CudaTimer, l2_bytes, why_no_cuda
 from dscost.timing.engine import Call, Clock, CpuTimer, Timer
-from dscost.timing.machine import cpu_name
+from dscost.timing.processor import cpu_name
 
 LLC_BYTES = 32 << 20
 """Of the last-level cache, where the system does not tell."""

@@ -54,16 +54,6 @@ def physical_cores(cpuinfo: Path) -> int | None:
     return len(cores) or None
 
 
-def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the model of the processor, or its architecture where the system does not tell."""
-    import platform
-
-    for line in lines_of(cpuinfo):
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def load() -> float | None:
     """Return the load average of the last minute, or `None` where the system does not tell."""
     try:

@@ -1,0 +1,125 @@
+"""How something was measured, and what made it less sure: a line each, in words."""
+
+from collections.abc import Mapping, Sequence
+
+from dscost.notation.units import DTYPE_BYTES, counted
+from dscost.pages.page import Toned
+from dscost.reports.records import SAME_WITHIN, UNKNOWN_FLOOR, Environment, Noise
+
+_BUSY = {
+    "load": "load {figure:.1f} on {limit:.0f} cores",
+    "cpu_pressure": "{figure:.0f} % of the last 10 s somebody waited for a processor",
+    "steal": "{figure:.0%} of the processor time went to other guests of this host",
+    "context_switches": "{figure:.0%} of the blocks interrupted{where}",
+    "regimes": "repetitions differ {figure:.1f}× more than runs within one{where}",
+    "throttled": "the clock under {limit:.0%} of its largest in {figure:.0%} of the blocks{where}",
+}
+"""What a busy machine shows by, with its figure, what is in order, and where it was worst."""
+_IMPLAUSIBLE = {
+    "page_faults": "{figure:,.0f} page faults a call{where}: allocation is part of the time",
+    "more_than_macs": "a speedup of {figure:.2f} is more than {limit:.2f} times fewer MACs "
+    "explain{where}",
+    "over_roofline": "{figure:.2f} times as fast as the roofline allows{where}: the data stay in "
+    "the caches, or its peaks are out of date (dscost device --refresh)",
+}
+"""What cannot come from the arithmetic alone, in the same way."""
+_WORDS = {**_BUSY, **_IMPLAUSIBLE}
+_OTHER = "{kind} {figure:.3g}, in order up to {limit:.3g}{where}"
+"""Of a later version."""
+
+
+def measured_notes(where: Environment, setting: str) -> list[str]:
+    """Return what made the times beside the costs less sure, if anything, and how they were taken.
+
+    The setting is the one that they were taken under.
+    """
+    noise = noise_line(where.noise, where.noise_floor)
+    return [*([noise] if noise else []), method_line(where, setting)]
+
+
+def noise_line(
+    noise: Sequence[Noise], noise_floor: float | None = None, *, with_budget: bool = True
+) -> str | None:
+    """Return what made measurements less sure, with the figures; `None` where nothing did.
+
+    Args:
+        noise: What was found; of each kind the worst is told.
+        noise_floor: How far a layer timed against itself was off, 0.02 for 2 %.
+        with_budget: Whether a longer `--time-budget` would help, too.
+    """
+    if not noise:
+        return None
+    by_kind: dict[str, list[Noise]] = {}
+    for one in noise:
+        by_kind.setdefault(one.kind, []).append(one)
+    order = [*(kind for kind in _WORDS if kind in by_kind), *(by_kind.keys() - _WORDS.keys())]
+    said = [_said(by_kind[kind]) for kind in order]
+    if noise_floor is not None and noise_floor > SAME_WITHIN:
+        said.append(f"floor {_percent(noise_floor)}")
+    more_time = ", or --time-budget 30s" if with_budget else ""
+    what_to_do = f" Run again when idle{more_time}." if by_kind.keys() & _BUSY.keys() else ""
+    return Toned(f"Noisy: {', '.join(said)}.{what_to_do}", "unclear")
+
+
+def _said(alike: Sequence[Noise]) -> str:
+    """Return what is said of noises of one kind: the figure of the worst, and where it was."""
+    worst = max(alike, key=lambda one: one.figure)
+    where = worst.where
+    if len(alike) > 1:
+        where = f"{worst.where} and {len(alike) - 1} more"
+    text = _WORDS.get(worst.kind, _OTHER).format(
+        kind=worst.kind.replace("_", " "),
+        figure=worst.figure,
+        limit=worst.limit,
+        where=f" ({where})" if where else "",
+    )
+    return text.replace("%", " %").replace("  %", " %")
+
+
+def _percent(share: float) -> str:
+    """Return a share with as many digits as it is worth: `0.8 %`, `53 %`."""
+    return f"{share:.1%}".replace("%", " %") if share < 0.1 else f"{share:.0%}".replace("%", " %")
+
+
+_COUNTERS: Mapping[str, str] = {"cpu_pressure": "CPU pressure", "gpu_clock": "GPU clock"}
+"""How counters are called whose names have capitals."""
+
+
+def method_line(where: Environment, setting: str) -> str:
+    """Return where and how the times beside the costs were taken, and what is noise among them."""
+    is_told = any(word in DTYPE_BYTES for word in setting.split(", "))
+    dtype = "" if is_told else f", {where.dtype.partition(',')[0]}"
+    flags = "".join(f", {name} {value}" for name, value in where.flags.items())
+    parts = [
+        f"Measured on {where.device}, {counted(where.threads, 'thread')}, {setting}, "
+        f"torch {where.torch_version}{flags}{dtype}: random weights and inputs, interleaved pairs, "
+        "medians with 95 % intervals",
+        *_rooflines(where),
+        _floor(where.noise_floor),
+    ]
+    if where.unknown:
+        counters = ", ".join(_COUNTERS.get(name, name.replace("_", " ")) for name in where.unknown)
+        parts.append(f"not available on this system: {counters}")
+    return Toned(f"{'; '.join(parts)}.", "method")
+
+
+def _rooflines(where: Environment) -> list[str]:
+    """Return the peaks of each device and dtype; which they are of is told where several are."""
+    found = []
+    for key, ceiling in where.ceilings.items():
+        peak, memory = ceiling.flops_per_s, ceiling.bytes_per_s
+        found.append(
+            f"roofline of {key.replace(':', ' ')} {peak / 1e9:,.0f} GFLOP/s, "
+            f"{memory / 1e9:,.1f} GB/s, ridge at {peak / memory:.1f} FLOP/byte (dscost device)"
+        )
+    return found
+
+
+def _floor(noise_floor: float | None) -> str:
+    if noise_floor is None:
+        return (
+            "the noise floor could not be found in so short a time, "
+            f"differences under {_percent(UNKNOWN_FLOOR)} are taken for noise and not reported"
+        )
+    floor = max(noise_floor, SAME_WITHIN)
+    return f"differences under {_percent(floor)} are noise here and not reported"
