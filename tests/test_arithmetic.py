@@ -60,9 +60,27 @@ def test_the_layer_of_the_books_is_multiplied_out() -> None:
             "16·8·3·3 · 5·5 = 28,800",
             "8·3·3·5·5 + 16·8·5·5 = 1,800 + 3,200 = 5,000",
         ),
+        (
+            (16, 32, 3),
+            {"dims": 3, "input_size": 8},
+            "32·16·3·3·3 · 8·8·8 = 7,077,888",
+            "16·3·3·3·8·8·8 + 32·16·8·8·8 = 221,184 + 262,144 = 483,328",
+        ),
+        (
+            (16, 32, 3),
+            {"dims": 1},
+            "32·16·3 · 14 = 21,504",
+            "16·3·14 + 32·16·14 = 672 + 7,168 = 7,840",
+        ),
+        (
+            (64, 32, 3),  # each value that it reads meets every tap: 14×14 positions, not 28×28
+            {"transposed": True, "stride": 2},
+            "32·64·3·3 · 14·14 = 3,612,672",
+            "64·3·3·14·14 + 32·64·28·28 = 112,896 + 1,605,632 = 1,718,528",
+        ),
         ((1, 16, 3), {}, "16·3·3 · 14·14 = 28,224", "3·3·14·14 + 16·14·14 = 1,764 + 3,136 = 4,900"),
     ],
-    ids=["rectangular", "grouped", "dilated", "one channel"],
+    ids=["rectangular", "grouped", "dilated", "3-D", "1-D", "transposed", "one channel"],
 )
 def test_products_have_what_shapes_a_layer(
     given: tuple[int, ...], more: dict[str, object], standard: str, separable: str
@@ -75,6 +93,7 @@ def test_what_is_multiplied_is_told_in_words() -> None:
     assert lines_of(8, 8, 3, groups=2, batch=3)["MACs"] == (
         "channels out · channels in per group · kernel · batch · positions"
     )
+    assert lines_of(8, 8, 3, transposed=True)["MACs"].endswith("kernel · positions read")
 
 
 def test_further_variants_are_the_sums_of_their_stages() -> None:
@@ -107,6 +126,7 @@ EVERY_VARIANT = (
     size=st.tuples(st.integers(9, 20), st.integers(9, 20)),
     batch=st.integers(1, 3),
     depth_multiplier=st.integers(1, 3),
+    transposed=st.booleans(),
     variant=st.sampled_from(EVERY_VARIANT),
 )
 def test_products_multiply_out_to_what_is_counted(

@@ -36,7 +36,8 @@ def _legend(layer: Layer) -> str:
     conv = layer.conv
     grouped = " per group" if conv and conv.groups > 1 else ""
     batch = "batch · " if layer.input_shape[0] > 1 else ""
-    return f"channels out · channels in{grouped} · kernel · {batch}positions"
+    positions = "positions read" if conv and conv.transposed else "positions"
+    return f"channels out · channels in{grouped} · kernel · {batch}{positions}"
 
 
 def _products(report: Report) -> Iterator[tuple[str, str]]:
@@ -70,12 +71,10 @@ def factors_of(stage: Stage) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     kernel = conv.kernel_size if conv.kernel_area > 1 else ()
     weights = (*(count for count in channels if count > 1), *kernel) or (1,)
     # a transposed convolution is applied at the positions that it reads
-    for shape in (stage.output_shape, stage.input_shape):
-        batch, _, *extents = shape
-        positions = (batch, *extents) if batch > 1 else tuple(extents)
-        if prod(weights) * prod(positions) == stage.cost.macs:
-            return weights, positions
-    return None
+    batch, _, *extents = stage.input_shape if conv.transposed else stage.output_shape
+    positions = (batch, *extents) if batch > 1 else tuple(extents)
+    is_all = prod(weights) * prod(positions) == stage.cost.macs  # else a report says otherwise
+    return (weights, positions) if is_all else None
 
 
 def _product(factors: tuple[int, ...]) -> str:
