@@ -8,6 +8,7 @@ from dscost.notation.units import format_bytes, format_factor, format_seconds
 from dscost.pages import Said
 from dscost.pages.arithmetic import arithmetic_lines
 from dscost.pages.bars import bars_drawing
+from dscost.pages.between_calls import BETWEEN_CALLS, between_calls_s, short_title
 from dscost.pages.layer_table import (
     LAYER_COLUMNS,
     SORT_KEYS,
@@ -30,14 +31,12 @@ from dscost.pages.page import (
 )
 from dscost.pages.rows import CSV_COLUMNS, rows_of
 from dscost.pages.wording import (
-    BETWEEN_CALLS,
     LATENCY,
     REDUCTION,
     SHORT_TITLES,
     SPEEDUP,
     VARIANT_TITLES,
     assumed_line,
-    between_calls_s,
     format_latency,
     format_speedup,
     formula_lines,
@@ -45,7 +44,6 @@ from dscost.pages.wording import (
     layer_sentence,
     measured_on,
     model_sentences,
-    short_title,
     variant_titles,
 )
 from dscost.reports.figures import Cost

@@ -11,14 +11,12 @@ from dscost.notation.units import (
     format_intensity,
     format_seconds,
 )
+from dscost.pages.between_calls import BETWEEN_CALLS, above_floor, between_calls_s
 from dscost.pages.page import Column, Row, Sheet, filled_sheet, without_interval, words
 from dscost.pages.wording import (
-    BETWEEN_CALLS,
     LATENCY,
     SHORT_TITLES,
     SPEEDUP,
-    above_floor,
-    between_calls_s,
     format_latency,
     format_speedup,
 )

@@ -17,7 +17,6 @@ from dscost.notation.units import (
 )
 from dscost.pages.page import Toned, judged_as
 from dscost.reports.records import (
-    SAME_WITHIN,
     Environment,
     Latency,
     Layer,
@@ -27,9 +26,6 @@ from dscost.reports.records import (
     Timing,
 )
 
-BETWEEN_CALLS = "between the calls"
-"""What a variant takes beyond its stages timed alone."""
-
 VARIANT_TITLES = {"as_is": "as it is", STANDARD: "standard", SEPARABLE: "depthwise-separable"}
 """How a table calls the versions that every report has, in their order."""
 SHORT_TITLES = {STANDARD: "standard", SEPARABLE: "separable"}
@@ -37,11 +33,6 @@ SHORT_TITLES = {STANDARD: "standard", SEPARABLE: "separable"}
 
 LATENCY, REDUCTION, SPEEDUP = "latency [95 %]", "fewer MACs", "speedup [95 %]"
 """What stands above the columns of what was measured, and of what a variant saves."""
-
-
-def short_title(title: str) -> str:
-    """Return what a row of variants is called where there is little room."""
-    return title.replace("depthwise-", "").replace(BETWEEN_CALLS, "between calls")
 
 
 def format_latency(latency: Latency | None) -> str:
@@ -84,25 +75,6 @@ def _speedup_words(speedup: Speedup) -> str:
             return f"no difference {_plain_factors(median, low, high)[1]}"
     factor, interval = _plain_factors(median, low, high)
     return f"{factor}× {interval}"
-
-
-def above_floor(difference_s: float, whole_s: float, timing: Timing) -> float | None:
-    """Return a difference of two times, `None` where it is noise: not above the floor, or negative.
-
-    Args:
-        difference_s: Between times that were measured apart.
-        whole_s: The longer of them.
-        timing: What was judged by the same floor.
-    """
-    floor = timing.speedup.noise_floor if timing.speedup else SAME_WITHIN
-    return difference_s if difference_s > floor * whole_s else None
-
-
-def between_calls_s(timing: Timing) -> float | None:
-    """Return what the separable variant takes beyond its stages, `None` where that is noise."""
-    if timing.gap_s is None or timing.depthwise_separable is None:
-        return None
-    return above_floor(timing.gap_s, timing.depthwise_separable.median_s, timing)
 
 
 def _plain_factors(factor: float, low: float, high: float) -> tuple[str, str]:
