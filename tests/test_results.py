@@ -120,9 +120,9 @@ def test_a_result_is_saved_as_its_command_saves_it(case: Case) -> None:
 
 
 def test_a_file_of_no_format_is_refused_and_not_begun(case: Case) -> None:
-    with pytest.raises(InputError, match=r"no format is written to \.tex files \(known: \.txt, "):
-        case.make().save("costs.tex")
-    assert not Path("costs.tex").exists()
+    with pytest.raises(InputError, match=r"no format is written to \.rtf files \(known: \.txt, "):
+        case.make().save("costs.rtf")
+    assert not Path("costs.rtf").exists()
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(case: Case) -> None:

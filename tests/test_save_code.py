@@ -80,11 +80,20 @@ class Listed(nn.Module):
     def __init__(self):
         super().__init__()
         self.layers = [conv(), conv()]
-        self.held = nn.ModuleList(self.layers)
+        self.named = {"norm": nn.BatchNorm2d(32), "conv": conv()}
+        self.held = nn.ModuleList([*self.layers, *self.named.values()])
     def forward(self, x):
         for layer in self.layers:
             x = layer(x)
-        return x
+        return self.named["conv"](self.named["norm"](x))
+
+class Bound(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = conv()
+        self.run = self.conv.forward
+    def forward(self, x):
+        return self.run(x)
 
 class Made:
     @staticmethod
@@ -105,11 +114,13 @@ CASES: Mapping[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
             *("double", "frozen", "alone", "hooked", "shared", "tied", "Made.here", "one"),
         )
     },
+    "Listed": ("nets.py:Listed", IMAGE, {}),
     "wide": ("nets.py:wide", (2, 32, 4, 4, 4), {}),
     "long": ("nets.py:long", (2, 32, 20), {}),
     "arguments": ("nets.py:make", IMAGE, {"width": 40, "act": Reference("torch.nn", "SiLU")}),
     "package": ("pkg/sub/net.py:make", IMAGE, {}),
     "dotted": ("pkg.sub.net:make", IMAGE, {}),
+    "source": ("inner.net:tied", IMAGE, {}),
     "hyphen": ("my-folder/my-net.py:shared", IMAGE, {}),
     "architecture": ("net.yaml", (2, 3, 16, 16), {}),
     "resnet18": ("resnet18", (1, 3, 64, 64), {}),
@@ -141,6 +152,7 @@ def _filled(folder: Path, patch: pytest.MonkeyPatch) -> Path:
         "nets.py": NETS,
         "my-folder/my-net.py": NETS,
         "net.yaml": YAML,
+        "src/inner/net.py": NETS,
         "pkg/__init__.py": "",
         "pkg/sub/__init__.py": "",
         "pkg/layers.py": "from torch import nn\n\ndef conv(n):\n    return nn.Conv2d(n, 64, 3)\n",
@@ -218,6 +230,8 @@ def test_code_reads_like_what_somebody_would_write(results: Mapping[str, Any]) -
     text, _, _ = results["architecture"]
     assert "Needs torch, not dscost." in text
     assert '("a", SeparableConv(32, 32, 3, padding=1), "conv1"),' in text
+    text, _, _ = results["source"]
+    assert '(Path(__file__).resolve().parent / "../src").resolve()))  # finds inner.net' in text
     text, _, _ = results["arguments"]
     assert "from nets import make as make_of_nets" in text
     assert "model = make_of_nets(width=40, act=torch.nn.SiLU)" in text
@@ -250,13 +264,13 @@ def test_the_command_writes_code_over_its_own_and_over_nothing_else(here: Path) 
 
 def test_what_no_code_makes_is_refused_in_a_line_and_all_else_is_written(here: Path) -> None:
     instead = "; --save cheaper.pt2 saves all of it\n"
-    ran = command("nets.py:Listed", "--save-code", "c.py", "--save", "c.pt", cwd=here)
+    ran = command("nets.py:Bound", "--save-code", "c.py", "--save", "c.pt", cwd=here)
     assert ran.returncode == 2
     assert ran.stderr == (
         "dscost: cannot write c.py: code with these layers does not make this model: "
         f"it returns something else{instead}"
     )
-    assert "2 of 2 convolutions" in ran.stdout
+    assert "made depthwise-separable" in ran.stdout
     assert (here / "c.pt").exists()
     assert not (here / "c.py").exists()
     (here / "a.b.py").write_text(NETS)

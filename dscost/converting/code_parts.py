@@ -100,9 +100,11 @@ def put(model: nn.Module, name: str, new: nn.Module) -> None:
     """Put a layer in the place of another, wherever a model holds that."""
     old = model.get_submodule(name)
     for part in list(model.modules()):
-        for key, child in part._modules.items():
-            if child is old:
-                part._modules[key] = new
+        for held in (part._modules, *vars(part).values()):
+            places = enumerate(held) if isinstance(held, list) else ()
+            for key, value in held.items() if isinstance(held, dict) else places:
+                if value is old:
+                    held[key] = new
     new.train(old.training)
 
 

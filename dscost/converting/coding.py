@@ -210,7 +210,7 @@ def _imported(home: Home, code: Code, path: Path) -> str:
     if all(part.isidentifier() for part in module.split(".")):
         called = f"{first}_of_{module.rpartition('.')[2]}" if first in _TAKEN else first
         alias = "" if called == first else f" as {called}"
-        code.imports.add(f"from {module} import {first}{alias}  # noqa: E402")
+        code.imports.add(f"from {module} import {first}{alias}")
         return called + home.attribute.removeprefix(first)
     code.imports.add("from importlib import import_module")
     return f"import_module({quoted(module)}).{home.attribute}"

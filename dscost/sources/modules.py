@@ -145,15 +145,19 @@ class _Found(NamedTuple):
                 return None
         if called.startswith(PACKAGE):
             return None
-        return Home(called, self.name, _folders_of(self.module, self.world), is_module)
+        return Home(called, self.name, _folders_of(called, self.module, self.world), is_module)
 
 
-def _folders_of(module: ModuleType, world: World) -> tuple[Path, ...]:
+def _folders_of(called: str, module: ModuleType, world: World) -> tuple[Path, ...]:
     """Return the folders that a module is found in and imports from; none if it is installed."""
     file = getattr(module, "__file__", None)
-    place = Path(file).resolve() if isinstance(file, str) else None
-    found = [one for one in world.first if place and one in place.parents]
-    return tuple(dict.fromkeys([*found[:1], *world.last])) if found else ()
+    if not isinstance(file, str):
+        return ()
+    place = Path(file).resolve()
+    levels = called.count(".") + (place.stem == "__init__")
+    folders = (*world.first, *world.last)
+    found = [one for one in place.parents[levels : levels + 1] if one in folders]
+    return tuple(dict.fromkeys([*found, *world.last])) if found else ()
 
 
 def _from_factory(found: _Found, opening: Opening) -> ModuleSource:
