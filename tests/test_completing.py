@@ -53,6 +53,8 @@ def offered(written: str, shell: str = "bash", cwd: Path | None = None) -> list[
             "dscost model resnet18 --columns macs,sep",
             ["macs,separable_macs", "macs,separable_latency"],
         ),
+        ("dscost convert resnet18 --columns wh", ["why"]),
+        ("dscost layer 8 8 3 --columns macs,tra", ["macs,traffic_bytes"]),
         ("dscost model resnet18 --on jetson_o", ["jetson_orin_nano"]),
         ("dscost model resnet18 --sort spe", ["speedup"]),
         ("dscost model mobilenet_v1 --set w", ["width="]),

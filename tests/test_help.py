@@ -130,6 +130,12 @@ def test_every_option_stands_in_help_once(command: str) -> None:
     assert sorted(shown) == sorted(names)
 
 
+def test_help_says_nothing_in_the_words_of_typer() -> None:
+    text = "".join(help_of(command) for command in COMMANDS)
+    assert "<int range>" not in text
+    assert "[x>=" not in text
+
+
 def test_groups_name_only_what_there_is() -> None:
     known = {param.name for one in commands().values() for param in one.params}
     assert [name for names in GROUPS.values() for name in names if name not in known] == []

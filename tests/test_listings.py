@@ -37,7 +37,7 @@ def test_models_are_listed_with_params_macs_and_year() -> None:
     for name, figures in TWO.items():
         assert tuple(found[name][key] for key in ("params", "macs", "year")) == figures
     (header,) = (line for line in lines("models") if line.startswith("model "))
-    assert header.split() == ["model", "params", "MACs", "input", "year"]
+    assert header.split() == ["model", "params", "MACs", "input", "year", "description"]
     (row,) = (line for line in lines("models") if line.startswith("resnet18 "))
     assert row.split() == ["resnet18", "11.69M", "1.814G", "1×3×224×224", "2015", "Residual", "networks"]  # fmt: skip
 
@@ -129,7 +129,10 @@ def test_a_narrow_terminal_keeps_the_figures(kind: str) -> None:
     from dscost.pages.listings import Listing
     from dscost.rendering import View, render
 
-    text = render(Listing(kind, KINDS[kind]()), "table", View(width=60))
+    listing = Listing(kind, KINDS[kind]())
+    assert "Not shown" not in render(listing, "table", View(width=60, wide=True))
+    text = render(listing, "table", View(width=60))
+    assert "description (see them with --wide)" in " ".join(text.split())
     assert max(len(line) for line in text.splitlines()) <= 60
     expected = {"models": ("params", "MACs", "year"), "devices": ("GFLOP/s", "GB/s", "ridge")}
     assert all(header in text for header in expected[kind])

@@ -156,6 +156,13 @@ def test_markdown_keeps_the_branches_apart() -> None:
     assert "| │&nbsp;&nbsp;├─ 0 | conv 3×3 |" in text
 
 
+def test_latex_has_signs_of_its_own_for_branches() -> None:
+    text = render([report()], "latex", View(tree=True))
+    assert r"$\vdash$-- body & Sequential &" in text
+    assert r"$\lfloor$-- head & Linear &" in text
+    assert not set(text) & set("│├└─")
+
+
 def test_a_tree_can_be_read_where_the_terminal_knows_ascii_only() -> None:
     ran = run("model", "resnet18", "--no-time", "--tree", "--depth", "1")
     from dscost.encodable import encodable

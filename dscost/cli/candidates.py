@@ -115,9 +115,17 @@ def _exports(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _columns(ctx: typer.Context, incomplete: str) -> list[str]:
-    from dscost.pages.reports import column_headers
+    from dscost.pages.comparisons import ComparisonSaid
+    from dscost.pages.conversions import ConversionSaid
+    from dscost.pages.reports import VARIANT_COLUMNS, ReportsSaid
 
-    return _lists(column_headers(), incomplete)
+    shown: Mapping[str, Iterable[str]] = {
+        "layer": [column.key for column in VARIANT_COLUMNS],
+        "model": ReportsSaid.columns,
+        "compare": ComparisonSaid.columns,
+        "convert": ConversionSaid.columns,
+    }
+    return _lists(shown.get(ctx.command.name or "", ()), incomplete)
 
 
 def _sort_keys(ctx: typer.Context, incomplete: str) -> Iterable[str]:

@@ -3,6 +3,7 @@
 Typer's own is one list of options, or boxes, which take long to import and colour a pipe.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from textwrap import fill
 from typing import Annotated, Any
@@ -41,7 +42,7 @@ class Command(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options, in groups."""
         found = [
-            (param, record)
+            (param, _plain(record))
             for param in self.get_params(ctx)
             if (record := param.get_help_record(ctx)) is not None
         ]
@@ -99,6 +100,16 @@ def usage_lines(command: Any) -> Iterator[str]:
 def _summary(command: Any) -> str:
     """Return the first paragraph of what a command says of itself."""
     return " ".join((command.help or "").split("\n\n")[0].split())
+
+
+def _plain(record: tuple[str, str]) -> tuple[str, str]:
+    """Return how an option is written and what it means, without what only Typer understands.
+
+    >>> _plain(("--rank <int range>", "Of every layer  [default: 1]  [x>=1]"))
+    ('--rank <int>', 'Of every layer  [default: 1]')
+    """
+    name, meaning = record
+    return name.replace("<int range>", "<int>"), re.sub(r"\s*\[x[<>]=?\d+\]", "", meaning)
 
 
 def _write_section(title: str, records: Sequence[tuple[str, str]], formatter: Any) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dscost.cli.output_options import DEFAULTS, Plain
+from dscost.cli.output_options import DEFAULTS, Fixed
 from dscost.errors import UnknownNameError
 from dscost.pages import View
 
@@ -121,7 +121,7 @@ def list_names(
         str | None,
         typer.Option(help="Sort models or devices by a figure, largest first, such as params."),
     ] = None,
-    asked: Plain = DEFAULTS,
+    asked: Fixed = DEFAULTS,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Say where figures and variants are from.")
     ] = False,

@@ -323,6 +323,7 @@ class ConversionSaid(Said):
     """What is to be said of a module that was converted: of its layers alone."""
 
     what = "a conversion"
+    columns = tuple(column.key for column in _LAYER_COLUMNS)
     row_columns = CSV_COLUMNS
 
     def _layers(self) -> tuple[str, Sequence[LayerOutcome]]:

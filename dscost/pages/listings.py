@@ -111,7 +111,7 @@ class ListingSaid(Said):
         columns = [
             words("name", header=listing.kind.removesuffix("s")),
             *(figure.column for figure in self._figures),
-            words("meaning", 5, ""),
+            words("meaning", 5, "description"),
         ]
         closing = [_NOTES[listing.kind], *(_sources(entries) if listing.cites else ())]
         sheet = filled_sheet(columns, [Row(self._cells(one)) for one in entries])

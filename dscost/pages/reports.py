@@ -53,7 +53,7 @@ PENDING = "…"
 FLOPS_NOTE = Toned("FLOPs = 2 × MACs. Many papers call MACs “FLOPs”.", "method")
 
 
-_VARIANT_COLUMNS = [
+VARIANT_COLUMNS = [
     Column("variant", "variant", 0, "left", narrow=short_title),
     *figure_columns(of_layers=False),
     Column("latency", LATENCY, 1, narrow=without_interval),
@@ -115,7 +115,7 @@ def column_headers() -> Mapping[str, str]:
     """Return every key that `--columns` takes for some report, with its header."""
     from dscost.pages.tree import TREE_COLUMNS
 
-    every = (*TREE_COLUMNS, *_VARIANT_COLUMNS, *LAYER_COLUMNS)
+    every = (*TREE_COLUMNS, *VARIANT_COLUMNS, *LAYER_COLUMNS)
     return {column.key: column.header for column in every}
 
 
@@ -125,7 +125,7 @@ def column_headers() -> Mapping[str, str]:
 def _layer_page(report: Report, view: View) -> Page:
     (layer,) = report.layers
     lines = [assumed_line(report)] if report.assumed else []
-    sheets = [chosen_sheet(_VARIANT_COLUMNS, list(_variant_rows(report, layer, view)), view)]
+    sheets = [chosen_sheet(VARIANT_COLUMNS, list(_variant_rows(report, layer, view)), view)]
     if layer.latency or layer.predictions:
         from dscost.pages.timings import layer_sheets
 
@@ -212,7 +212,7 @@ def _model_page(report: Report, view: View) -> Page:
     totals = list(_total_rows(report, view))
     sheets = [
         _layers_sheet(report, view),
-        chosen_sheet(_VARIANT_COLUMNS, totals, view._replace(columns=None)),
+        chosen_sheet(VARIANT_COLUMNS, totals, view._replace(columns=None)),
     ]
     if report.latency or report.predictions:
         from dscost.pages.timings import model_sheets

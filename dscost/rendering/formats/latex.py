@@ -164,6 +164,10 @@ _SPECIAL = {
     "✓": r"$\surd$",
     "✗": r"$\times$",
     "‖": r"$\|$",
+    "│": r"$\mid$",
+    "├": r"$\vdash$",
+    "└": r"$\lfloor$",
+    "─": "--",
 }
 """What LaTeX would act upon, or its standard fonts lack. A `[` or `*` after the end of a row would
 be an argument of it, and two dashes would be one."""
