@@ -223,6 +223,25 @@ def test_without_a_report_it_is_measured_now(engine: FakeEngine, here: Path) -> 
     assert "The swaps that pay, as measured now: 3.00× faster (9.00 → 3.00 ms)." in ran.stdout
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            [],
+            "wrote cheaper.pt "
+            "(weights; --save-code cheaper.py beside --save writes the model that they fit)\n",
+        ),
+        (["--save-plan", "p.yaml"], "wrote p.yaml\nwrote cheaper.pt\n"),
+        (["--save-code", "cheaper.py"], "wrote cheaper.pt\nwrote cheaper.py\n"),
+    ],
+)
+def test_weights_that_fit_no_model_but_one_of_now_say_how_it_is_had(
+    more: list[str], told: str, engine: FakeEngine, here: Path
+) -> None:
+    asked = (*ASKED, "--fastest", "--input", "1,3,16,16", "--time-budget", "100s")
+    assert run(*asked, "--save", "cheaper.pt", *more).stderr == told
+
+
 def test_what_could_not_be_measured_is_one_line(engine: FakeEngine, here: Path) -> None:
     engine.missing = lambda name: True
     ran = run(*ASKED, "--fastest", "--input", "1,3,16,16", "--time-budget", "100s")

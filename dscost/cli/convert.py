@@ -62,7 +62,7 @@ class Saves(NamedTuple):
         found = Contents([], None)
         if self.save_plan is not None:
             found.files.append((self.save_plan, result.plan_text(), ""))
-        for path, make in ((self.save, saved), (self.save_code, self._code)):
+        for path, make in ((self.save, self._saved), (self.save_code, self._code)):
             if path is None:
                 continue
             if progress:
@@ -72,6 +72,21 @@ class Saves(NamedTuple):
             except DscostError as error:
                 found = found._replace(problem=found.problem or error)
         return found
+
+    def _saved(self, result: "ConvertedModel", path: Path) -> Saved:
+        """Return the model or its weights; what was measured does not choose the same layers twice.
+
+        Weights then fit no other model than one that code or a plan of now makes.
+        """
+        from dscost.converting.results import MEASURED
+
+        made = saved(result, path)
+        is_alone = path.suffix in STATE_DICTS and not (self.save_code or self.save_plan)
+        if is_alone and result.converted.outcome.proof == MEASURED:
+            return made._replace(
+                told="weights; --save-code cheaper.py beside --save writes the model that they fit"
+            )
+        return made
 
     def _code(self, result: "ConvertedModel", path: Path) -> Saved:
         weights = self.save and self.save.suffix in STATE_DICTS and self.save.name
@@ -158,7 +173,7 @@ def convert(
     ] = False,
     asked: All = DEFAULTS,
 ) -> None:
-    """Make a model depthwise-separable, weights included: by a goal, a plan, or at one rank."""
+    """Make a model depthwise-separable, weights included: by a goal, what pays, or a plan."""
     read = _read_files(target, plan, weights, proof)
     out = asked.output("convert", View(brief=asked.quiet), read=read)
     goal = _only(goals)

@@ -9,7 +9,7 @@ from dscost.analysis.advising import estimated_s, readvised
 from dscost.converting.deciding import Decided, by_plan
 from dscost.converting.loading import Subject, Target
 from dscost.converting.plan_file import Plan
-from dscost.converting.results import Latency
+from dscost.converting.results import MEASURED, Latency
 from dscost.converting.sites import Site
 from dscost.errors import InputError, first_of
 from dscost.layers.convolution import ConvSpec
@@ -22,7 +22,6 @@ from dscost.timing import Progress, TimingOptions
 
 Evidence = Report | str | PathLike[str]
 """A timed report of the model, or the path of a saved one."""
-MEASURED = "measured"
 NAMES_SHOWN = 3
 
 _WHY_KEPT = {

@@ -11,6 +11,8 @@ from dscost.reports.figures import Cost
 from dscost.reports.records import Advice, Environment, Input, plain, plain_fields
 from dscost.reports.result import Result
 
+MEASURED = "measured"
+"""What tells which swaps pay, where they are measured for the conversion itself."""
 ErrorOf = Literal["kernel", "output"]
 """What an error is relative to: the norm of the kernel, or of the output on calibration inputs."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from dscost.converting.choosing import figure_text, parse_goal
 from dscost.converting.plan_file import KEEP, Plan
-from dscost.converting.results import Converted, LayerOutcome, Outcome, how_many
+from dscost.converting.results import MEASURED, Converted, LayerOutcome, Outcome, how_many
 from dscost.notation.units import (
     UNKNOWN,
     arrow,
@@ -144,7 +144,7 @@ def _lines(outcome: Outcome) -> Iterator[str]:
 
 def _paying(outcome: Outcome, advice: Advice) -> str:
     """Return by what the layers were chosen, and what the model gains by them."""
-    by = "as measured now" if outcome.proof == "measured" else f"by {outcome.proof}"
+    by = "as measured now" if outcome.proof == MEASURED else f"by {outcome.proof}"
     if not advice.swaps:
         return f"The swaps that pay, {by}: none. Every convolution is kept."
     if outcome.latency and outcome.latency.is_predicted:
