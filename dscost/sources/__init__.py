@@ -33,6 +33,7 @@ __all__ = [
     "TARGETS",
     "YAML_ENDINGS",
     "ArchitectureSource",
+    "Home",
     "ModuleSource",
     "Opening",
     "SavedSource",
