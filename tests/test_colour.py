@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from program import run
 
+import dscost
 from dscost.cli.colours import understands_codes
 from dscost.pages import Said
 from dscost.pages.page import Column, Page, Row, Sheet, Toned, View, words
@@ -189,3 +190,15 @@ def test_colour_says_nothing_that_the_words_do_not(command: str, folder: Path) -
     plain = run(*command.split(), cwd=folder).stdout
     assert ANSI.sub("", coloured(folder, command)) == plain
     assert "\x1b" not in plain
+
+
+def test_the_last_word_is_bold_the_method_faint_and_a_warning_yellow() -> None:
+    layer = dscost.layer(256, 256, 3)
+    warned = layer._replace(warnings=("Not timed: too large.",))
+    text = render([warned], "table", View(color=True))
+    assert re.search(r"\x1b\[1mOn paper the depthwise-separable layer needs 8.69× fewer", text)
+    assert "\x1b[2massumed: " in text
+    assert "\x1b[33mNot timed: too large.\x1b[0m" in text
+    assert re.search(
+        r"\x1b\[1m\d+ convolutions could be", coloured(Path(), "model resnet18 --no-time")
+    )

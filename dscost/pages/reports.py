@@ -154,7 +154,7 @@ def _layer_page(report: Report, view: View) -> Page:
             layer.variants, layer.timing, {**variant_titles(report), **SHORT_TITLES}
         ),
         closing=[
-            " ".join(sentences),
+            Toned(" ".join(sentences), "verdict"),
             *(_ridge_notes(report) if explains_bounds else ()),
             *_footnotes(report, sheets),
         ],
@@ -290,7 +290,7 @@ def _footnotes(report: Report, sheets: Sequence[Sheet]) -> list[str]:
         from dscost.pages.measuring_words import measured_notes
 
         notes += measured_notes(where, _first_setting(report))
-    return [*notes, *report.warnings]
+    return [*notes, *(Toned(warning, "unclear") for warning in report.warnings)]
 
 
 def _ridge_notes(report: Report) -> list[str]:

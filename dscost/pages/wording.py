@@ -248,7 +248,9 @@ def model_sentences(report: Report) -> list[str]:
         if kept:
             which = "all of them" if kept == swappable else f"{kept} of them"
             could_be += f", {which} measured slower and {'is' if kept == 1 else 'are'} kept"
-        sentences.append(f"{could_be}{'' if kept == swappable else comes_to}.")
+        sentence = f"{could_be}{'' if kept == swappable else comes_to}."
+        # where there are times they decide
+        sentences.append(sentence if report.latency else Toned(sentence, "verdict"))
     if not any(_has_spatial(layer) for layer in report.layers):
         sentences.append("This model has no convolution larger than 1×1.")
     return [*sentences, *_measured_sentences(report)]
@@ -259,7 +261,8 @@ def _measured_sentences(report: Report) -> Iterator[str]:
     timing = report.timing
     if timing and timing.speedup:
         clock = _clock_agrees(timing.speedup, report.totals.reduction.macs)
-        yield f"The whole model, standard against depthwise-separable: {clock}"
+        whole = f"The whole model, standard against depthwise-separable: {clock}"
+        yield judged_as(whole, timing.speedup.verdict)
     if report.skipped:
         yield (
             "Kept as they are, since they measured slower when swapped: "
@@ -271,7 +274,8 @@ def _measured_sentences(report: Report) -> Iterator[str]:
         if layer.verdict == "slower" and layer.name not in report.skipped
     ]
     if losing:
-        yield f"The swap makes {counted(len(losing), 'layer')} slower: {_slowed(losing)}."
+        slower = f"The swap makes {counted(len(losing), 'layer')} slower: {_slowed(losing)}."
+        yield Toned(slower, "bad")
 
 
 def _pairs_in(layer: Layer) -> int:
