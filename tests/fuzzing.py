@@ -134,7 +134,9 @@ def _verdicts(outcome: Outcome) -> Iterator[tuple[bool, str]]:
         f"failed with a result: {out[:200]!r}",
     )
     yield bool(re.search(r"(?m)^\S*\.py:\d+: \w*Warning", err)), "a Python warning"
-    yield bool(re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", err)), "a control character on stderr"
+    wants_colour = "always" in outcome.arguments
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", err) if wants_colour else err
+    yield bool(re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", shown)), "a control character on stderr"
     yield any(len(line) > LONGEST_LINE for line in err.splitlines()), "an endless line on stderr"
 
 
