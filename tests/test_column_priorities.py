@@ -1,5 +1,6 @@
 """What decides is what stays of a table where space is short."""
 
+import re
 from functools import cache
 
 import pytest
@@ -69,8 +70,17 @@ def test_a_timed_table_fits_and_keeps_the_speedup(width: int, prefix: str) -> No
     assert "speedup" in header  # with its interval from 100 columns on
     assert ("speedup [95 %]" in header) == (width >= 100)
     assert "verdict" in header
-    assert ("standard → separable" in header) == (width >= 80)
-    assert ("kind" in header) == (width >= 100)
+    assert ("standard → separable" in header) == (width >= 100)
+    assert ("std. → sep." in header) == (width == 80)
+    assert ("kind" in header) == (width >= 80)
+
+
+def test_at_60_columns_times_and_speedups_stay_where_all_is_decided() -> None:
+    decided = tuple(timed(layer, 0) if layer.latency else layer for layer in report().layers)
+    header, rows = table(report()._replace(layers=decided), 60)
+    assert header.split()[1:] == ["std.", "→", "sep.", "speedup"]
+    assert any(re.search(r"1\.64 ms → 463 µs +3\.[56]× faster", row) for row in rows)
+    assert max(len(line) for line in (header, *rows)) <= 60
 
 
 def test_names_give_way_before_what_decides() -> None:

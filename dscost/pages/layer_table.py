@@ -50,6 +50,8 @@ def figure_columns(*, of_layers: bool) -> Iterator[Column]:
             yield Column("share", "share", 4)
 
 
+LATENCIES, _SHORT = "standard → separable", "std. → sep."
+
 LAYER_COLUMNS = [
     words("layer"),
     words("kind", 3),
@@ -60,7 +62,7 @@ LAYER_COLUMNS = [
     Column("reduction", REDUCTION, 2),
     Column("standard_latency", "standard", ON_REQUEST),
     Column("separable_latency", "separable", ON_REQUEST),
-    Column("latencies", "standard → separable", DECIDES),
+    Column("latencies", LATENCIES, DECIDES, narrow=lambda text: text.replace(LATENCIES, _SHORT)),
     Column("speedup", SPEEDUP, DECIDES, narrow=without_interval),
     words("verdict", DECIDES),
     words("why", 7, "held back by")._replace(goes_below=True),
