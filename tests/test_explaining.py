@@ -8,6 +8,7 @@ from properties import timing_with
 import dscost
 from dscost.analysis.explaining import causes_of
 from dscost.devices.roofline import Ceilings, Rate
+from dscost.layers.variants import SEPARABLE
 from dscost.pages.causes import cause_sentence, cause_word
 from dscost.pages.measuring_words import noise_line
 from dscost.reports.records import Cause, Latency, Layer, Noise, Speedup, Timing
@@ -515,6 +516,21 @@ def test_a_layout_that_gains_less_than_the_machine_was_off_by_is_no_cause() -> N
     (name, speedup), *_ = here.ratios.items()
     noisy = here._replace(ratios={name: speedup._replace(noise_floor=0.29)})
     assert causes_of(LAYER, {"cpu": noisy, "cpu:channels_last": there}, None) == []
+
+
+def test_a_layout_whose_times_may_be_the_same_is_no_cause() -> None:
+    here, there = timing(), timing(separable_s=timing().latencies[SEPARABLE].median_s / 2)
+    assert causes_of(LAYER, {"cpu": here, "cpu:channels_last": there}, None)
+    assert causes_of(LAYER, {"cpu": unsure(here), "cpu:channels_last": unsure(there)}, None) == []
+
+
+def unsure(one: Timing) -> Timing:
+    """Return the same with intervals from a third of each median to three times as much."""
+    wide = {
+        name: latency._replace(ci95_s=(latency.median_s / 3, 3 * latency.median_s))
+        for name, latency in one.latencies.items()
+    }
+    return one._replace(latencies=wide)
 
 
 # -- allocation

@@ -5,7 +5,7 @@ from properties import timing_with
 
 import dscost
 from dscost.rendering import View, render
-from dscost.reports.records import Latency, Report, Speedup
+from dscost.reports.records import Cause, Latency, Report, Speedup
 
 
 def latency(seconds: float) -> Latency:
@@ -88,3 +88,16 @@ def test_a_verdict_stands_where_the_speedup_leaves_it_open_or_it_was_asked_for()
     assert "1.10× [0.90, 1.40]" in text
     asked = render([report], "table", View(columns=("speedup", "verdict")))
     assert asked.count("faster [5.4, 5.5]   faster") == 17
+
+
+def test_nothing_is_explained_where_the_clock_cannot_tell() -> None:
+    report = timed_layer()
+    cause = Cause("layout", "cpu", {"weight": 0.5, "gain": 1.54, "standard_gain": 0.892})
+    (layer,) = report.layers
+    told = report._replace(layers=(layer._replace(causes=(cause,)),))
+    assert "In channels_last it runs" in render([told], "table", View())
+    wide = TIMING._replace(ratios={"depthwise_separable": Speedup(5.0, (2.0, 12.0))})
+    open_ = layer._replace(causes=(cause,), latency={"cpu": wide})
+    text = render([report._replace(layers=(open_,), latency={"cpu": wide})], "table", View())
+    assert "cannot tell" in text
+    assert "channels_last it runs" not in text

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dscost.devices.roofline import Ceilings, operator_class, predict
 from dscost.layers.variants import SEPARABLE, STANDARD
-from dscost.reports.records import SAME_WITHIN, Cause, Layer, Stage, Timing
+from dscost.reports.records import SAME_WITHIN, Cause, Latency, Layer, Stage, Timing
 
 DOMINANT = 0.3
 """A part that takes that share of the separable layer's time is worth a word."""
@@ -186,7 +186,9 @@ def _backend(case: _Case) -> Iterator[Cause]:
             continue
         efficiency = stage.cost.flops / part.median_s / case.usual_flops_per_s
         share = part.median_s / case.separable_s
-        if theirs and own and theirs != own and efficiency < LESS_EFFICIENT and share >= DOMINANT:
+        # alone it cannot take longer than with the other stage: that was noise
+        is_slower = efficiency < LESS_EFFICIENT and DOMINANT <= share <= 1
+        if theirs and own and theirs != own and is_slower:
             yield case.cause(
                 "backend",
                 weight=share * (1 - efficiency),
@@ -237,10 +239,19 @@ def _layout(case: _Case) -> Iterator[Cause]:
     # the two layouts ran in different pairs: a difference below the floor of either is noise
     floors = [one.speedup.noise_floor for one in (case.timing, other) if one.speedup]
     least = max(LAYOUT_GAIN, 1 + max(floors, default=SAME_WITHIN))
-    if gain < least * max(1.0, standard_gain):
+    if gain < least * max(1.0, standard_gain) or _overlap(
+        case.timing.depthwise_separable, other.depthwise_separable
+    ):
         return
     figures = {"weight": 1 - 1 / gain, "gain": gain, "standard_gain": standard_gain}
     here, there = case.timing.stages.get("depthwise"), other.stages.get("depthwise")
     if here and there:
         figures["depthwise_gain"] = here.median_s / there.median_s
     yield case.cause("layout", **figures)
+
+
+def _overlap(one: Latency | None, other: Latency | None) -> bool:
+    """Whether the intervals of two latencies, where they are known, have something in common."""
+    if one is None or other is None or one.ci95_s is None or other.ci95_s is None:
+        return False
+    return max(one.ci95_s[0], other.ci95_s[0]) <= min(one.ci95_s[1], other.ci95_s[1])

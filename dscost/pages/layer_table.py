@@ -312,6 +312,7 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
         return {}
     from dscost.pages.causes import cause_word
 
+    is_open = timing.speedup is not None and timing.speedup.is_wide  # there is no why
     verdict = timing.speedup.verdict if timing.speedup else layer.verdict or UNKNOWN
     standard = format_seconds(timing.standard.median_s)
     separable = format_seconds(timing.depthwise_separable.median_s)
@@ -321,5 +322,5 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
         "latencies": f"{standard} → {separable}",
         "speedup": format_speedup(timing.speedup),
         "verdict": judged_as(verdict, verdict),
-        "why": cause_word(layer.causes[0]) if layer.causes else "",
+        "why": cause_word(layer.causes[0]) if layer.causes and not is_open else "",
     }

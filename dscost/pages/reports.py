@@ -139,7 +139,7 @@ def _layer_page(report: Report, view: View) -> Page:
 
         sheets.append(parts_sheet(layer, {**variant_titles(report), **SHORT_TITLES}))
     sentences = [layer_sentence(report, view.pending)]
-    if layer.causes:
+    if layer.causes and not _is_open(layer):
         from dscost.pages.causes import cause_sentence
 
         causes = layer.causes if view.explain else layer.causes[:CAUSES_SHOWN]
@@ -160,6 +160,11 @@ def _layer_page(report: Report, view: View) -> Page:
         ],
         measured=measured_on(report.environment),
     )
+
+
+def _is_open(layer: Layer) -> bool:
+    """Whether the clock cannot tell how fast the variant is, so that there is no why."""
+    return bool(layer.timing and layer.timing.speedup and layer.timing.speedup.is_wide)
 
 
 def _variant_rows(report: Report, layer: Layer, view: View) -> Iterator[Row]:
