@@ -321,12 +321,16 @@ def test_what_is_not_sure_one_by_one_is_measured_together_where_it_promises_more
     engine.times = {"whole model": (9e-3, 3e-3), "advised model": (9e-3, 4.5e-3)}
     engine.missing = lambda name: name in ("1", "2")
     module = nn.Sequential(conv(32, 16), conv(16, 64), conv(64, 64))
-    advice = time_model(module).advice
+    report = time_model(module)
+    advice = report.advice
     assert advice is not None
     assert [(one.name, one.why) for one in advice.kept] == [
         ("0", "min_channels"),
         ("1", "min_channels"),
     ]
+    few = "channels are fewer than min_channels=32 (--min-channels 1 takes it)"
+    told = [line.split("   ", 2)[-1] for line in last_page(report) if line.startswith("  keep")]
+    assert told == [f"2.00× faster, but 16 output {few}", f"16 input {few}"]
     assert advice.swaps == ("2",)
     assert advice.speedup is not None
     assert advice.speedup.median == pytest.approx(2.0)

@@ -180,7 +180,8 @@ def _why(why: str, detail: str, kinds: Sequence[str], layers: Sequence[Layer]) -
         case "unclear":
             return "the clock cannot tell; a longer --time-budget may"
         case "min_channels":
-            return f"{speed}, but {detail}"
+            is_faster = all(layer.verdict == "faster" for layer in layers)
+            return f"{speed}, but {detail}" if is_faster else detail
         case "not_timed":
             return "not timed"
         case "not_replaceable":
