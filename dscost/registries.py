@@ -76,7 +76,10 @@ class Registry(Generic[T]):
         if self._more is not None:
             from importlib import import_module
 
+            earlier = dict(self._entries)
             import_module(self._more)
+            # whoever has registered a name already replaces ours, though ours load later
+            self._entries.update(earlier)
 
     def _points(self) -> Mapping[str, "EntryPoint"]:
         """Return the entry points of other packages, not loaded."""

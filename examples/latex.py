@@ -1,9 +1,9 @@
-"""A format of one's own: tables for a paper, in every command.
+"""A format of one's own, in every command: LaTeX that needs no package, in place of dscost's.
 
-In a package, an entry point names the function:
+In a package, an entry point names the function, under a name that is new:
 
 [project.entry-points."dscost.renderers"]
-latex = "latex:latex"
+plain_latex = "latex:latex"
 """
 
 import re

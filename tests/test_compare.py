@@ -731,8 +731,8 @@ FLOPs = 2 × MACs. Many papers call MACs “FLOPs”.
 
 | layer | what | kind | output | params | ± params | MACs | ± MACs | ± % |
 | :-- | :-- | :-- | :-- | --: | --: | --: | --: | --: |
-| body | only in a.yaml | conv 3×3 | 8×8×8 | 296 → 0 | −296 | 18.43k → 0 | −18.43k | −100.0 % |
-| head | changed | pointwise 1×1 | 2×8×8 | 18 → 10 | −8 | 1,024 → 512 | −512 | −50.0 % |
+| `body` | only in a.yaml | conv 3×3 | 8×8×8 | 296 → 0 | −296 | 18.43k → 0 | −18.43k | −100.0 % |
+| `head` | changed | pointwise 1×1 | 2×8×8 | 18 → 10 | −8 | 1,024 → 512 | −512 | −50.0 % |
 """
 
 

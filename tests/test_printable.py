@@ -5,6 +5,7 @@ import io
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given, settings
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 
 import dscost
 from dscost.cli import run
+from dscost.pages.page import Page, Row, Sheet, name_column, words
 from dscost.printable import printable, printable_line
 from dscost.rendering import View, render
 from dscost.rendering.csv import csv_cell
+from dscost.rendering.formats.latex import escaped
 from dscost.rendering.json import json_text, printable_json
-from dscost.rendering.markdown import inert, paragraph
+from dscost.rendering.markdown import as_entities, inert, paragraph, write
 from dscost.reports.records import Report
 
 CONTROLS = [
@@ -128,6 +131,60 @@ def test_a_line_is_a_paragraph_whatever_it_begins_with(line: str) -> None:
 def test_what_is_no_markup_stays_readable(text: str) -> None:
     assert inert(text) == text
     assert paragraph(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("mobilenet_v2", "`mobilenet_v2`"),
+        ("_blocks.0._conv", "`_blocks.0._conv`"),
+        ("timm:vit_tiny.augreg-in21k", "`timm:vit_tiny.augreg-in21k`"),
+        ("net.py:Net (2)", "`net.py:Net (2)`"),
+        ("a → b_c", "`a` → `b_c`"),
+        ("(3 more)", "(3 more)"),
+        ("a`b", r"a\`b"),
+        ("a|b", r"a\|b"),
+        ("a\\", r"a\\"),
+        ("a\\|b", r"a\\\|b"),
+        ("$x$", "&#36;x&#36;"),
+        ("@you", "&#64;&#8288;you"),
+        ("GH-1", "GH&#45;&#8288;1"),
+        ("http://evil", "http&#58;&#8288;//evil"),
+        ("<b>", r"\<b\>"),
+        ("", ""),
+    ],
+)
+def test_a_name_stands_between_backticks_unless_it_could_end_them(name: str, written: str) -> None:
+    sheet = Sheet([name_column("layer"), words("kind")], [Row({"layer": name, "kind": "conv"})])
+    said = SimpleNamespace(pages=lambda view: [Page("a page", sheets=[sheet])])
+    last = write(said, View()).splitlines()[-1]  # type: ignore[arg-type]
+    assert last == f"| {written} | conv |"
+
+
+def test_a_summary_has_no_entities_for_what_needs_none() -> None:
+    assert as_entities("Layers of mobilenet_v2 against resnet18") == (
+        "Layers of mobilenet_v2 against resnet18"
+    )
+    assert as_entities("_x_ <b> @you") == "&#95;x&#95; &#60;b&#62; &#64;&#8288;you"
+
+
+# -- LaTeX
+
+_COMMAND = re.compile(
+    r"\\[A-Za-z]+\{\}|\\[%&#$_{}]|\$\\[a-z]+\$|\{[\[\]*]\}|\{\\char34\}|-\{\}|~?\$-\$"
+)
+
+
+@pytest.mark.parametrize("text", [*(text for text, _ in ACTS.values()), r"\input{/etc/passwd}", "50 % & #1", "a_b^c", "{x", "x}", "\\", "$x$", "~", "a -- b", "[1]", "*", "\x1b[2J"])  # fmt: skip
+def test_latex_acts_upon_nothing_that_others_have_named(text: str) -> None:
+    written = escaped(text)
+    assert not re.search(r"[\\%&#$_^~{}\[\]*]|--", _COMMAND.sub("", written))
+    page = render([odd_report(text)], "latex", View())
+    grouping = re.sub(r"\\[{}]", "", page)
+    assert grouping.count("{") == grouping.count("}")
+    assert page.count(r"\begin{") == page.count(r"\end{")
+    assert "\x1b" not in page
+    assert r"\input" not in page
 
 
 # -- CSV

@@ -254,7 +254,7 @@ def test_sorting_puts_the_largest_first() -> None:
     rows = [row for row in csv.DictReader(io.StringIO(text)) if row["variant"] == "as_is"]
     largest = max(rows, key=lambda row: int(row["params"]))["layer"]
     first = render([MODEL], "markdown", View(sort="params", top=1)).split("\n| ")[3].split(" |")[0]
-    assert first == largest
+    assert first == f"`{largest}`"
 
 
 def test_depth_adds_up_layers_of_one_name() -> None:
@@ -262,7 +262,7 @@ def test_depth_adds_up_layers_of_one_name() -> None:
     text = render([resnet], "markdown", View(depth=1, columns=("params", "macs")))
     # layer1 of ResNet-18: four 3×3 convolutions of 64 channels and their batch norms, on 56×56
     assert (
-        f"| layer1 | {(4 * 64 * 64 * 9 + 4 * 2 * 64) / 1e3:.1f}k | {4 * 64 * 64 * 9 * 56 * 56 / 1e6:.1f}M |"
+        f"| `layer1` | {(4 * 64 * 64 * 9 + 4 * 2 * 64) / 1e3:.1f}k | {4 * 64 * 64 * 9 * 56 * 56 / 1e6:.1f}M |"
         in text
     )
 

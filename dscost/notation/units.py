@@ -17,6 +17,8 @@ EXACT_BELOW = 10_000
 
 UNKNOWN = "–"
 """How an unknown quantity is printed."""
+ARROW = " → "
+"""Between what was and what is now."""
 
 
 def dtype_bytes(dtype: str) -> int:
@@ -106,7 +108,7 @@ def arrow(texts: Iterable[str]) -> str:
     >>> arrow(["9", "4"]), arrow(["9", "9"])
     ('9 → 4', '9')
     """
-    return " → ".join(dict.fromkeys(texts))
+    return ARROW.join(dict.fromkeys(texts))
 
 
 def format_shape(shape: tuple[int, ...]) -> str:

@@ -27,6 +27,7 @@ from dscost.pages.page import (
     chosen_sheet,
     grouped,
     most_of,
+    name_column,
     words,
 )
 from dscost.pages.reports import FLOPS_NOTE, setting_words
@@ -150,7 +151,7 @@ def _figure_columns() -> Iterator[Column]:
 
 
 _COLUMNS = [
-    words("layer"),
+    name_column("layer"),
     words("what", 1),
     words("kind", 6),
     words("output", 7),

@@ -26,6 +26,7 @@ from dscost.pages.page import (
     grouped,
     judged_as,
     most_of,
+    name_column,
     without_interval,
     words,
 )
@@ -53,7 +54,7 @@ def figure_columns(*, of_layers: bool) -> Iterator[Column]:
 LATENCIES, _SHORT = "standard → separable", "std. → sep."
 
 LAYER_COLUMNS = [
-    words("layer"),
+    name_column("layer"),
     words("kind", 3),
     Column("output", "output", 6),
     *figure_columns(of_layers=True),

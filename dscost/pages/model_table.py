@@ -5,7 +5,7 @@ from math import isclose
 
 from dscost.comparing.differences import METRICS, Comparison, Contender, Difference
 from dscost.notation.units import UNKNOWN
-from dscost.pages.page import Column, Row, Sheet, View, chosen_sheet, words
+from dscost.pages.page import Column, Row, Sheet, View, chosen_sheet, name_column, words
 from dscost.pages.wording import LATENCY, format_latency, format_speedup
 from dscost.reports.figures import FIGURES, ON_REQUEST
 
@@ -19,7 +19,7 @@ SAVED, ELSEWHERE = "own run", "another machine"
 
 def _columns(reference: str) -> Iterator[Column]:
     """Yield the columns of a table of models."""
-    yield words("model")
+    yield name_column("model")
     for metric in METRICS:
         yield Column(metric, FIGURES[metric].title, _PRIORITIES.get(metric, ON_REQUEST))
         if metric == "macs":

@@ -79,6 +79,7 @@ class Column(NamedTuple):
             room beside it.
         narrow: Returns the shorter form of a cell or a header, which is taken where there would be
             no room for all figures that decide.
+        is_of_names: Whether its cells are names of layers or models, which Markdown has as code.
     """
 
     key: str
@@ -87,6 +88,7 @@ class Column(NamedTuple):
     align: Literal["left", "right"] = "right"
     goes_below: bool = False
     narrow: Callable[[str], str] | None = None
+    is_of_names: bool = False
 
 
 def without_interval(text: str) -> str:
@@ -104,6 +106,11 @@ _INTERVAL = re.compile(r" \[[^]]*\]$")
 def words(key: str, priority: int = 0, header: str | None = None) -> Column:
     """Return a column of names or words, which stand to the left, under their key or a header."""
     return Column(key, key if header is None else header, priority, "left")
+
+
+def name_column(key: str) -> Column:
+    """Return a column of names of layers or models, under its key."""
+    return words(key)._replace(is_of_names=True)
 
 
 class Row(NamedTuple):

@@ -7,22 +7,20 @@ from typing import NamedTuple
 
 from dscost.notation.units import UNKNOWN
 
-_FAMILIES: Mapping[str, Mapping[str, Decimal]] = {
-    "count": {prefix: Decimal(1000) ** at for at, prefix in enumerate(("", *"kMGTPEZY"))},
-    "bytes": {
-        unit: Decimal(1024) ** at
-        for at, unit in enumerate(
-            ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"),
-        )
-    },
-    "time": {"ns": Decimal("1e-9"), "µs": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": Decimal(1)},
-    "times": {"×": Decimal(1)},
-    "percent": {"%": Decimal(1)},
-}
-"""The units of a kind of figure, and what each stands for."""
+_IEC = tuple(f"{letter}i" for letter in "KMGTPEZY")
+_DECIMAL = {prefix: Decimal(1000) ** at for at, prefix in enumerate(("", *"kMGTPEZY"))}
+_BINARY = {f"{prefix}B": Decimal(1024) ** at for at, prefix in enumerate(("", *_IEC))}
+_FAMILIES: Sequence[Mapping[str, Decimal]] = (
+    _DECIMAL,
+    _BINARY,
+    {"ns": Decimal("1e-9"), "µs": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": Decimal(1)},
+    *({f"{prefix}{unit}": size for prefix, size in _DECIMAL.items()} for unit in ("FLOP/s", "B/s")),
+    *({unit: Decimal(1)} for unit in ("×", "%", "FLOP/byte")),
+)
+"""The units of each kind of figure, and what they stand for."""
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
 _CELL = re.compile(
-    rf"(?P<sign>[−+-]?)(?P<number>{_NUMBER}) ?(?P<unit>[a-zA-Zµ×%]*)"
+    rf"(?P<sign>[−+-]?)(?P<number>{_NUMBER}) ?(?P<unit>[a-zA-Zµ×%/]*)"
     rf"(?: \[(?P<low>{_NUMBER}), (?P<high>{_NUMBER})\])?"
 )
 _DIGITS = 4
@@ -46,7 +44,7 @@ class Figures(NamedTuple):
     def table_format(self) -> str:
         """The most digits before and after the point, as siunitx wants it: `2.3`, `-1.1`."""
         known = [number for number in self.numbers if number is not None]
-        sign = "-" if any(number.startswith("-") for number in known) else ""
+        sign = "-" if any(number[0] in "+-" for number in known) else ""
         whole = max(len(number.lstrip("+-").partition(".")[0]) for number in known)
         digits = max(len(number.partition(".")[2]) for number in known)
         return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
@@ -68,7 +66,7 @@ def figures_of(cells: Sequence[str]) -> Figures | None:
     ):
         return None
     units = {one["unit"] for one in told}
-    family = next((one for one in _FAMILIES.values() if units <= one.keys()), None)
+    family = next((one for one in _FAMILIES if units <= one.keys()), None)
     if family is None:
         return None
     largest = max(units, key=lambda unit: family[unit])

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Sequence
 
+from dscost.notation.units import ARROW
 from dscost.pages import Said
-from dscost.pages.page import Page, Sheet, Typed, View
+from dscost.pages.page import Column, Page, Row, Sheet, Typed, View
 from dscost.printable import printable, printable_line
 
 _RULES = {"left": ":--", "right": "--:"}
@@ -39,13 +40,29 @@ def _sheet(sheet: Sheet) -> str:
         _row([_RULES[column.align] for column in sheet.columns]),
     ]
     for row in sheet.rows:
-        cells = [row.cells.get(column.key, "") for column in sheet.columns]
-        lines.append(_row([_indented(cell) for cell in cells]))
+        lines.append(_row([_cell(row, column) for column in sheet.columns]))
     return "\n".join(lines)
+
+
+def _cell(row: Row, column: Column) -> str:
+    text = row.cells.get(column.key, "")
+    if not column.is_of_names:
+        return _indented(text)
+    return ARROW.join(map(_name, text.split(ARROW)))
 
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _name(text: str) -> str:
+    """Return a name between backticks; one that could be taken for more is text like any other.
+
+    Sums, such as `(3 more)`, are no names.
+    """
+    if _PLAIN_NAME.fullmatch(text) and inert(text.replace("_", "")) == text.replace("_", ""):
+        return f"`{text}`"
+    return _indented(text)
 
 
 def _indented(cell: str) -> str:
@@ -54,6 +71,8 @@ def _indented(cell: str) -> str:
     return blanks + inert(stripped).replace("  ", "&nbsp;&nbsp;")  # as in the branches of a tree
 
 
+_PLAIN_NAME = re.compile(r"[\w./:+-]+(?: \(\d+\))?")
+"""What may stand between backticks in a table: nothing there ends them, the cell or the line."""
 _JOINER = "&#8288;"
 """A word joiner, which nobody sees: between `@` and a name it keeps GitHub and GitLab from telling
 somebody."""
@@ -107,5 +126,6 @@ def _disarmed(found: re.Match[str]) -> str:
 def as_entities(text: str) -> str:
     """Return text as HTML shows it, where Markdown does not reach."""
     line = printable(text).replace("\n", " ")
-    entities = re.sub(r"[&\[\]@#~\\|*<>`_]", lambda found: f"&#{ord(found[0])};", line)
+    acting = r"[&\[\]@#~\\|*<>`]|(?<!\w)_|_(?!\w)"
+    entities = re.sub(acting, lambda found: f"&#{ord(found[0])};", line)
     return entities.replace("&#64;", f"&#64;{_JOINER}")

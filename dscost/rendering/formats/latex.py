@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from dscost.pages import Said, View
-from dscost.pages.page import Column, Page, Sheet
+from dscost.pages.page import Column, Page, Sheet, Typed
 from dscost.printable import printable_line
 from dscost.rendering import register_renderer
 from dscost.rendering.figures_of_cells import Figures, figures_of
@@ -35,7 +35,11 @@ def latex(said: Said, view: View) -> str:
 
 def _parts(page: Page) -> Iterator[str]:
     sentences = [escaped(line) for line in page.lines if line]
-    closing = [escaped(line) for line in page.closing if line]
+    closing = [
+        rf"\texttt{{{escaped(line)}}}" if isinstance(line, Typed) else escaped(line)
+        for line in page.closing
+        if line
+    ]
     if not page.sheets:
         yield "\n\n".join([rf"\paragraph{{{escaped(page.heading)}}}", *sentences, *closing])
         return

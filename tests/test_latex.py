@@ -1,0 +1,179 @@
+"""Tables for a paper: figures in one unit, aligned by siunitx; booktabs; captions; every row whole."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import run
+from properties import timing_with
+
+import dscost
+from dscost.comparing.differences import Comparison
+from dscost.pages import Said, View
+from dscost.rendering import RENDERERS, render
+from dscost.rendering.figures_of_cells import figures_of
+from dscost.reports.records import Environment, Latency
+
+
+def rendered(result: Any, **view: Any) -> str:
+    return render(result, "latex", View(**view))
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of all rows, the heads of tables too."""
+    lines = (line.strip() for line in text.splitlines())
+    return [
+        re.split(r"(?<!\\) & ", line.removesuffix(r" \\"))
+        for line in lines
+        if line.endswith(r" \\") and "&" in line
+    ]
+
+
+def columns(text: str) -> list[list[str]]:
+    """Return how the columns of each table are aligned."""
+    found = re.findall(r"\\begin\{(?:tabular|longtable)\}\{(.*)\}\n", text)
+    return [re.findall(r"S\[[^\]]*\]|l", one) for one in found]
+
+
+def test_a_table_of_models_is_one_of_booktabs_with_figures_in_one_unit() -> None:
+    text = rendered(dscost.compare("resnet18", "mobilenet_v2"))
+    assert (
+        text
+        == r"""% \usepackage{booktabs,siunitx,longtable}
+
+\begin{table}
+  \centering
+  \caption{mobilenet\_v2 against resnet18.}
+  \begin{tabular}{lS[table-format=2.3]S[table-format=1.4]lS[table-format=1.3]}
+    \toprule
+    model & {params (M)} & {MACs (G)} & MACs vs resnet18 & {peak activations (MiB)} \\
+    \midrule
+    resnet18 & 11.69 & 1.814 & 1$\times$ & 6.699 \\
+    mobilenet\_v2 & 3.505 & 0.3008 & 6.0$\times$ fewer & 9.762 \\
+    \bottomrule
+  \end{tabular}
+\end{table}
+"""
+    )
+
+
+def timed(median_s: float, target: str) -> dscost.Report:
+    low, high = 0.95 * median_s, 1.05 * median_s
+    latency = Latency(median_s, (low, high), 0.0, median_s, median_s, median_s, 9)
+    where = Environment("A & B_C 100%", 2, "float32", "contiguous", "tuned", "2.13.0", None, None)
+    report = dscost.analyze("resnet18")._replace(target=target)
+    return report._replace(latency={"cpu": timing_with(as_is=latency)}, environment=where)
+
+
+def test_latencies_stand_in_one_unit_with_their_intervals_beside() -> None:
+    comparison = dscost.compare(timed(0.02, "slow"), timed(0.0005, "fast"), layers=False)
+    head, slow, fast = rows(rendered(comparison))
+    at = head.index("{latency (ms)}")
+    assert head[at + 1] == r"{95\,\%}"
+    assert slow[at : at + 2] == ["20.0", "{[}19.0, 21.0{]}"]
+    assert fast[at : at + 2] == ["0.500", "{[}0.475, 0.525{]}"]
+    assert columns(rendered(comparison))[0][at : at + 2] == ["S[table-format=2.3]", "l"]
+
+
+def test_a_caption_names_machine_and_torch_where_something_was_measured() -> None:
+    where = timed(0.02, "a").environment
+    comparison = dscost.compare("resnet18", "mobilenet_v2")._replace(environment=where)
+    (caption,) = re.findall(r"\\caption\{(.*)\}\n", rendered(comparison))
+    assert caption == (
+        r"mobilenet\_v2 against resnet18. Measured on A \& B\_C 100\%, 2 threads, torch 2.13.0."
+    )
+    first, *_ = re.findall(r"\\caption\{(.*)\}", rendered(timed(0.02, "net_a")))
+    assert r"net\_a, input " in first
+    assert first.endswith(r"Measured on A \& B\_C 100\%, 2 threads, torch 2.13.0.")
+    assert "Measured" not in rendered(dscost.analyze("resnet18"))
+
+
+RESULTS: Sequence[tuple[str, ...]] = (
+    ("layer", "64", "64", "3", "--no-time"),
+    ("model", "mobilenet_v3_small", "--no-time"),
+    ("compare", "resnet18", "resnet34"),
+    ("compare", "resnet18", "mobilenet_v2", "--layers", "--all"),
+    ("list", "models"),
+    ("device", "--on", "t4"),
+)
+
+
+@pytest.mark.parametrize("arguments", RESULTS, ids=" ".join)
+def test_every_row_has_as_many_cells_as_its_table_has_columns(arguments: tuple[str, ...]) -> None:
+    text = run(*arguments, "--format", "latex").stdout
+    assert text.startswith("% \\usepackage{booktabs,siunitx,longtable}\n\n")
+    bodies = re.findall(
+        r"\\begin\{(tabular|longtable)\}\{([^\n]*)\}\n(.*?)\\end\{\1\}", text, flags=re.DOTALL
+    )
+    assert bodies
+    for _, aligned, body in bodies:
+        kinds = re.findall(r"S\[[^\]]*\]|l", aligned)
+        lines = [line.strip() for line in body.splitlines() if line.strip().endswith(r"\\")]
+        for line in lines:
+            if line.startswith(r"\caption"):
+                continue
+            cells = re.split(r"(?<!\\)&", line.removesuffix(r" \\"))
+            assert len(cells) == len(kinds), line
+            for kind, cell in zip(kinds, map(str.strip, cells), strict=True):
+                if kind.startswith("S"):
+                    assert re.fullmatch(r"[+-]?\d+(\.\d+)?|\{.*\}", cell), cell
+        for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+            assert body.count(rule) == 1
+    assert text.isascii()
+
+
+def test_a_long_table_breaks_across_pages() -> None:
+    text = rendered(dscost.analyze("efficientnet_b0"))
+    assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == 1
+    assert text.count(r"\endhead") == text.count(r"\endfoot") == 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "unit", "numbers", "table_format"),
+    [
+        (["11.69M", "3.505M"], "M", ["11.69", "3.505"], "2.3"),
+        (["11.69M", "–", "512"], "M", ["11.69", None, "0.000512"], "2.6"),
+        (["1,728", "624"], "", ["1728", "624"], "4"),
+        (["1.000 MiB", "512 B"], "MiB", ["1.000", "0.0004883"], "1.7"),
+        (["−1.50 ms", "20.0 µs"], "ms", ["-1.50", "0.0200"], "-1.4"),
+        (["8.69×", "131×"], "×", ["8.69", "131"], "3.2"),
+        (["8.10 TFLOP/s", "720 GFLOP/s"], "TFLOP/s", ["8.10", "0.720"], "1.3"),
+        (["+12.5 %", "−3.0 %"], "%", ["+12.5", "-3.0"], "-2.1"),
+    ],
+)
+def test_figures_are_in_the_largest_unit_of_their_column(
+    cells: list[str], unit: str, numbers: list[str | None], table_format: str
+) -> None:
+    found = figures_of(cells)
+    assert found is not None
+    assert (found.unit, found.numbers, found.table_format) == (unit, numbers, table_format)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["6.0× fewer"], ["1×", "3.6× faster [3.5, 3.7]"], ["64×56×56"], ["5 ms", "3 MiB"], [""]],
+)
+def test_what_is_no_figure_stays_words(cells: list[str]) -> None:
+    assert figures_of(cells) is None
+
+
+def test_a_file_ends_in_tex(tmp_path: Path) -> None:
+    ran = run("compare", "resnet18", "mobilenet_v2", "-o", "t.tex", "-q", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    comparison = dscost.compare("resnet18", "mobilenet_v2")
+    assert isinstance(comparison, Comparison)
+    comparison.save(tmp_path / "s.tex")
+    assert (tmp_path / "t.tex").read_text() == (tmp_path / "s.tex").read_text()
+
+
+def test_a_format_of_one_s_own_takes_the_place_of_ours_before_and_after_it_is_loaded(
+    own_formats: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dscost.register_renderer("latex")
+    def own(said: Said, view: View) -> str:
+        return "my own"
+
+    list(RENDERERS)  # loads ours
+    assert rendered(dscost.analyze("resnet18")) == "my own"
