@@ -56,9 +56,11 @@ def test_a_line_says_what_is_done_and_moves() -> None:
 def test_a_bar_shows_the_share_that_is_done() -> None:
     line = Line()
     assert line.after(1, lambda: line.line(0.25, "counting net")) == [
-        f"{'━' * 5}{'╌' * 14}  25% counting net"  # a quarter of 79 characters at most
+        f"⠙ {'━' * 5}{'╌' * 14}  25% counting net"  # a quarter of 79 characters at most
     ]
-    assert line.after(1, lambda: line.line(7.0, "counting net"))[0].startswith("━" * 19 + " 100%")
+    assert line.after(1) == [f"⠹ {'━' * 5}{'╌' * 14}  25% counting net, 1 s"]  # it moves, too
+    (full,) = line.after(1, lambda: line.line(7.0, "counting net"))
+    assert full.startswith("⠸ " + "━" * 19 + " 100%")
 
 
 def test_nothing_is_drawn_while_something_is_timed() -> None:
@@ -271,7 +273,7 @@ def test_a_notebook_keeps_what_is_drawn_so_a_table_is_drawn_once(tmp_path: Path)
 def test_ctrl_c_keeps_what_was_counted(command: str, tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text("input: [64, 32, 32]\nlayers: [{conv: 3, out_channels: 64}]")
     with on_terminal(*command.split(), cwd=tmp_path) as terminal:
-        drawn = terminal.until("\x1b[K━") and terminal.drawn
+        drawn = terminal.until("% timing") and terminal.drawn
         terminal.interrupt()
         after = terminal.to_the_end()[len(drawn) :]
         assert terminal.code == 130
@@ -286,7 +288,7 @@ def test_ctrl_c_keeps_what_was_counted(command: str, tmp_path: Path) -> None:
 def test_ctrl_c_leaves_no_half_of_a_file(tmp_path: Path) -> None:
     command = "layer --cin 64 --cout 64 -k 3 --time-budget 60s -o report.json --export csv=r.csv"
     with on_terminal(*command.split(), cwd=tmp_path) as terminal:
-        terminal.until("\x1b[K━")
+        terminal.until("% timing")
         terminal.interrupt()
         terminal.to_the_end()
         assert terminal.code == 130

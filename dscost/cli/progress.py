@@ -123,12 +123,12 @@ class ProgressLine:
         if self._importing is not None and _is_importing(self._importing):
             doing, share = f"importing {self._importing}", None
         doing = encodable(printable_line(doing), self._encoding)
-        if share is None:
-            frames = _FRAMES if self._encoding is None else _PLAIN_FRAMES
-            took = f", {now - self._since:.0f} s" if now - self._since >= 1 else ""
-            before, after = f"{frames[self._frame % len(frames)]} ", took
-        else:
-            before, after = f"{_bar(share, min(BAR_CELLS, room // 4), self._encoding)} ", ""
+        frames = _FRAMES if self._encoding is None else _PLAIN_FRAMES
+        before, after = f"{frames[self._frame % len(frames)]} ", ""
+        if share is not None:
+            before += f"{_bar(share, min(BAR_CELLS, room // 4), self._encoding)} "
+        if not self._is_still and now - self._since >= 1:
+            after = f", {now - self._since:.0f} s"
         room -= len(before) + len(after)
         return f"{before}{_ending(doing, room, self._encoding)}{after}"
 
