@@ -229,6 +229,18 @@ def test_nothing_that_decides_is_lost(timed: Comparison, width: int) -> None:
         assert "MACs" in text
 
 
+@pytest.mark.parametrize("width", [50, 60])
+def test_where_hardly_anything_fits_intervals_go_before_what_decides(
+    timed: Comparison, width: int
+) -> None:
+    text = rendered(timed, width=width)
+    assert max(map(len, text.splitlines())) <= width
+    first, second, third = table(text)
+    assert first[1:4] == ["6,912", "8.00 ms", "1×"]
+    assert second[2:4] == ["4.00 ms", "2.0× faster"]
+    assert third[2:4] == ["16.0 ms", "2.0× slower"]
+
+
 def test_rows_and_json_say_the_ratio_and_that_it_is_one(timed: Comparison) -> None:
     first, second, third = rows_of(timed)
     assert (first["speedup_median"], first["setting"]) == ("", "cpu")

@@ -5,7 +5,16 @@ from math import isclose
 
 from dscost.comparing.differences import METRICS, Comparison, Contender, Difference
 from dscost.notation.units import UNKNOWN
-from dscost.pages.page import Column, Row, Sheet, View, chosen_sheet, name_column, words
+from dscost.pages.page import (
+    Column,
+    Row,
+    Sheet,
+    View,
+    chosen_sheet,
+    name_column,
+    without_interval,
+    words,
+)
 from dscost.pages.wording import LATENCY, format_latency, format_speedup
 from dscost.reports.figures import FIGURES, ON_REQUEST
 
@@ -24,8 +33,8 @@ def _columns(reference: str) -> Iterator[Column]:
         yield Column(metric, FIGURES[metric].title, _PRIORITIES.get(metric, ON_REQUEST))
         if metric == "macs":
             yield Column("macs_versus", f"MACs vs {reference}", 4)
-    yield Column("latency", LATENCY, 1)
-    yield Column("versus", f"vs {reference}", 0)
+    yield Column("latency", LATENCY, 1, narrow=without_interval)
+    yield Column("versus", f"vs {reference}", 1, narrow=without_interval)
     yield Column("per_s", "1/s", 2)
 
 
