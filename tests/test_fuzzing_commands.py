@@ -172,7 +172,7 @@ VIEW = {
 }
 OPTIONS: dict[str, dict[str, Sequence[str] | None]] = {
     "layer": {"--stride": NUMBERS, "--padding": NUMBERS, "--size": NUMBERS, "--variant": TEXTS, "--on": NAMES, **VIEW},
-    "model": {"--depth": NUMBERS, "--sort": COLUMNS, "--columns": COLUMNS, "--on": NAMES, **MODEL, **VIEW},
+    "model": {"--depth": NUMBERS, "--tree": None, "--sort": COLUMNS, "--columns": COLUMNS, "--on": NAMES, **MODEL, **VIEW},
     "compare": {"--all": None, "--sort": COLUMNS, "--columns": COLUMNS, "--depth": NUMBERS, **MODEL, **VIEW},
     "convert": {"--rank": NUMBERS, "--goal": TEXTS, "--plan": NAMES, "--save-plan": PLACES, **MODEL, **VIEW},
     "check": {"--model": NAMES, "--against": TEXTS, "--strict": None, "-v": None, "--no-isolate": None, **VIEW},
@@ -181,12 +181,14 @@ OPTIONS: dict[str, dict[str, Sequence[str] | None]] = {
     "verify": {**MODEL, "--json": None},
     "init": {"--headroom": NUMBERS, "-o": PLACES, **MODEL},
     "schema": {"-o": PLACES},
-    "list": {},
+    "list": {"--sort": COLUMNS, "-v": None, "--wide": None},
+    "help": {},
 }  # fmt: skip
 WORDS = {
     "list": ["models", "variants", "metrics", "formats", "devices", "columns", "x", ""],
     "schema": ["report", "budget", "architecture", "comparison", "x", ""],
     "baseline": ["save", "update", "show", "x", ""],
+    "help": ["layer", "list", "help", "x", ""],
 }
 
 
