@@ -237,8 +237,8 @@ def test_where_hardly_anything_fits_intervals_go_before_what_decides(
     assert max(map(len, text.splitlines())) <= width
     first, second, third = table(text)
     assert first[1:4] == ["6,912", "8.00 ms", "1×"]
-    assert second[2:4] == ["4.00 ms", "2.0× faster"]
-    assert third[2:4] == ["16.0 ms", "2.0× slower"]
+    assert second[2:4] == ["4.00 ms", "2.00× faster"]
+    assert third[2:4] == ["16.0 ms", "2.00× slower"]
 
 
 def test_rows_and_json_say_the_ratio_and_that_it_is_one(timed: Comparison) -> None:
