@@ -149,6 +149,11 @@ def test_best_is_per_input_where_batches_differ() -> None:
     assert column(sheet, "throughput") == ["20,000", "25,000", "10,000"]
 
 
+def test_less_than_an_input_a_second_is_not_none() -> None:
+    timings = {"cpu": timing(9.0, 4.0), "cpu:batch4": timing(9.0, 5.0)}
+    assert column(settings_sheet(timings, own_batch=1), "throughput") == ["0.25", "0.80"]
+
+
 def test_a_setting_without_a_batch_has_that_of_the_report() -> None:
     timings = {
         "cpu": timing(400e-6, 200e-6),

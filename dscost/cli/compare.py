@@ -69,7 +69,6 @@ def compare(
     options = measuring.options() if time else None
     request = asking.request(batch, dtype, trust=trust)
     targets = asking.models(targets, out.note)
-    targets = asking.models(targets, out.note)
     with out.progress() as progress, foreign_code(*targets):
         found = compared(
             targets, request, options, every_layer=every_layer, layers=layers, progress=progress

@@ -102,6 +102,16 @@ def format_layer(name: str) -> str:
     return f"'{name}'" if name else "(root)"
 
 
+def format_rate(per_s: float) -> str:
+    """Return inputs per second, in as few digits as tell them apart.
+
+    >>> format_rate(4.6812), format_rate(68.2), format_rate(12345.6)
+    ('4.68', '68.2', '12,346')
+    """
+    digits = 2 if per_s < 10 else 1 if per_s < 100 else 0
+    return f"{per_s:,.{digits}f}"
+
+
 def arrow(texts: Iterable[str]) -> str:
     """Return what was and what is now, or one of the two where they agree.
 

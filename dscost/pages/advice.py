@@ -9,7 +9,7 @@ from dscost.pages.causes import NAMES_SHOWN, format_range, shared_cause
 from dscost.pages.layer_names import in_few_words
 from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Page, Row, Sheet, Toned, View, words
-from dscost.pages.wording import format_speedup, format_times
+from dscost.pages.wording import LONGER, format_speedup, format_times
 from dscost.reports.records import Advice, KeptLayer, Layer, Report, Speedup
 
 CAUSES_SHOWN = 2
@@ -82,7 +82,7 @@ def gain_of(advice: Advice) -> str:
         return f"about {factor} faster by the times of its layers ({times})"
     said = _plainly(speedup)
     match speedup.verdict:
-        case "faster" if not speedup.is_wide:
+        case "faster" | "slower":
             return f"{said} ({times})"
         case "same":
             return f"no difference in time ({times})"
@@ -178,7 +178,7 @@ def _why(why: str, detail: str, kinds: Sequence[str], layers: Sequence[Layer]) -
         case "same":
             return "no difference"
         case "unclear":
-            return "the clock cannot tell; a longer --time-budget may"
+            return f"the clock cannot tell; {LONGER}"
         case "min_channels":
             is_faster = all(layer.verdict == "faster" for layer in layers)
             return f"{speed}, but {detail}" if is_faster else detail

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dscost.errors import first_of
 from dscost.notation.units import format_factor, format_seconds
 from dscost.pages.layer_names import in_few_words
-from dscost.pages.layer_table import ROOT
+from dscost.pages.layer_table import ROOT, known_causes
 from dscost.reports.records import Cause, Layer
 
 NAMES_SHOWN = 4
@@ -121,8 +121,8 @@ def cause_lines(layers: Sequence[Layer], layers_in_all: Sequence[str]) -> list[s
     """Return why layers are as fast as they are; a reason that several share stands once."""
     alike: dict[str, list[Layer]] = {}
     for layer in layers:
-        if layer.causes:
-            alike.setdefault(layer.causes[0].kind, []).append(layer)
+        if causes := known_causes(layer):
+            alike.setdefault(causes[0].kind, []).append(layer)
     lines = []
     for group in alike.values():
         first, *others = group

@@ -32,7 +32,7 @@ from dscost.pages.page import (
 )
 from dscost.pages.wording import REDUCTION, SPEEDUP, format_speedup
 from dscost.reports.figures import COST_FIGURES, FIGURES, ON_REQUEST, Cost, summed
-from dscost.reports.records import Block, Layer, Report, Timing
+from dscost.reports.records import Block, Cause, Layer, Report, Timing
 
 ROOT = format_layer("")
 """How a table calls the model itself, whose name among its modules is empty."""
@@ -313,8 +313,8 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
         return {}
     from dscost.pages.causes import cause_word
 
-    is_open = timing.speedup is not None and timing.speedup.is_wide  # there is no why
     verdict = timing.speedup.verdict if timing.speedup else layer.verdict or UNKNOWN
+    causes = known_causes(layer)
     standard = format_seconds(timing.standard.median_s)
     separable = format_seconds(timing.depthwise_separable.median_s)
     return {
@@ -323,5 +323,11 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
         "latencies": f"{standard} → {separable}",
         "speedup": format_speedup(timing.speedup),
         "verdict": judged_as(verdict, verdict),
-        "why": cause_word(layer.causes[0]) if layer.causes and not is_open else "",
+        "why": cause_word(causes[0]) if causes else "",
     }
+
+
+def known_causes(layer: Layer) -> Sequence[Cause]:
+    """Return why a variant is as fast as it is; nothing where the clock cannot tell how fast."""
+    speedup = layer.timing.speedup if layer.timing else None
+    return () if speedup and speedup.is_wide else layer.causes

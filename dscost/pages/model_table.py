@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from math import isclose
 
 from dscost.comparing.differences import METRICS, Comparison, Contender, Difference
-from dscost.notation.units import UNKNOWN
+from dscost.notation.units import UNKNOWN, format_rate
 from dscost.pages.page import (
     Column,
     Row,
@@ -121,7 +121,7 @@ def _times(comparison: Comparison, one: Contender, setting: str) -> Mapping[str,
     is_elsewhere = one.place != _place(comparison)
     if latency is None or (is_elsewhere and comparison.environment is None):
         return {}
-    cells = {"latency": format_latency(latency), "per_s": _rate(one.per_s(latency))}
+    cells = {"latency": format_latency(latency), "per_s": format_rate(one.per_s(latency))}
     if comparison.environment is None:
         return cells  # of separate runs: no ratio follows
     speedups = {versus.label: versus.speedups for versus in comparison.versus}
@@ -132,13 +132,3 @@ def _times(comparison: Comparison, one: Contender, setting: str) -> Mapping[str,
     else:
         cells["versus"] = format_speedup(speedups[one.label].get(setting))
     return cells
-
-
-def _rate(per_s: float) -> str:
-    """Return inputs per second, in as few digits as tell them apart.
-
-    >>> _rate(4.6812), _rate(68.2), _rate(12345.6)
-    ('4.68', '68.2', '12,346')
-    """
-    digits = 2 if per_s < 10 else 1 if per_s < 100 else 0
-    return f"{per_s:,.{digits}f}"

@@ -14,6 +14,7 @@ from dscost.pages.layer_table import (
     SORT_KEYS,
     cost_cells,
     figure_columns,
+    known_causes,
     layer_columns,
     shown_rows,
 )
@@ -139,11 +140,11 @@ def _layer_page(report: Report, view: View) -> Page:
 
         sheets.append(parts_sheet(layer, {**variant_titles(report), **SHORT_TITLES}))
     sentences = [layer_sentence(report, view.pending)]
-    if layer.causes and not _is_open(layer):
+    causes = known_causes(layer)
+    if causes:
         from dscost.pages.causes import cause_sentence
 
-        causes = layer.causes if view.explain else layer.causes[:CAUSES_SHOWN]
-        sentences += map(cause_sentence, causes)
+        sentences += map(cause_sentence, causes if view.explain else causes[:CAUSES_SHOWN])
     is_counted_only = not (layer.latency or view.pending)
     lines += arithmetic_lines(report) if is_counted_only else []
     return Page(
@@ -160,11 +161,6 @@ def _layer_page(report: Report, view: View) -> Page:
         ],
         measured=measured_on(report.environment),
     )
-
-
-def _is_open(layer: Layer) -> bool:
-    """Whether the clock cannot tell how fast the variant is, so that there is no why."""
-    return bool(layer.timing and layer.timing.speedup and layer.timing.speedup.is_wide)
 
 
 def _variant_rows(report: Report, layer: Layer, view: View) -> Iterator[Row]:

@@ -9,6 +9,7 @@ from dscost.notation.units import (
     arrow,
     format_factor,
     format_intensity,
+    format_rate,
     format_seconds,
 )
 from dscost.pages.between_calls import BETWEEN_CALLS, above_floor, between_calls_s
@@ -93,8 +94,7 @@ def settings_sheet(
                 compiled.append(format_seconds(latency.compile_s))
         cells["compiled"] = " + ".join(compiled)
         if of_batches and timing.depthwise_separable:
-            per_s = sizes[key] / timing.depthwise_separable.median_s
-            cells["throughput"] = f"{per_s:,.0f}"
+            cells["throughput"] = format_rate(sizes[key] / timing.depthwise_separable.median_s)
         cells["best"] = ", ".join(
             short for name, short in SHORT_TITLES.items() if key in best[name]
         )
