@@ -757,10 +757,10 @@ def test_what_made_measurements_less_sure_is_one_line() -> None:
     assert noise_line(noises, 0.53) == (
         "Noisy: load 4.2 on 2 cores, 68 % of the blocks interrupted (conv1 and 1 more), "
         "repetitions differ 12.2× more than runs within one (conv1), floor 53 %. "
-        "Run again when idle, or --time-budget 30s."
+        "Run again when idle, or with a longer --time-budget."
     )
     assert noise_line([Noise("load", 4.2, 2.0)], 0.53) == (
-        "Noisy: load 4.2 on 2 cores, floor 53 %. Run again when idle, or --time-budget 30s."
+        "Noisy: load 4.2 on 2 cores, floor 53 %. Run again when idle, or with a longer --time-budget."
     )
     assert noise_line([Noise("load", 4.2, 2.0)], 0.02, with_budget=False) == (
         "Noisy: load 4.2 on 2 cores. Run again when idle."

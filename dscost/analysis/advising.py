@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from dscost.layers.variants import MIN_CHANNELS, SEPARABLE, STANDARD, too_few_channels
-from dscost.reports.records import Advice, KeptLayer, Latency, Layer, Report, Speedup
+from dscost.reports.records import Advice, KeptLayer, Layer, Report, Speedup
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -93,11 +93,9 @@ def readvised(report: Report, min_channels: int) -> Report:
     return report._replace(advice=advice)
 
 
-def with_measured(advice: Advice, as_is: Latency, with_swaps: Latency, speedup: Speedup) -> Advice:
+def with_measured(advice: Advice, as_is_s: float, advised_s: float, speedup: Speedup) -> Advice:
     """Return advice with what the whole model gains by its swaps; none, if it loses by them."""
-    measured = advice._replace(
-        latency_s=as_is.median_s, advised_latency_s=with_swaps.median_s, speedup=speedup
-    )
+    measured = advice._replace(latency_s=as_is_s, advised_latency_s=advised_s, speedup=speedup)
     if speedup.verdict != "slower":
         return measured
     kept = (*advice.kept, *(KeptLayer(name, "whole_slower") for name in advice.swaps))
@@ -135,7 +133,7 @@ def _with_times(advice: Advice, report: Report) -> Advice:
     has_pairs = any(layer.pair for layer in report.layers)
     separable, speedup = whole.depthwise_separable, whole.speedup
     if separable and speedup and not has_pairs and _whole_is_of(advice, report):
-        measured = with_measured(advice, whole.as_is, separable, speedup)
+        measured = with_measured(advice, whole.as_is.median_s, separable.median_s, speedup)
         return measured._replace(cost=report.totals.depthwise_separable)
     as_is_s = whole.as_is.median_s
     advised_s = estimated_s(advice, report, as_is_s)

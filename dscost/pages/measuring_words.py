@@ -56,7 +56,7 @@ def noise_line(
     said = [_said(by_kind[kind]) for kind in order]
     if noise_floor is not None and noise_floor > SAME_WITHIN:
         said.append(f"floor {_percent(noise_floor)}")
-    more_time = ", or --time-budget 30s" if with_budget else ""
+    more_time = ", or with a longer --time-budget" if with_budget else ""
     what_to_do = f" Run again when idle{more_time}." if by_kind.keys() & _BUSY.keys() else ""
     return Toned(f"Noisy: {', '.join(said)}.{what_to_do}", "unclear")
 
