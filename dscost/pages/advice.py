@@ -8,7 +8,7 @@ from dscost.notation.units import arrow, counted, format_seconds
 from dscost.pages.causes import NAMES_SHOWN, format_range, shared_cause
 from dscost.pages.layer_names import in_few_words
 from dscost.pages.layer_table import ROOT
-from dscost.pages.page import Page, Row, Sheet, Toned, View, words
+from dscost.pages.page import Page, Row, Sheet, Toned, Typed, View, words
 from dscost.pages.wording import LONGER, format_speedup, format_times
 from dscost.reports.records import Advice, KeptLayer, Layer, Report, Speedup
 
@@ -30,8 +30,18 @@ def advice_page(report: Report, advice: Advice, view: View) -> Page:
     return Page(
         Toned(advice_sentence(report, advice), "verdict"),
         sheets=[Sheet(_COLUMNS, _folded(rows, view.width))],
-        closing=[f"Get it:  {view.get_it}"] if view.get_it and advice.swaps else [],
+        closing=_command(view) if advice.swaps else [],
     )
+
+
+def _command(view: View) -> list[str]:
+    """Return the command that does it, on a line of its own where it would have to be broken."""
+    if not view.get_it:
+        return []
+    line = f"Get it:  {view.get_it}"
+    if view.width is None or len(line) <= view.width:
+        return [line]
+    return ["Get it:", Typed(view.get_it)]
 
 
 def _folded(rows: Sequence[Row], width: int | None) -> list[Row]:
