@@ -123,7 +123,7 @@ def test_a_convolution_is_described_in_the_words_of_torch(make: Callable[[], Rep
     assert convs
     for conv in convs:
         assert set(conv) == words | {"transposed", "output_padding"}  # of _ConvNd
-        torch.nn.Conv2d(**conv, device="meta")
+        torch.nn.Conv2d(**{word: conv[word] for word in words}, device="meta")
 
 
 @both_kinds
