@@ -68,6 +68,15 @@ def encodable(text: str, encoding: str | None) -> str:
     return text.encode(encoding, ERRORS).decode(encoding)
 
 
+def lacking(encoding: str | None) -> str | None:
+    """Return an encoding that lacks characters; `None` for one that has all, or is not known.
+
+    >>> lacking("UTF-8"), lacking("cp1252")
+    (None, 'cp1252')
+    """
+    return None if encoding is None or encoding.lower().startswith("utf") else encoding
+
+
 def _stand_in(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     text = error.object[error.start : error.end]

@@ -45,5 +45,16 @@ def shortened(text: str) -> str:
     return shown if len(text) <= MOST_OF_A_LINE else f"{shown}…"
 
 
+def without_middle(text: str, width: int, mark: str = "…") -> str:
+    """Return a text that is too long with a mark in place of its middle.
+
+    >>> without_middle("layer1.0.depthwise1", 12)
+    'layer…hwise1'
+    """
+    head = (width - len(mark)) // 2
+    tail = width - len(mark) - head
+    return f"{text[:head]}{mark}{text[-tail:]}"
+
+
 def _written_out(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import typer
 
+from dscost.cli.colours import CHOICES
 from dscost.cli.completing import words
 from dscost.timing import ALLOCATORS, DEVICES, MEMORY_FORMATS, MODES
 
@@ -183,7 +184,7 @@ _EVERYWHERE: Mapping[str, _Found] = {
     "export": _exports,
     "columns": _columns,
     "sort": _sort_keys,
-    "color": _one_of(("auto", "always", "never")),
+    "color": _one_of(CHOICES),
     **dict.fromkeys(
         ("path", "proof", "plan", "save", "save_plan", "weights", "budget", "config"), _nothing
     ),

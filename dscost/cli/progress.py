@@ -19,7 +19,7 @@ from typing import Any, TextIO, cast
 from unicodedata import east_asian_width
 
 from dscost.cli.colours import understands_codes
-from dscost.encodable import encodable
+from dscost.encodable import encodable, lacking
 from dscost.printable import printable_line
 from dscost.timing import Progress, Timed
 
@@ -194,7 +194,7 @@ def progress_line(stream: TextIO | None, *, quiet: bool) -> Iterator[Progress | 
     if quiet or stream is None or not is_live(stream):
         yield None
         return
-    encoding = None if stream.encoding.lower().startswith("utf") else stream.encoding
+    encoding = lacking(stream.encoding)
     line = ProgressLine(_writer(stream), lambda: get_terminal_size().columns, encoding)
     noticing, stop = _Noticing(line.importing), Event()
     ticker = Thread(target=_tick, args=(line, stop), name="dscost progress", daemon=True)

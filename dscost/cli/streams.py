@@ -13,7 +13,7 @@ from typing import TextIO
 
 from dscost.cli.progress import beside
 from dscost.cli.signals import signals
-from dscost.encodable import ERRORS
+from dscost.encodable import ERRORS, lacking
 from dscost.errors import InputError
 
 _result: TextIO | None = None
@@ -45,8 +45,7 @@ def result_stream() -> TextIO | None:
 
 def result_encoding() -> str | None:
     """Return what the result is written in, or `None` where that has every character."""
-    encoding = getattr(result_stream(), "encoding", None) or "utf-8"
-    return None if encoding.lower().replace("-", "").startswith("utf") else encoding
+    return lacking(getattr(result_stream(), "encoding", None))
 
 
 def own_result() -> None:

@@ -19,8 +19,13 @@ def above_floor(difference_s: float, whole_s: float, timing: Timing) -> float | 
         whole_s: The longer of them.
         timing: What was judged by the same floor.
     """
-    floor = timing.speedup.noise_floor if timing.speedup else SAME_WITHIN
-    return difference_s if difference_s > floor * whole_s else None
+    return difference_s if difference_s > floor_of(timing) * whole_s else None
+
+
+def floor_of(timing: Timing, of_machine: float | None = None) -> float:
+    """Return the noise floor that a timing was judged by, else that of its machine."""
+    own = timing.speedup.noise_floor if timing.speedup else of_machine or SAME_WITHIN
+    return max(own, SAME_WITHIN)
 
 
 def between_calls_s(timing: Timing) -> float | None:

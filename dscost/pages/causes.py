@@ -9,6 +9,7 @@ from dscost.errors import first_of
 from dscost.notation.units import format_factor, format_seconds
 from dscost.pages.layer_names import in_few_words
 from dscost.pages.layer_table import ROOT, known_causes
+from dscost.pages.wording import said_decimals
 from dscost.reports.records import Cause, Layer
 
 NAMES_SHOWN = 4
@@ -111,7 +112,7 @@ def format_range(low: float, high: float, unit: str) -> str:
         high: The most.
         unit: `%` of a share, `×` of a factor, empty of a number.
     """
-    digits = 0 if unit in ("%", "") else 2 if high < 2 else 1
+    digits = said_decimals(high) if unit == "×" else 0
     scale = 100 if unit == "%" else 1
     texts = dict.fromkeys(f"{scale * value:.{digits}f}" for value in (low, high))
     return "–".join(texts) + {"%": " %"}.get(unit, unit)

@@ -74,8 +74,6 @@ def short(metric: str, value: Fraction) -> str:
     return figure.text(float(value) if figure.is_measured else round(value))
 
 
-EXACT_BELOW = 10_000
-"""Counts that are as short when every digit of them is written."""
 GLANCED = range(3, 6)
 """Significant digits, as few as tell figures apart; where more are needed all are as short."""
 
@@ -93,7 +91,7 @@ def glance(metric: str, value: Fraction, digits: int = 3) -> str:
         return f"{float(value):.{digits}g}"
     if kind == "bytes":
         return format_bytes(round(value), digits)
-    return f"{round(value):,}" if abs(value) < EXACT_BELOW else format_count(round(value), digits)
+    return format_count(round(value), digits)
 
 
 def glanced(

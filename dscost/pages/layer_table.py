@@ -1,13 +1,13 @@
 """The table of layers: sorted, cut and grouped as a view says, nothing lost."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from typing import NamedTuple
 
 from dscost.errors import InputError, UnknownNameError
 from dscost.layers.convolution import ConvSpec
-from dscost.layers.variants import SEPARABLE, STANDARD
+from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.notation.units import (
     UNKNOWN,
     counted,
@@ -31,7 +31,7 @@ from dscost.pages.page import (
     words,
 )
 from dscost.pages.wording import REDUCTION, SPEEDUP, format_speedup
-from dscost.reports.figures import COST_FIGURES, FIGURES, ON_REQUEST, Cost, summed
+from dscost.reports.figures import COST_FIGURES, FIGURES, NOTHING, ON_REQUEST, Cost, summed
 from dscost.reports.records import Block, Cause, Layer, Report, Timing
 
 ROOT = format_layer("")
@@ -238,24 +238,29 @@ def _some_kinds(kinds: Sequence[str], room: int) -> str:
 
 
 def _line(layer: Layer, skipped: Sequence[str]) -> _Line:
-    cost, variants = layer.cost, layer.variants
-    standard: int | None = None
-    separable: int | None = None
-    if variants and layer.name not in skipped:
-        standard, separable = variants[STANDARD].macs, variants[SEPARABLE].macs
-    elif layer.pair:
-        # its pointwise layer stands in the pair; the gate of a squeeze-and-excite only goes when
-        # the pair is made standard
-        standard, separable = 0, 0 if layer.ends_pair else cost.macs
+    macs = {name: cost.macs for name, cost in costs_in_versions(layer, skipped).items()}
     return _Line(
         layer.name or ROOT,
         kind_of(layer),
         format_shape(layer.output_shape[1:]),
-        cost,
-        standard,
-        separable,
+        layer.cost,
+        macs.get(STANDARD),
+        macs.get(SEPARABLE),
         layer,
     )
+
+
+def costs_in_versions(layer: Layer, skipped: Sequence[str]) -> Mapping[str, Cost]:
+    """Return what a layer is in the two pure versions of its model; nothing where it is as it is.
+
+    A pair stands at its depthwise layer: its pointwise one has nothing in either version. The gate
+    of a squeeze-and-excite only goes when the pair is made standard.
+    """
+    if layer.variants and layer.name not in skipped:
+        return {name: layer.variants[name] for name in BOTH_WAYS}
+    if layer.pair:
+        return {STANDARD: NOTHING, SEPARABLE: NOTHING if layer.ends_pair else layer.cost}
+    return {}
 
 
 def _added(name: str, lines: Sequence[_Line]) -> _Line:

@@ -15,7 +15,8 @@ from dscost.pages.page import (
     without_interval,
     words,
 )
-from dscost.pages.wording import LATENCY, format_latency, format_speedup
+from dscost.pages.wording import LATENCY, format_latency, format_speedup, said_decimals
+from dscost.printable import without_middle
 from dscost.reports.figures import FIGURES, ON_REQUEST
 
 _PRIORITIES = {"params": 3, "macs": 1, "peak_activation_bytes": 5}
@@ -44,10 +45,7 @@ MODEL_COLUMNS = tuple(column.key for column in _columns(""))
 
 def shortened(label: str, width: int) -> str:
     """Return a label as it stands above a column, its middle left out where it is long."""
-    if len(label) <= width:
-        return label
-    tail = width // 2
-    return f"{label[: width - tail - 1]}…{label[-tail:]}"
+    return label if len(label) <= width else without_middle(label, width)
 
 
 def model_sheets(comparison: Comparison, view: View) -> list[Sheet]:
@@ -111,8 +109,7 @@ def _times_as_many(one: Difference) -> str:
     factor = one.reference / one.value if is_less else one.value / one.reference
     if isclose(factor, 1, abs_tol=0.005):
         return "as many"
-    digits = 2 if factor < 2 else 1 if factor < 100 else 0
-    return f"{factor:,.{digits}f}× {'fewer' if is_less else 'more'}"
+    return f"{factor:,.{said_decimals(factor)}f}× {'fewer' if is_less else 'more'}"
 
 
 def _times(comparison: Comparison, one: Contender, setting: str) -> Mapping[str, str]:

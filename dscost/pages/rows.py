@@ -8,8 +8,9 @@ from typing import Any
 
 from dscost.layers.convolution import Shape
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD, VERSIONS
+from dscost.pages.layer_table import costs_in_versions
 from dscost.pages.page import View, known
-from dscost.reports.figures import COST_FIGURES, NOTHING, SUMMED, Cost, summed
+from dscost.reports.figures import COST_FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import Latency, Layer, Report, Speedup, Stage, Timing
 
 CSV_COLUMNS = (
@@ -44,7 +45,10 @@ def rows_of(reports: Sequence[Report], view: View) -> Iterator[_Cells]:
 
 def _layer_rows(report: Report, *, stages: bool) -> Iterator[_Cells]:
     """Yield a row for each layer, as it is and with its part of both pure versions."""
-    parts = [_parts(layer, report.skipped) for layer in report.layers]
+    parts = [
+        {**dict.fromkeys(VERSIONS, layer.cost), **costs_in_versions(layer, report.skipped)}
+        for layer in report.layers
+    ]
     for layer, part in zip(report.layers, parts, strict=True):
         timing, whole = layer.timing or Timing(), _labels(report, layer)
         yield {
@@ -59,17 +63,6 @@ def _layer_rows(report: Report, *, stages: bool) -> Iterator[_Cells]:
             for stage in layer.parts_of(name):
                 yield _stage_row({**whole, "variant": name}, stage, timing)
     yield from _shared_row(report, parts)
-
-
-def _parts(layer: Layer, skipped: Sequence[str]) -> dict[str, Cost]:
-    """Return what a layer is in the standard and in the depthwise-separable model."""
-    as_is = dict.fromkeys(VERSIONS, layer.cost)
-    if layer.variants and layer.name not in skipped:  # a pair stands at its depthwise layer
-        return {**as_is, **{name: layer.variants[name] for name in BOTH_WAYS}}
-    if layer.pair:  # of what lies within a pair, its standard convolution has nothing
-        gone = {STANDARD: NOTHING, SEPARABLE: NOTHING} if layer.ends_pair else {STANDARD: NOTHING}
-        return {**as_is, **gone}
-    return as_is
 
 
 def _shared_row(report: Report, parts: Sequence[Mapping[str, Cost]]) -> Iterator[_Cells]:

@@ -12,7 +12,7 @@ from dscost.notation.units import (
     format_rate,
     format_seconds,
 )
-from dscost.pages.between_calls import BETWEEN_CALLS, above_floor, between_calls_s
+from dscost.pages.between_calls import BETWEEN_CALLS, above_floor, between_calls_s, floor_of
 from dscost.pages.page import Column, Row, Sheet, filled_sheet, without_interval, words
 from dscost.pages.wording import (
     LATENCY,
@@ -22,7 +22,7 @@ from dscost.pages.wording import (
     format_speedup,
 )
 from dscost.reports.figures import FIGURES
-from dscost.reports.records import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
+from dscost.reports.records import Bound, Latency, Layer, Report, Timing
 
 
 def layer_sheets(
@@ -80,7 +80,7 @@ def settings_sheet(
     ]
     sizes = {key: _batch(key, own_batch) for key in timings}
     # several, where the clock sees no difference
-    floors = {key: _floor(timing, noise_floor) for key, timing in timings.items()}
+    floors = {key: floor_of(timing, noise_floor) for key, timing in timings.items()}
     best = {name: _best(timings, sizes, floors, name) for name in SHORT_TITLES}
     of_batches = len(set(sizes.values())) > 1
     rows = []
@@ -130,12 +130,6 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
 def _batch(key: str, own: int) -> int:
     sizes = [int(part.removeprefix("batch")) for part in key.split(":") if part.startswith("batch")]
     return sizes[0] if sizes else own
-
-
-def _floor(timing: Timing, of_machine: float | None) -> float:
-    """Return the noise floor that a timing was judged by."""
-    own = timing.speedup.noise_floor if timing.speedup else of_machine or SAME_WITHIN
-    return max(own, SAME_WITHIN)
 
 
 def _best(

@@ -79,13 +79,14 @@ def _speedup_words(speedup: Speedup) -> str:
 
 def _plain_factors(factor: float, low: float, high: float) -> tuple[str, str]:
     """Return a factor and its interval with as many decimals as somebody would say aloud."""
-    decimals = _said_decimals(factor)
+    decimals = said_decimals(factor)
     if decimals < 2 and f"{low:.{decimals}f}" == f"{high:.{decimals}f}":
         decimals += 1
     return f"{factor:.{decimals}f}", f"[{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
-def _said_decimals(factor: float) -> int:
+def said_decimals(factor: float) -> int:
+    """Return with how many decimals somebody would say a factor aloud."""
     return 2 if factor < 2 else 1 if factor < 100 else 0
 
 
@@ -333,7 +334,7 @@ def _slowed(layers: Sequence[Layer], at_most: int = 4) -> str:
         timing, factor = layer.timing, ""
         if timing and timing.speedup:
             inverse = 1 / timing.speedup.median
-            factor = f" ({inverse:.{_said_decimals(inverse)}f}×)"
+            factor = f" ({inverse:.{said_decimals(inverse)}f}×)"
         names.append(layer.name + factor)
     return first_of(names, at_most)
 

@@ -21,15 +21,15 @@ from dscost.pages.page import (
     Page,
     Row,
     Sheet,
-    Tone,
     Toned,
     Typed,
     View,
     in_tone_of,
 )
-from dscost.printable import printable, printable_line
+from dscost.printable import printable, printable_line, without_middle
 from dscost.rendering.encoding import in_encoding
 from dscost.rendering.narrowing import narrowed, telling
+from dscost.rendering.tones import LOOKS
 
 NATURAL_WIDTH = 10_000
 """Wide enough for every table; a pipe has no edge."""
@@ -42,14 +42,6 @@ SHORT_NAME = 16
 LEAST_FOLDED = 8
 """Characters that the lines of a name have in any case."""
 _STYLES = {"plain": "", "strong": "bold", "faint": "dim"}
-_TONES: Mapping[Tone, str] = {
-    "good": "green",
-    "bad": "red",
-    "unclear": "yellow",
-    "verdict": "bold",
-    "method": "dim",
-}
-
 _END_OF_LINE = re.compile(r"(?:\s|\x1b\[[\d;]*m)+$")
 """Blanks that nobody sees, and codes of colours among them."""
 
@@ -133,7 +125,7 @@ def _wrapped(text: str, width: int, style: str = "") -> RenderableType:
 
 def _styled(text: str, style: str = "") -> str:
     """Return a style together with the one of the tone that a text is said in."""
-    return f"{style} {_TONES[text.tone]}".strip() if isinstance(text, Toned) else style
+    return f"{style} {LOOKS[text.tone].style}".strip() if isinstance(text, Toned) else style
 
 
 def _keeps_columns(view: View) -> bool:
@@ -252,10 +244,7 @@ def elided(text: str, width: int, encoding: str | None = None) -> str:
     """
     if max(map(cell_len, text.split("\n"))) <= width:
         return text
-    mark = encodable("…", encoding)
-    head = (width - len(mark)) // 2
-    tail = width - len(mark) - head
-    return f"{text[:head]}{mark}{text[-tail:]}"
+    return without_middle(text, width, encodable("…", encoding))
 
 
 def _column_width(column: Column, rows: Sequence[Row]) -> int:
