@@ -275,6 +275,36 @@ def test_what_is_advised_is_estimated_where_it_was_not_timed(engine: FakeEngine)
     assert report.untimed == ()
 
 
+def test_calls_on_inputs_of_other_sizes_save_what_they_were_timed_to(engine: FakeEngine) -> None:
+    class Pyramid(nn.Module):
+        """One convolution on two sizes."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.head = conv(32, 32), conv(32, 64)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            x = self.stem(x)
+            return self.head(x[..., :3, :3]), self.head(x)
+
+    engine.times = {
+        "stem": (1e-3, 2e-3),
+        "head": (2e-3, 1.5e-3),
+        "head on 1×32×6×6": (4e-3, 1e-3),
+        "whole model": (9e-3, 6e-3),
+    }
+    engine.missing = lambda name: name == "advised model"
+    report = time_model(Pyramid())
+    advice = report.advice
+    assert advice is not None
+    assert (advice.swaps, advice.speedup) == (("head",), None)
+    # not twice what the larger one saves
+    assert advice.advised_latency_s == pytest.approx(9e-3 - (4e-3 - 1e-3) - (2e-3 - 1.5e-3))
+    head = next(layer for layer in report.layers if layer.name == "head")
+    assert head.timing is not None
+    assert head.timing.layers_s == pytest.approx({"standard": 6e-3, "depthwise_separable": 2.5e-3})
+
+
 def test_what_is_advised_is_not_timed_where_it_does_not_fit(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,6 +407,20 @@ def test_a_report_of_before_there_was_advice_is_advised_by_its_verdicts(net: Rep
     assert again is not None
     assert (again.speedup, again.min_channels) == (speedup_of(2.25), 8)
     assert [one.why for one in again.kept] == ["slower"]
+
+
+def test_swaps_by_which_the_whole_model_lost_are_not_advised_again(net: Report) -> None:
+    report = timed(net, dict.fromkeys(BODY, FASTER), timing(9e-3, FASTER))
+    losing = tuple(KeptLayer(name, "whole_slower") for name in BODY)
+    found = Advice("cpu", (), losing, 0, 4, 32, 9e-3, 18e-3, SLOWER)
+    again = readvised(report._replace(advice=found), 16).advice
+    assert again is not None
+    assert (again.swaps, again.speedup, again.min_channels) == ((), SLOWER, 16)
+    assert again.kept == (KeptLayer("stem", "not_timed"), *losing)
+    # of fewer swaps nothing was measured
+    fewer = readvised(report._replace(advice=found), 64).advice
+    assert fewer is not None
+    assert (fewer.swaps, fewer.speedup) == (("body2", "body3"), None)
 
 
 # -- in words

@@ -139,6 +139,24 @@ def test_where_nothing_pays_the_model_stays_and_it_is_said(report: Report, here:
     assert "0.weight" in torch.load("same.pt")
 
 
+def test_a_model_that_stays_has_not_the_times_of_swaps_that_lose(
+    report: Report, here: Path
+) -> None:
+    whole = timing(9e-3, SLOWER)
+    losing = advised(timed(report, dict.fromkeys("0123", FASTER), whole), min_channels=1)
+    assert losing.advice is not None
+    assert losing.advice.advised_latency_s == pytest.approx(18e-3)
+    found = converted("--from", saved(losing, here / "r.json"))
+    assert (found["plan"], found["latency"]) == ({}, None)
+
+
+def test_of_a_model_without_convolutions_a_timed_report_tells_that_nothing_pays(here: Path) -> None:
+    Path("net.py").write_text("from torch import nn\n\ndef make():\n    return nn.Linear(8, 8)\n")
+    report = timed(dscost.analyze("net.py:make", (1, 8)), {}, timing(9e-3, SAME))
+    found = converted("--from", saved(report, here / "r.json"))
+    assert (found["layers"], found["plan"], found["advice"]["swaps"]) == ([], {}, [])
+
+
 def test_a_report_of_before_there_was_advice_is_taken_by_its_verdicts(
     report: Report, here: Path
 ) -> None:
@@ -266,6 +284,11 @@ def test_the_library_converts_what_pays(engine: FakeEngine, tmp_path: Path) -> N
     assert separable(dscost.convert(module(), (1, 32, 8, 8), fastest=True)) == ["2"]
     report = advised(timed(dscost.analyze(module(), (1, 32, 8, 8)), {"0": FASTER, "2": SAME}))
     assert separable(dscost.convert(module(), fastest=report)) == ["0"]
+    # of as many channels as the report was made with, unless told
+    wide = report._replace(advice=None)
+    wide = advised(wide, min_channels=64)
+    assert separable(dscost.convert(module(), fastest=wide)) == []
+    assert separable(dscost.convert(module(), fastest=wide, min_channels=32)) == ["0"]
     path = saved(report, tmp_path / "r.json")
     found = dscost.conversion(module(), (1, 32, 8, 8), fastest=path)
     assert [layer.reason for layer in found.layers] == [

@@ -87,9 +87,11 @@ def readvised(report: Report, min_channels: int) -> Report:
         return report
     kept = found.kept if found else ()
     irreplaceable = {one.name: one.detail or "" for one in kept if one.why == "not_replaceable"}
+    losing = tuple(one for one in kept if one.why == "whole_slower")
     advice = _best_of(report, min_channels, irreplaceable)
-    if advice and found and advice.swaps == found.swaps:  # what was measured of them holds
-        advice = found._replace(kept=advice.kept, min_channels=min_channels)
+    measured = found and (found.swaps or tuple(one.name for one in losing))
+    if advice and found and advice.swaps == measured:  # what was measured of them holds
+        advice = found._replace(kept=(*advice.kept, *losing), min_channels=min_channels)
     return report._replace(advice=advice)
 
 
@@ -140,6 +142,21 @@ def _with_times(advice: Advice, report: Report) -> Advice:
     return advice._replace(latency_s=as_is_s, advised_latency_s=advised_s)
 
 
+def times_of(layer: Layer, setting: str) -> tuple[float, float] | None:
+    """Return what all calls of a layer take, standard and separable; `None` if it was not timed.
+
+    An old report tells of one call alone, and all are taken for alike.
+    """
+    timing = layer.latency.get(setting)
+    if timing is None or timing.standard is None or timing.depthwise_separable is None:
+        return None
+    sums = timing.layers_s
+    if STANDARD in sums and SEPARABLE in sums:
+        return sums[STANDARD], sums[SEPARABLE]
+    both = timing.standard.median_s, timing.depthwise_separable.median_s
+    return layer.calls * both[0], layer.calls * both[1]
+
+
 def estimated_s(advice: Advice, report: Report, as_is_s: float) -> float:
     """Return the time of the model as it is, less what its layers save, each timed alone.
 
@@ -147,10 +164,8 @@ def estimated_s(advice: Advice, report: Report, as_is_s: float) -> float:
     """
     before_s = after_s = 0.0
     for layer in report.layers:
-        timing = layer.latency.get(advice.setting)
-        if layer.name in advice.swaps and timing and timing.standard:
-            separable = timing.of(SEPARABLE) or timing.standard
-            before_s += layer.calls * timing.standard.median_s
-            after_s += layer.calls * separable.median_s
+        times = times_of(layer, advice.setting) if layer.name in advice.swaps else None
+        if times:
+            before_s, after_s = before_s + times[0], after_s + times[1]
     scale = min(1.0, as_is_s / before_s) if before_s else 0.0
     return as_is_s - scale * (before_s - after_s)

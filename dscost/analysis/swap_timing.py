@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import NamedTuple
 
 from dscost.analysis.bench import Bench
 from dscost.analysis.running import work_of
@@ -40,20 +41,28 @@ class _Plan:
         return self.macs(STANDARD) / max(1, self.macs(SEPARABLE))
 
 
+class _Timed(NamedTuple):
+    """A swap that was timed, and the layer that it stands with."""
+
+    layer: str
+    timing: Timing
+    is_pair: bool
+
+
 @dataclass(slots=True)
 class Layers:
     """What was measured under one setting.
 
     Args:
         timings: Measurements by layer.
-        swaps: Layer and timing of every swap, also of those that run in one layer.
+        swaps: Every swap, also those that run in one layer.
         is_complete: Whether every swap was timed.
         was_cut_short: Whether something was not timed for want of time.
         took_s: All of it.
     """
 
     timings: dict[str, Timing] = field(default_factory=dict)
-    swaps: list[tuple[str, Timing]] = field(default_factory=list)
+    swaps: list[_Timed] = field(default_factory=list)
     is_complete: bool = True
     was_cut_short: bool = False
     took_s: float = 0.0
@@ -62,12 +71,20 @@ class Layers:
         """Return what all swaps take by variant, skipped ones standard; nothing if one lacks."""
         if not self.is_complete or not self.swaps:
             return {}
-        found = dict.fromkeys(BOTH_WAYS, 0.0)
-        for name, timing in self.swaps:
-            for variant in BOTH_WAYS:
-                latency = timing.of(STANDARD if name in skipped else variant)
-                found[variant] += latency.median_s if latency else 0.0
-        return found
+        return _summed(self.swaps, skipped)
+
+    def of_layer(self, name: str) -> dict[str, float]:
+        """Return what the calls of a layer that could be swapped take by variant, as timed."""
+        return _summed([one for one in self.swaps if one.layer == name and not one.is_pair])
+
+
+def _summed(swaps: Sequence[_Timed], skipped: Sequence[str] = ()) -> dict[str, float]:
+    found = dict.fromkeys(BOTH_WAYS, 0.0)
+    for layer, timing, _ in swaps:
+        for variant in BOTH_WAYS:
+            latency = timing.of(STANDARD if layer in skipped else variant)
+            found[variant] += latency.median_s if latency else 0.0
+    return found
 
 
 def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: float) -> Layers:
@@ -104,7 +121,7 @@ def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: 
         of_pair = timing._replace(latencies={name: timing.latencies[name] for name in BOTH_WAYS})
         for swap in plan.swaps:
             layer = model.layer_of(swap)
-            timed.swaps.append((layer, timing))
+            timed.swaps.append(_Timed(layer, timing, swap.is_pair))
             timed.timings.setdefault(layer, of_pair if swap.is_pair else timing)
     late = len(plans) - tried + sum(bench.is_late(case.name, compared) for case in cases)
     if late:
@@ -137,7 +154,7 @@ def _plans(model: SwappableModel, setting: Setting) -> list[_Plan]:
 def with_timings(layer: Layer, timed: Mapping[str, Layers]) -> Layer:
     """Return a layer with what was measured of it by setting, and the verdict of the first."""
     timings = {
-        key: layers.timings[layer.name]
+        key: layers.timings[layer.name]._replace(layers_s=layers.of_layer(layer.name))
         for key, layers in timed.items()
         if layer.name in layers.timings and layer.variants
     }

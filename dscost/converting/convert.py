@@ -45,7 +45,7 @@ def convert(
     method: str = "svd",
     where: Where = None,
     plan: Planning | None = None,
-    min_channels: int = MIN_CHANNELS,
+    min_channels: int | None = None,
     fastest: Fastest = False,
     trust: bool = False,
 ) -> nn.Module:
@@ -81,7 +81,8 @@ def convert(
             and module; all layers if nothing is given.
         plan: What to do by layer: a `Plan`, ranks or `"keep"` by name, or the path of a plan file;
             a layer that it does not name is kept. In place of `rank`, `where` and `min_channels`.
-        min_channels: A convolution of fewer channels in or out is left alone.
+        min_channels: A convolution of fewer channels in or out is left alone; by default of fewer
+            than 32, or of what a report was made with.
         fastest: Whether to convert just the layers that run faster converted, measured now on the
             input; or a timed report, or the path of a saved one, that tells which those are.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
@@ -120,7 +121,7 @@ def conversion(
     method: str = "svd",
     where: Where = None,
     plan: Planning | None = None,
-    min_channels: int = MIN_CHANNELS,
+    min_channels: int | None = None,
     fastest: Fastest = False,
     trust: bool = False,
 ) -> Conversion:
@@ -135,7 +136,8 @@ def conversion(
         method: `svd` for the best weights, or `random` for initial ones.
         where: Names of layers, globs, a list of them, or a function of name and module.
         plan: What to do by layer, in place of `rank`, `where` and `min_channels`.
-        min_channels: A convolution of fewer channels in or out is left alone.
+        min_channels: A convolution of fewer channels in or out is left alone; by default of fewer
+            than 32, or of what a report was made with.
         fastest: Whether to convert just what runs faster converted, or a timed report that tells.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
@@ -156,7 +158,7 @@ def conversion(
         arguments, batches = arguments_for(root, input)
         traced = None if arguments is None else traced_on(root, arguments)
         tried = guessed_arguments(root) if arguments is None else arguments
-        least = 1 if given or proof else min_channels
+        least = 1 if given or proof else _least(min_channels)
         sites = survey(root, where=where, min_channels=least, traced=traced)
         sites = without_needed(root, sites, tried)
         if proof:
@@ -271,10 +273,9 @@ def convert_target(
         seed=timing.seed,
     )
     say(None, "looking at weights")
-    if min_channels is None or proof:
-        min_channels = 1 if given or proof else MIN_CHANNELS
+    least = 1 if given or proof else _least(min_channels)
     with subject.importing():
-        sites = _surveyed(subject, where, min_channels)
+        sites = _surveyed(subject, where, least)
         if proof:
             sites, decided = by_proof(subject, sites, proof)
         elif wanted is None:
@@ -315,9 +316,12 @@ def _proof(
         return None
     if fastest is not True:
         return saved_proof(fastest, min_channels)
-    least = MIN_CHANNELS if min_channels is None else min_channels
-    options = TimingOptions(**{**timing._asdict(), "min_channels": least})
+    options = TimingOptions(**{**timing._asdict(), "min_channels": _least(min_channels)})
     return measured_proof(target, request, options, progress)
+
+
+def _least(min_channels: int | None) -> int:
+    return MIN_CHANNELS if min_channels is None else min_channels
 
 
 def _check(

@@ -5,7 +5,7 @@ from os import PathLike, fspath
 from typing import NamedTuple
 
 from dscost.analysis import Request, count, measure_model
-from dscost.analysis.advising import estimated_s, readvised
+from dscost.analysis.advising import estimated_s, readvised, times_of
 from dscost.converting.deciding import Decided, by_plan
 from dscost.converting.loading import Subject, Target
 from dscost.converting.plan_file import Plan
@@ -74,8 +74,9 @@ def saved_proof(evidence: Evidence, min_channels: int | None) -> Proof:
         report = read_saved(origin)
     if report.source == "layer":
         raise InputError(f"{origin}: a report of one layer, expected one of a model")
-    least = min_channels or (report.advice.min_channels if report.advice else MIN_CHANNELS)
-    report = readvised(report, least)
+    own = report.advice.min_channels if report.advice else MIN_CHANNELS
+    least = own if min_channels is None else min_channels
+    report = _answered(readvised(report, least), least)
     if report.advice is None:
         why = "no layer was timed in it that could be swapped"
         raise InputError(f"{origin}: {why}; dscost model … -o {origin} measures and saves one")
@@ -94,14 +95,23 @@ def measured_proof(
     counted = count(target, request, progress=progress)
     if counted.saved:
         raise InputError(f"{target} is a saved report: name the model, and the report by --from")
-    report = measure_model(counted, timing, progress)
-    if report.advice is None and not any(layer.swappable for layer in report.layers):
-        # nothing could be swapped, which is an answer
-        report = report._replace(advice=Advice("cpu", (), (), 0, 0, timing.min_channels))
+    report = _answered(measure_model(counted, timing, progress), timing.min_channels)
     if report.advice is None:
         why = first_of([one.text for one in report.untimed], NAMES_SHOWN, " ")
         raise InputError(f"which swaps pay could not be measured: {why or 'nothing was timed'}")
     return Proof(report, MEASURED)
+
+
+def _answered(report: Report, min_channels: int) -> Report:
+    """Return a report with the advice to keep all, where it was timed and nothing can be swapped.
+
+    That is an answer, other than that nothing is known.
+    """
+    is_timed = report.advice is not None or report.environment is not None
+    if report.advice is not None or any(layer.swappable for layer in report.layers) or not is_timed:
+        return report
+    setting = next(iter(report.latency), "cpu")
+    return report._replace(advice=Advice(setting, (), (), 0, 0, min_channels))
 
 
 def told_by(proof: Proof, sites: Sequence[Site]) -> tuple[Site, ...]:
@@ -165,9 +175,13 @@ def _short_of(proof: Proof, sites: Sequence[Site]) -> list[str]:
 
 
 def _of_whole(proof: Proof, converted: Mapping[str, object]) -> Latency | None:
-    """Return the times of the model as it is and converted, measured of just these swaps or not."""
+    """Return the times of the model as it is and converted, measured of just these swaps or not.
+
+    Of a model that stays as it is there is nothing to tell: what was measured may be of swaps that
+    lose.
+    """
     advice = proof.advice
-    if advice.latency_s is None or advice.advised_latency_s is None:
+    if not converted or advice.latency_s is None or advice.advised_latency_s is None:
         return None
     if set(converted) == set(advice.swaps):
         return Latency(advice.latency_s, advice.advised_latency_s, advice.speedup is None)
@@ -176,11 +190,8 @@ def _of_whole(proof: Proof, converted: Mapping[str, object]) -> Latency | None:
 
 
 def _of_layer(layer: Layer, key: str) -> Latency | None:
-    timing = layer.latency.get(key)
-    if timing is None or timing.standard is None or timing.depthwise_separable is None:
-        return None
-    before_s, after_s = timing.standard.median_s, timing.depthwise_separable.median_s
-    return Latency(layer.calls * before_s, layer.calls * after_s, is_predicted=False)
+    found = times_of(layer, key)
+    return None if found is None else Latency(*found, is_predicted=False)
 
 
 # -- whether the report is of the model

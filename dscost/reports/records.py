@@ -135,7 +135,8 @@ class Timing(NamedTuple):
         stages: The parts of the depthwise-separable variant timed alone, by name.
         gap_s: What the depthwise-separable variant takes beyond its parts.
         backends: What torch computes each convolution with, by name of the variant or stage.
-        layers_s: Of a whole model: the sum over the layers that were timed alone, by variant.
+        layers_s: By variant, what was timed alone, summed: of a whole model over its layers, of a
+            layer in it over its calls, which may be on inputs of several sizes.
     """
 
     latencies: Mapping[str, Latency] = MappingProxyType({})
