@@ -204,6 +204,32 @@ def test_all_models_take_turns_with_the_first_in_one_run(
     assert medians == pytest.approx([8e-3, 4e-3, 16e-3])
 
 
+def test_latencies_have_the_ratio_of_their_pairs(
+    turns: list[list[Case]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # all are equally fast, and the machine was half as fast while it looked at the third
+    slow = {"second.yaml": 8e-3, "third.yaml": 16e-3}
+
+    def compare(cases: Sequence[Case], **_: Any) -> list[Measurement]:
+        blocks = [(Block(slow.get(case.name, 8e-3)),) * 2 for case in cases]
+        return [Measurement([Round.of([Quartet(one, one)])] * 8) for one in blocks]
+
+    monkeypatch.setattr(bench, "compare", compare)
+    found = dscost.compare(named_files(tmp_path), time=True, threads=1)
+    first, *others = (one.latencies["cpu"].median_s for one in found.contenders)
+    assert others == pytest.approx([first, first])
+
+
+def test_inputs_in_a_second_are_those_of_the_batch_that_was_measured(
+    turns: list[list[Case]], tmp_path: Path
+) -> None:
+    found = dscost.compare(
+        named_files(tmp_path), time=True, threads=1, timing={"batches": (4,)}, layers=False
+    )
+    per_s = found.to_dict()["compared"][0]["latency"]["cpu:batch4"]["throughput_per_s"]
+    assert per_s == pytest.approx(4 / 8e-3)
+
+
 def test_a_row_has_latency_ratio_and_rate(timed: Comparison) -> None:
     first, second, third = table(rendered(timed, width=100))
     assert first[0] == "first.yaml"

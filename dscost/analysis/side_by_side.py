@@ -9,8 +9,9 @@ from dscost.analysis.bench import MEMORY_SHARE, Bench
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.predicting import dtype_of
 from dscost.analysis.running import Prepared, Work
+from dscost.analysis.timed import beside
 from dscost.notation.units import format_bytes
-from dscost.reports.records import Environment, Report, Speedup, Timing
+from dscost.reports.records import Environment, Latency, Report, Speedup, Timing
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import summarize
@@ -161,15 +162,17 @@ def _timed(
     found: list[tuple[str, Timing, Speedup | None]] = []
     if compared:
         of_first = [seconds for one in compared.values() for seconds in one.first_s]
-        found.append((first, _timing(of_first, reference), None))
+        usual = summarize(of_first)
+        found.append((first, _timing(usual, reference), None))
     for name, one in others:
         if name in compared:
             result: Measurement = compared[name]
             speedup = bench.speedup(result, setting)
-            found.append((name, _timing(result.second_s, one), speedup))
+            # its ratio to the first as shown is that of their pairs
+            latency = beside(usual, summarize(result.second_s), speedup)
+            found.append((name, _timing(latency, one), speedup))
     return found
 
 
-def _timing(seconds: Sequence[float], prepared: Prepared) -> Timing:
-    latency = summarize(seconds)._replace(compile_s=prepared.compile_s)
-    return Timing(latencies={"as_is": latency})
+def _timing(latency: Latency, prepared: Prepared) -> Timing:
+    return Timing(latencies={"as_is": latency._replace(compile_s=prepared.compile_s)})

@@ -21,6 +21,7 @@ from dscost.reports.records import (
     plain_fields,
 )
 from dscost.reports.result import Result
+from dscost.timing import batch_of
 
 METRICS = tuple(name for name, figure in FIGURES.items() if figure.is_compared)
 """What is compared of a whole model, besides measured latency."""
@@ -215,11 +216,11 @@ class Contender(NamedTuple):
         figure: int | None = getattr(owner, metric)
         return figure
 
-    def per_s(self, latency: Latency) -> float:
-        """Return how many inputs it takes in a second, given the latency of a batch."""
+    def per_s(self, setting: str) -> float:
+        """Return how many inputs it takes in a second under a setting that it was measured in."""
         inputs = self.report.inputs
-        batch = inputs[0].shape[0] if inputs and inputs[0].shape else 1
-        return batch / latency.median_s
+        own = inputs[0].shape[0] if inputs and inputs[0].shape else 1
+        return batch_of(setting, own) / self.latencies[setting].median_s
 
     def to_dict(self) -> dict[str, Any]:
         """Return what it is, what it costs as a whole, and how long it takes."""
@@ -230,7 +231,7 @@ class Contender(NamedTuple):
             **plain_fields(self.report, CONTENDER_KEYS),
             "cost": plain(self.report.totals.as_is),
             "latency": {
-                key: {**plain(one), "throughput_per_s": self.per_s(one)}
+                key: {**plain(one), "throughput_per_s": self.per_s(key)}
                 for key, one in self.latencies.items()
             },
         }

@@ -55,7 +55,7 @@ def _with_latencies(
             cells |= _figures([differences[setting]])
         if latency.ci95_s:
             cells["latency_ci95_low_s"], cells["latency_ci95_high_s"] = latency.ci95_s
-        cells |= {"latency_samples": latency.samples, "throughput_per_s": one.per_s(latency)}
+        cells |= {"latency_samples": latency.samples, "throughput_per_s": one.per_s(setting)}
         speedup = versus.speedups.get(setting) if versus else None
         if speedup:
             cells["speedup_median"], cells["verdict"] = speedup.median, speedup.verdict

@@ -118,7 +118,7 @@ def _times(comparison: Comparison, one: Contender, setting: str) -> Mapping[str,
     is_elsewhere = one.place != _place(comparison)
     if latency is None or (is_elsewhere and comparison.environment is None):
         return {}
-    cells = {"latency": format_latency(latency), "per_s": format_rate(one.per_s(latency))}
+    cells = {"latency": format_latency(latency), "per_s": format_rate(one.per_s(setting))}
     if comparison.environment is None:
         return cells  # of separate runs: no ratio follows
     speedups = {versus.label: versus.speedups for versus in comparison.versus}

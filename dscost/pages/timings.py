@@ -23,6 +23,7 @@ from dscost.pages.wording import (
 )
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import Bound, Latency, Layer, Report, Timing
+from dscost.timing import batch_of
 
 
 def layer_sheets(
@@ -78,7 +79,7 @@ def settings_sheet(
         Column("compiled", "compile", 5),
         words("best", 3, "best for"),
     ]
-    sizes = {key: _batch(key, own_batch) for key in timings}
+    sizes = {key: batch_of(key, own_batch) for key in timings}
     # several, where the clock sees no difference
     floors = {key: floor_of(timing, noise_floor) for key, timing in timings.items()}
     best = {name: _best(timings, sizes, floors, name) for name in SHORT_TITLES}
@@ -125,11 +126,6 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
             }
             rows.append(Row(cells))
     return filled_sheet(columns, rows)
-
-
-def _batch(key: str, own: int) -> int:
-    sizes = [int(part.removeprefix("batch")) for part in key.split(":") if part.startswith("batch")]
-    return sizes[0] if sizes else own
 
 
 def _best(

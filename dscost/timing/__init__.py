@@ -20,6 +20,7 @@ __all__ = [
     "Setting",
     "Timed",
     "TimingOptions",
+    "batch_of",
     "part_of",
 ]
 
@@ -77,6 +78,16 @@ class Setting(NamedTuple):
     def place(self) -> dict[str, str]:
         """Where weights and inputs lie, and how."""
         return {"device": self.device, "dtype": self.dtype, "memory_format": self.memory_format}
+
+
+def batch_of(key: str, own: int) -> int:
+    """Return how many inputs at once were measured under a key; `own` where it does not tell.
+
+    >>> batch_of("cuda:batch8:graph", 1), batch_of("cpu", 2)
+    (8, 2)
+    """
+    sizes = [int(part.removeprefix("batch")) for part in key.split(":") if part.startswith("batch")]
+    return sizes[0] if sizes else own
 
 
 class _Options(NamedTuple):
