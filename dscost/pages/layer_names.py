@@ -1,7 +1,7 @@
 """Many names of layers in few words: `stage1–3.*, wide`."""
 
+import re
 from collections.abc import Collection, Iterator, Sequence
-from itertools import groupby
 
 ANY = "*"
 """The last part of a name that stands for all that stand below the parts before it."""
@@ -16,7 +16,8 @@ def in_few_words(chosen: Collection[str], every: Sequence[str]) -> list[str]:
         chosen: Dotted names.
         every: All names that there are, in the order in which patterns come.
 
-    >>> in_few_words(["a.0", "b1.x", "b1.y", "b2.x"], ["a.0", "a.1", "b1.x", "b1.y", "b2.x"])
+    >>> every = ["a.0", "a.1", "b1.x", "b1.y", "b2.x", "b2.y"]
+    >>> in_few_words(["a.0", "b1.x", "b1.y", "b2.x", "b2.y"], every)
     ['a.0', 'b1–2.*']
     """
     wanted, seen = set(chosen), set()
@@ -42,10 +43,7 @@ def _shortest(name: str, wanted: Collection[str], every: Sequence[str]) -> tuple
 
 
 def _ranges(paths: Sequence[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-    """Yield neighbours that differ in one number of one part, by steps of one, as one.
-
-    Two that end in `*` and stand for one layer each are not joined: nothing is shorter by it.
-    """
+    """Yield neighbours that differ in one number of one part, by steps of one, as one."""
     rest = list(paths)
     while rest:
         first = rest.pop(0)
@@ -86,13 +84,9 @@ def _numbered(part: str) -> tuple[str, int | None]:
     >>> _numbered("layer12"), _numbered("conv"), _numbered("b007")
     (('layer', 12), ('conv', None), ('b00', 7))
     """
-    digits = "".join(reversed([*_leading_digits(reversed(part))]))
-    digits = digits.lstrip("0") or digits[-1:]
-    return (part.removesuffix(digits), int(digits)) if digits else (part, None)
+    found = _NUMBER.search(part)
+    return (part[: found.start()], int(found[0])) if found else (part, None)
 
 
-def _leading_digits(characters: Iterator[str]) -> Iterator[str]:
-    for is_digit, group in groupby(characters, lambda one: one.isascii() and one.isdigit()):
-        if is_digit:
-            yield from group
-        return
+_NUMBER = re.compile(r"(?:0|[1-9][0-9]*)\Z")
+"""What a name ends in, without zeros before it."""
