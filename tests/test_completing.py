@@ -103,7 +103,9 @@ def test_all_there_is_is_offered_where_nothing_is_written(shell: str) -> None:
 
 
 def test_a_word_for_fish_is_one_line_with_its_meaning() -> None:
-    for line in asked("fish", "dscost model resnet18 --").stdout.splitlines():
+    lines = asked("fish", "dscost model resnet18 --").stdout.splitlines()
+    assert len(lines) > 20
+    for line in lines:
         assert line.startswith("--")
         assert line.count("\t") == 1
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from dscost.cli import options as opt
+from dscost.cli.getting import SAVED_TO
 from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import Read, check_places, target_files
 from dscost.cli.printing import Output
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from dscost.converting.reporting import ConvertedModel
 
 PLANS = (".yaml", ".yml")
+CODE = ".py"
+WEIGHTS = (".pt", ".safetensors")
+"""Ends of files that hold weights alone."""
 MISSED = 1
 """The exit code where the model is converted, and a goal is not met."""
 
@@ -81,7 +85,7 @@ class Saves(NamedTuple):
         from dscost.converting.results import MEASURED
 
         made = saved(result, path)
-        is_alone = path.suffix in STATE_DICTS and not (self.save_code or self.save_plan)
+        is_alone = path.suffix in WEIGHTS and not (self.save_code or self.save_plan)
         if is_alone and result.converted.outcome.proof == MEASURED:
             return made._replace(
                 told="weights; --save-code cheaper.py beside --save writes the model that they fit"
@@ -89,8 +93,8 @@ class Saves(NamedTuple):
         return made
 
     def _code(self, result: "ConvertedModel", path: Path) -> Saved:
-        weights = self.save and self.save.suffix in STATE_DICTS and self.save.name
-        return Saved(code_text(result, path, weights or "cheaper.pt").encode())
+        weights = self.save and self.save.suffix in WEIGHTS and self.save.name
+        return Saved(code_text(result, path, weights or SAVED_TO).encode())
 
 
 class Contents(NamedTuple):
@@ -101,8 +105,6 @@ class Contents(NamedTuple):
 
 
 NOTHING = Saves()
-CODE = ".py"
-STATE_DICTS = (".pt", ".safetensors")
 
 
 def convert(
@@ -228,10 +230,10 @@ def _timing(
     if is_told or not (is_of_time or fastest):
         for name in ("device", "threads", "memory_format", "time_budget"):
             if getattr(measuring, name) is not None:
-                option = name.replace("_", "-")
-                why = "for --goal latency_s=… and --fastest: nothing else is measured"
-                why = "has no effect: --from has what was measured" if is_told else f"is {why}"
-                raise InputError(f"--{option} {why}")
+                why = "is for --goal latency_s=… and --fastest: nothing else is measured"
+                if is_told:
+                    why = "has no effect: --from has what was measured"
+                raise InputError(f"--{name.replace('_', '-')} {why}")
     layout = measuring.memory_format or "contiguous"
     return measuring._replace(memory_format=layout, mode="eager").options()
 

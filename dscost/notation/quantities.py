@@ -114,10 +114,9 @@ def rewritten_quantity(text: str, value: Fraction, kind: str, *, is_up: bool) ->
     scaled = value / factor
     is_whole = not exponent and (unit == "B" or (kind == "count" and not unit))
     places = 0 if is_whole else _places(digits, scaled)
-    steps = scaled * 10**places
-    number = Fraction(ceil(steps) if is_up else floor(steps), 10**places)
+    round_off = ceil if is_up else floor
     grouping = "_" if "_" in digits else ""
-    whole, rest = divmod(number.numerator * 10**places // number.denominator, 10**places)
+    whole, rest = divmod(round_off(scaled * 10**places), 10**places)
     behind = f".{rest:0{places}}".rstrip("0").rstrip(".") if places else ""
     written = f"{whole:{grouping}}{behind}{exponent or ''}"
     return text.replace(f"{digits}{exponent or ''}", written, 1) if found else written

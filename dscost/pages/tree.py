@@ -1,6 +1,6 @@
 """A model as the tree of its modules, each with the sums of what stands below it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dscost.notation.units import UNKNOWN, counted, format_count, format_shape
@@ -58,7 +58,7 @@ def tree_of(layers: Sequence[Layer]) -> Node:
     return _node("", [(layer.name.split(".") if layer.name else [], layer) for layer in layers])
 
 
-def frozen_in(layers: Iterator[Layer] | Sequence[Layer]) -> int | None:
+def frozen_in(layers: Iterable[Layer]) -> int | None:
     """Return how many parameters of layers are not trained; `None` where one does not tell."""
     found = [layer.frozen_params for layer in layers]
     known = [number for number in found if number is not None]

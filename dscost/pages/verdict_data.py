@@ -178,8 +178,10 @@ def _source(one: Finding, result: CheckResult) -> tuple[Path, int] | None:
         return None
     found = (each.defined for each in result.subjects if each.entry.name == one.entry)
     defined = next(found, None)
-    path = below_root(defined.path) if defined else None
-    return None if path is None or defined is None or path.is_absolute() else (path, defined.line)
+    if defined is None:
+        return None
+    path = below_root(defined.path)
+    return None if path.is_absolute() else (path, defined.line)
 
 
 def _check(one: Finding | Passed, said: str) -> str:

@@ -26,7 +26,7 @@ def word_of(result: CheckResult, finding: Finding) -> str:
     return "error" if level == "error" and not finding.is_violation else MARKS[level]
 
 
-_STATUS = {
+_STATUS: Mapping[str, tuple[str, str, Tone]] = {
     "fail": ("✗", "❌", "bad"),
     "error": ("✗", "❌", "bad"),
     "warn": ("!", "⚠", "unclear"),
@@ -42,8 +42,7 @@ def mark_of(level: str, view: View) -> str:
 
 def tone_of(level: str) -> Tone:
     """Return the tone of a level."""
-    tone: Tone = _STATUS[level][2]  # type: ignore[assignment]
-    return tone
+    return _STATUS[level][2]
 
 
 def explanations(result: CheckResult, view: View) -> list[str]:
@@ -166,7 +165,7 @@ def sentences(result: CheckResult, findings: Sequence[Finding], whose: str = "")
 _LINE_TONES: Mapping[str, Tone] = {"could not judge": "bad", "error": "bad", "warning": "unclear"}
 
 
-def apart(lines: Sequence[str]) -> list[str]:
+def spaced(lines: Sequence[str]) -> list[str]:
     """Return lines and an empty one after them, if there are any."""
     return [*lines, ""] if lines else []
 
@@ -177,10 +176,11 @@ def held_line(result: CheckResult, view: View) -> Iterator[str]:
         return
     wrong = {one.entry for one in result.findings if one.level != "note"}
     numbers = Counter(one.entry for one in result.passed)
-    kept, others = ([one for one in numbers if (one in wrong) is odd] for odd in (False, True))
+    within = [one for one in numbers if one not in wrong]
+    partly = [one for one in numbers if one in wrong]
     said = [
         f"{some_of(names, MOST_NAMES)}: {holding(sum(numbers[one] for one in names))}"
-        for names in (kept, others)
+        for names in (within, partly)
         if names
     ]
     more = "" if view.verbose else "   dscost check -v shows them"

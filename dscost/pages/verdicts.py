@@ -31,7 +31,6 @@ from dscost.pages.verdict_data import (
     rows_of,
 )
 from dscost.pages.verdict_lines import (
-    apart,
     each_once,
     explanations,
     held_line,
@@ -40,6 +39,7 @@ from dscost.pages.verdict_lines import (
     others,
     remarks,
     sentences,
+    spaced,
     told,
     tone_of,
     word_of,
@@ -113,14 +113,14 @@ def _pages(result: CheckResult, view: View) -> Iterator[Page]:
         view = view._replace(brief=False)
     why = explanations(result, view)
     other = others(result, view)
-    wrong = [*(apart(why) if other else why), *other]
+    wrong = [*(spaced(why) if other else why), *other]
     if view.brief and not wrong:
         return
     rows = _broken_rows(result, view)
     closing = wrong
     if not view.brief:
         closing = [
-            *apart(wrong),
+            *spaced(wrong),
             *remarks(result),
             *held_line(result, view),
             Toned(summary(result), "verdict"),
