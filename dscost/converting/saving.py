@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.errors import InputError, OutputError, first_line
-from dscost.files import write_whole
 from dscost.version import __version__
 
 if TYPE_CHECKING:
@@ -76,25 +75,15 @@ def code_text(made: "ConvertedModel", path: Path, weights: str) -> str:
 # -- weights
 
 
-def save_weights(module: "nn.Module", path: Path, metadata: Mapping[str, str]) -> None:
-    """Write the weights of a module as safetensors, whole or not at all, below a header.
-
-    Raises:
-        OutputError: It cannot be written, or the module holds something that safetensors cannot.
-        UnavailableError: safetensors is not installed.
-    """
-    try:
-        content = _as_safetensors(module, metadata)
-    except InputError as error:
-        raise OutputError(f"cannot write {path}: {error}") from error
-    write_whole(path, content)
-
-
-def _as_safetensors(module: "nn.Module", metadata: Mapping[str, str]) -> bytes:
-    """Return the weights of a module as safetensors.
+def as_safetensors(module: "nn.Module", metadata: Mapping[str, str]) -> bytes:
+    """Return the weights of a module as safetensors, below a header.
 
     A tensor that the module has under several names is written under each, so that
     `load_state_dict` finds all.
+
+    Raises:
+        InputError: The module holds something that safetensors cannot.
+        UnavailableError: safetensors is not installed.
     """
     from dscost.converting.weight_files import safetensors
 
@@ -156,7 +145,7 @@ class Kind(NamedTuple):
 
 def _safetensors(made: "ConvertedModel") -> Saved:
     return Saved(
-        _as_safetensors(made.module, {"dscost": __version__, "plan": made.plan_text()}),
+        as_safetensors(made.module, {"dscost": __version__, "plan": made.plan_text()}),
     )
 
 
