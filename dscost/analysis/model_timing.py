@@ -29,7 +29,7 @@ def time_model(counted: CountedModel, options: TimingOptions, progress: Progress
     report = counted.report
     model = SwappableModel(report, counted.swaps, counted.versions)
     settings = options.settings(
-        dtype=dtype_of(report), batch=model.batch, memory_formats=MEMORY_FORMATS[:1]
+        dtype=dtype_of(report), batch=report.batch, memory_formats=MEMORY_FORMATS[:1]
     )
     bench = Bench(options, settings, options.budget_s or BUDGET_S, progress)
     with bench.open():

@@ -10,7 +10,7 @@ from torch import nn
 
 from dscost.layers.others import Part
 from dscost.modules.building import build_variant, placed, random_input
-from dscost.reports.records import Stage
+from dscost.reports.records import Report, Stage
 from dscost.timing import Setting
 from dscost.timing.backends import backend_of
 from dscost.timing.cuda import replayed
@@ -52,6 +52,23 @@ class Prepared(NamedTuple):
     backends: Mapping[str, str] = MappingProxyType({})
     compile_s: float | None = None
     first_s: float = 0.0
+
+
+WORK_COPIES = 4
+"""A running model holds about so many of its largest results at once, where its peak is not
+known."""
+
+
+def inputs_ratio(report: Report, setting: Setting) -> float:
+    """Return how many times the inputs of a report a setting has."""
+    return setting.batch / max(1, report.batch) if setting.batch else 1.0
+
+
+def bytes_to_run(report: Report, weight_bytes: int, setting: Setting) -> int:
+    """Return the memory that a model takes to be made and run, with weights of so many bytes."""
+    largest = max((layer.cost.output_bytes for layer in report.layers), default=0)
+    activations = report.peak_activation_bytes or WORK_COPIES * largest
+    return int(2 * weight_bytes + activations * inputs_ratio(report, setting))
 
 
 def work_of(stages: Sequence[Stage], setting: Setting, parts: Sequence[Part] = ()) -> Work:

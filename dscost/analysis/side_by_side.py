@@ -8,7 +8,7 @@ from typing import NamedTuple
 from dscost.analysis.bench import MEMORY_SHARE, Bench
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.predicting import dtype_of
-from dscost.analysis.running import Prepared, Work
+from dscost.analysis.running import Prepared, Work, bytes_to_run, inputs_ratio
 from dscost.analysis.timed import beside
 from dscost.notation.units import format_bytes
 from dscost.reports.records import Environment, Latency, Report, Speedup, Timing
@@ -18,9 +18,6 @@ from dscost.timing.statistics import summarize
 
 LEAST_BUDGET_S = 10.0
 BUDGET_OF_EACH_S = 5.0
-WORK_COPIES = 4
-"""A running model holds about so many of its largest results at once, where its peak is not
-known."""
 
 
 class Entry(NamedTuple):
@@ -35,21 +32,13 @@ class Entry(NamedTuple):
         return self.model.report
 
     @property
-    def batch(self) -> int:
-        """Inputs at once."""
-        return next((one.shape[0] for one in self.report.inputs if one.shape), 1)
-
-    @property
     def weight_bytes(self) -> int:
         """Memory that it takes as long as others are timed."""
         return self.report.totals.as_is.weight_bytes
 
-    @property
-    def needed_bytes(self) -> int:
-        """Memory that it takes to be made and run."""
-        largest = max((layer.cost.output_bytes for layer in self.report.layers), default=0)
-        activations = self.report.peak_activation_bytes or WORK_COPIES * largest
-        return 2 * self.weight_bytes + activations
+    def needed_bytes(self, setting: Setting) -> int:
+        """Return the memory that it takes to be made and run."""
+        return bytes_to_run(self.report, self.weight_bytes, setting)
 
     def work(self, setting: Setting) -> Work:
         """Return one pass of it."""
@@ -60,8 +49,8 @@ class Entry(NamedTuple):
             setting,
             lambda: versions.build("as_is", ())[0],
             lambda: versions.arguments(setting),
-            macs=self.report.totals.as_is.macs,
-            needed_bytes=self.needed_bytes,
+            macs=int(self.report.totals.as_is.macs * inputs_ratio(self.report, setting)),
+            needed_bytes=self.needed_bytes(setting),
         )
 
 
@@ -98,7 +87,7 @@ def time_side_by_side(
     """
     first = entries[0]
     settings = options.settings(
-        dtype=dtype_of(first.report), batch=first.batch, memory_formats=MEMORY_FORMATS[:1]
+        dtype=dtype_of(first.report), batch=first.report.batch, memory_formats=MEMORY_FORMATS[:1]
     )
     usual_s = max(LEAST_BUDGET_S, BUDGET_OF_EACH_S * len(entries))
     bench = Bench(options, settings, options.budget_s or usual_s, progress)
@@ -129,8 +118,9 @@ def _made(bench: Bench, entries: Sequence[Entry], setting: Setting) -> dict[str,
     made: dict[str, Prepared] = {}
     free, held = bench.free_bytes(setting), 0
     for one in entries:
-        if made and free is not None and held + one.needed_bytes > MEMORY_SHARE * free:
-            needed = format_bytes(held + one.needed_bytes)
+        needed_bytes = held + one.needed_bytes(setting)
+        if made and free is not None and needed_bytes > MEMORY_SHARE * free:
+            needed = format_bytes(needed_bytes)
             bench.lack(
                 one.name,
                 f"Not timed: {one.name} and the models before it need {needed} of memory at once, "

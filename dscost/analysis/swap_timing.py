@@ -57,14 +57,12 @@ class Layers:
         timings: Measurements by layer.
         swaps: Every swap, also those that run in one layer.
         is_complete: Whether every swap was timed.
-        was_cut_short: Whether something was not timed for want of time.
         took_s: All of it.
     """
 
     timings: dict[str, Timing] = field(default_factory=dict)
     swaps: list[_Timed] = field(default_factory=list)
     is_complete: bool = True
-    was_cut_short: bool = False
     took_s: float = 0.0
 
     def sums(self, skipped: Sequence[str]) -> dict[str, float]:
@@ -125,7 +123,6 @@ def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: 
             timed.timings.setdefault(layer, of_pair if swap.is_pair else timing)
     late = len(plans) - tried + sum(bench.is_late(case.name, compared) for case in cases)
     if late:
-        timed.was_cut_short = True
         told = f"{late} of {len(plans)} distinct layers were not timed within {bench.budget}."
         bench.lack(LAYERS, told)
     timed.took_s = perf_counter() - began

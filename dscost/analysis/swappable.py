@@ -18,11 +18,6 @@ class SwappableModel(NamedTuple):
     swaps: Sequence[Swap]
     versions: "Versions"
 
-    @property
-    def batch(self) -> int:
-        """How many inputs the report is of."""
-        return next((one.shape[0] for one in self.report.inputs if one.shape), 1)
-
     def layer_of(self, swap: Swap) -> str:
         """Return the name of the layer that a swap stands with."""
         return self.versions.layer_of(swap)[0]

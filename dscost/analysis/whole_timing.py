@@ -10,7 +10,7 @@ from torch import nn
 from dscost.analysis.bench import Bench
 from dscost.analysis.counting import ROOT
 from dscost.analysis.predicting import dtype_of, whole_bound
-from dscost.analysis.running import Prepared, Work
+from dscost.analysis.running import Prepared, Work, bytes_to_run, inputs_ratio
 from dscost.analysis.swap_timing import Layers
 from dscost.analysis.swappable import SwappableModel
 from dscost.analysis.timed import agreeing, beside, timing_of, with_compile_times
@@ -29,9 +29,6 @@ SPARE = 1.5
 """So many times the least there is time for, where that is more than its share: calls are slower
 while a machine is busy."""
 LEFT_SHOWN = 3
-WORK_COPIES = 4
-"""A running model holds about so many of its largest results at once, where its peak is not
-known."""
 WHOLE, AS_IS = "whole model", "as it is"
 """The cases of a model as a whole."""
 ADVISED = "advised model"
@@ -209,18 +206,14 @@ class Whole:
     def _prepared(self, version: str, swaps: Sequence[Swap]) -> Prepared | None:
         report, model = self.model.report, self.model
         cost = getattr(report.totals, version)
-        # how many times the inputs of the report the setting has
-        scale = self.setting.batch / max(1, model.batch) if self.setting.batch else 1.0
-        largest = max((layer.cost.output_bytes for layer in report.layers), default=0)
-        activations = report.peak_activation_bytes or WORK_COPIES * largest
         return self.bench.prepared(
             Work(
                 THE_WHOLE,
                 self.setting,
                 lambda: self._built(version, swaps),
                 lambda: model.versions.arguments(self.setting),
-                macs=int(cost.macs * scale),
-                needed_bytes=int(2 * cost.weight_bytes + activations * scale),
+                macs=int(cost.macs * inputs_ratio(report, self.setting)),
+                needed_bytes=bytes_to_run(report, cost.weight_bytes, self.setting),
             )
         )
 

@@ -218,9 +218,7 @@ class Contender(NamedTuple):
 
     def per_s(self, setting: str) -> float:
         """Return how many inputs it takes in a second under a setting that it was measured in."""
-        inputs = self.report.inputs
-        own = inputs[0].shape[0] if inputs and inputs[0].shape else 1
-        return batch_of(setting, own) / self.latencies[setting].median_s
+        return batch_of(setting, self.report.batch) / self.latencies[setting].median_s
 
     def to_dict(self) -> dict[str, Any]:
         """Return what it is, what it costs as a whole, and how long it takes."""

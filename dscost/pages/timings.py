@@ -52,9 +52,8 @@ def model_sheets(report: Report) -> list[Sheet]:
     if report.timing and report.timing.layers_s:
         sheets.append(sums_sheet(report.timing))
     if len(report.latency) > 1:
-        own = next((one.shape[0] for one in report.inputs if one.shape), 1)
         floor = report.environment.noise_floor if report.environment else None
-        sheets.append(settings_sheet(report.latency, own, floor))
+        sheets.append(settings_sheet(report.latency, report.batch, floor))
     if report.predictions:
         sheets.append(devices_sheet(report.predictions))
     return sheets

@@ -602,6 +602,11 @@ class Report(Result):
         """What was measured of the whole under the first setting."""
         return next(iter(self.latency.values()), None)
 
+    @property
+    def batch(self) -> int:
+        """How many inputs at once it is of."""
+        return next((one.shape[0] for one in self.inputs if one.shape), 1)
+
     def in_a_line(self) -> str:
         """Return what was counted, and the two figures that people ask for first."""
         cost = self.totals.as_is
