@@ -125,6 +125,7 @@ def test_the_least_channels_are_those_of_the_report_unless_told(here: Path) -> N
 def test_where_takes_of_what_pays(report: Report, here: Path) -> None:
     found = converted("--from", saved(report, here / "r.json"), "--where", "1")
     assert found["plan"] == {"1": 1}
+    assert "Kept although faster when swapped: '3'; see why." in found["notes"]
     # of fewer swaps than were measured the time is an estimate
     assert found["latency"]["after_s"] == pytest.approx(9e-3 - 2e-3 / 3)
     assert found["latency"]["is_predicted"]

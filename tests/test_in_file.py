@@ -136,14 +136,17 @@ def test_the_model_that_a_file_alone_means(
             "net.py: no model is seen in it: expected a class that derives from nn.Module, "
             "or a function that returns one; any other is given as net.py:NAME",
         ),
-        ("class Net(", "net.py cannot be read as Python: SyntaxError: '(' was never closed"),
+        (
+            "class Net(",
+            "net.py cannot be read as Python: SyntaxError: '(' was never closed",
+        ),
     ],
 )
 def test_several_models_are_named_and_none_is_told(code: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(IMPORTS + code)
     with pytest.raises(InputError) as caught:
         named("net.py", folder=tmp_path)
-    assert str(caught.value).partition(" (net.py,")[0].partition(" (<unknown>")[0] == told
+    assert str(caught.value).partition(" (net.py, line ")[0] == told
 
 
 def test_a_file_that_is_not_there_is_told_and_other_targets_are_left() -> None:

@@ -83,7 +83,7 @@ def parsed(path: Path, shown: str) -> ast.Module:
         raise InputError(f"cannot read {shown}: no such file")
     try:
         with warnings.catch_warnings(action="ignore"):  # running it will warn
-            return ast.parse(path.read_bytes())
+            return ast.parse(path.read_bytes(), shown)
     except (OSError, SyntaxError, ValueError, RecursionError) as error:
         raise InputError(f"{shown} cannot be read as Python: {first_line(error)}") from error
 
