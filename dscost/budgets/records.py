@@ -60,6 +60,7 @@ BOUNDS: Mapping[str, str] = {
 }
 """What each bound of a limit says."""
 CHANGES = ("max_increase", "max_decrease")
+"""Those that follow the baseline."""
 
 WHOLE = ("count", "bytes")
 """Kinds of which there are no fractions: 0.05 without a unit is a mistake; 1.5 KiB is not."""

@@ -5,14 +5,13 @@ from textwrap import wrap
 
 from dscost.errors import first_of
 from dscost.notation.units import arrow, counted, format_seconds
-from dscost.pages.causes import NAMES_SHOWN, format_range, shared_cause
+from dscost.pages.causes import CAUSES_SHOWN, NAMES_SHOWN, format_range, shared_cause
 from dscost.pages.layer_names import in_few_words
 from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Page, Row, Sheet, Toned, Typed, View, words
 from dscost.pages.wording import LONGER, format_speedup, format_times
 from dscost.reports.records import Advice, KeptLayer, Layer, Report, Speedup
 
-CAUSES_SHOWN = 2
 LEAST_ROOM = 24
 """Characters of names, and of reasons, on a line of the narrowest terminal."""
 BESIDE = 15

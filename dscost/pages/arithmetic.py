@@ -7,7 +7,7 @@ applied at, the batch among them. Factors of 1 that only say that there is one t
 from collections.abc import Iterator
 from math import prod
 
-from dscost.pages.wording import SHORT_TITLES, formula_line, variant_titles
+from dscost.pages.wording import formula_line, short_titles
 from dscost.reports.records import Layer, Report, Stage
 
 MACS = "macs"
@@ -20,7 +20,7 @@ def arithmetic_lines(report: Report) -> list[str]:
     A stage that a variant only adds or moves values in multiplies nothing, and is not told.
     """
     (layer,) = report.layers
-    titles = {**variant_titles(report), **SHORT_TITLES, MACS: "MACs"}
+    titles = {**short_titles(report), MACS: "MACs"}
     products = dict(_products(report))
     said = {MACS: _legend(layer), **products} if products else {}
     if layer.formula_ratio is not None and layer.conv is not None:

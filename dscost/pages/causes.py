@@ -14,6 +14,8 @@ from dscost.reports.records import Cause, Layer
 
 NAMES_SHOWN = 4
 """Names or patterns of layers that share something."""
+CAUSES_SHOWN = 2
+"""Causes that are told of a layer whose user has not asked for all."""
 
 _DEPTHWISE_SHARE = (
     "Its depthwise stage {takes} {share_of_time:.0%} of the time "

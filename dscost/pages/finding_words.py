@@ -66,14 +66,6 @@ def _as_written(seconds: Fraction) -> str:
     return f"{float(seconds / QUANTITIES['seconds'][0][unit]):.15g} {unit}"
 
 
-def short(metric: str, value: Fraction) -> str:
-    """Return a figure with four significant digits, to be read at a glance."""
-    figure = FIGURES[metric]
-    if figure.kind == "factor":
-        return f"{float(value):.3g}"
-    return figure.text(float(value) if figure.is_measured else round(value))
-
-
 GLANCED = range(3, 6)
 """Significant digits, as few as tell figures apart; where more are needed all are as short."""
 
@@ -245,7 +237,7 @@ def reasons(finding: Finding) -> list[str]:
 
 def _contribution(metric: str, one: Contribution) -> str:
     if one.before is None or one.value == one.before:
-        said = short(metric, one.value)
+        said = glance(metric, one.value, 4)
     elif one.before == 0:
         said = f"new, {exact(metric, one.value)}"
     elif one.value == 0:

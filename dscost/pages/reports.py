@@ -34,7 +34,6 @@ from dscost.pages.rows import CSV_COLUMNS, rows_of
 from dscost.pages.wording import (
     LATENCY,
     REDUCTION,
-    SHORT_TITLES,
     SPEEDUP,
     VARIANT_TITLES,
     assumed_line,
@@ -45,6 +44,7 @@ from dscost.pages.wording import (
     layer_sentence,
     measured_on,
     model_sentences,
+    short_titles,
     variant_titles,
 )
 from dscost.reports.figures import Cost
@@ -61,8 +61,6 @@ VARIANT_COLUMNS = [
     Column("reduction", REDUCTION, 2),
     Column("speedup", SPEEDUP, 1, narrow=without_interval),
 ]
-CAUSES_SHOWN = 2
-"""Sentences that say why, where the user has not asked for all."""
 
 
 class ReportsSaid(Said):
@@ -138,11 +136,11 @@ def _layer_page(report: Report, view: View) -> Page:
     if explains_bounds:
         from dscost.pages.bounds import parts_sheet
 
-        sheets.append(parts_sheet(layer, {**variant_titles(report), **SHORT_TITLES}))
+        sheets.append(parts_sheet(layer, short_titles(report)))
     sentences = [layer_sentence(report, view.pending)]
     causes = known_causes(layer)
     if causes:
-        from dscost.pages.causes import cause_sentence
+        from dscost.pages.causes import CAUSES_SHOWN, cause_sentence
 
         sentences += map(cause_sentence, causes if view.explain else causes[:CAUSES_SHOWN])
     is_counted_only = not (layer.latency or view.pending)
@@ -151,9 +149,7 @@ def _layer_page(report: Report, view: View) -> Page:
         heading=layer_heading(report),
         lines=[*lines, *formula_lines(report, with_separable=not is_counted_only)],
         sheets=sheets,
-        drawing=bars_drawing(
-            layer.variants, layer.timing, {**variant_titles(report), **SHORT_TITLES}
-        ),
+        drawing=bars_drawing(layer.variants, layer.timing, short_titles(report)),
         closing=[
             Toned(" ".join(sentences), "verdict"),
             *(_ridge_notes(report) if explains_bounds else ()),
@@ -253,7 +249,7 @@ def _drawing_of_totals(report: Report) -> Drawing | None:
     if not report.timing:
         return None
     costs = {name: getattr(report.totals, name) for name in _versions(report)}
-    return bars_drawing(costs, report.timing, {**VARIANT_TITLES, **SHORT_TITLES})
+    return bars_drawing(costs, report.timing, short_titles(report))
 
 
 def _versions(report: Report) -> list[str]:

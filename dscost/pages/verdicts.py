@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 from dscost.budgets.findings import CheckResult, CheckResults, Passed
+from dscost.budgets.records import CHANGES
 from dscost.errors import DscostError
 from dscost.notation.units import counted
 from dscost.pages import Said
@@ -44,9 +45,6 @@ from dscost.pages.verdict_lines import (
     tone_of,
     word_of,
 )
-
-GROWTH = ("max_increase", "max_decrease")
-"""Bounds that are relative to the baseline."""
 
 
 class VerdictsSaid(Said):
@@ -222,7 +220,7 @@ def _alike(result: CheckResult) -> list[list[Passed]]:
     }
     groups: dict[object, list[Passed]] = {}
     for at, one in enumerate(result.passed):
-        limit = None if one.bound in GROWTH else one.limit  # which is another for each layer
+        limit = None if one.bound in CHANGES else one.limit  # which is another for each layer
         alike = (one.entry, one.metric, one.bound, limit)
         key: object = alike if (one.entry, one.layer) in layers else at
         groups.setdefault(key, []).append(one)

@@ -134,6 +134,11 @@ def variant_titles(report: Report) -> Mapping[str, str]:
     return titles
 
 
+def short_titles(report: Report) -> Mapping[str, str]:
+    """Return how a narrow table calls the versions of a layer or a model."""
+    return {**variant_titles(report), **SHORT_TITLES}
+
+
 def formula_lines(report: Report, *, with_separable: bool = True) -> list[str]:
     """Return the formulas with the numbers of the layer; of further variants what they come to.
 
