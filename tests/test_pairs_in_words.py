@@ -163,7 +163,7 @@ def test_a_gate_in_a_pair_goes_only_where_the_pair_is_made_standard() -> None:
     # dense: 9 positions, 2 channels in, 4 out, 3×3; as it is: 3×3 of 2 channels, 2 to 4, and the
     # gate from 2 to 1 and back
     dense, as_it_is = 9 * 2 * 4 * 9, 9 * 2 * 9 + 9 * 2 * 4 + 2 * (2 * 1)
-    assert f"\n| 0 | {dense} | {as_it_is} |\n" in render([report], "markdown", view)
+    assert f"\n| `0` | {dense} | {as_it_is} |\n" in render([report], "markdown", view)
 
 
 def test_what_runs_twice_with_the_same_weights_is_one() -> None:
@@ -298,7 +298,7 @@ class Block(nn.Module):
 def cells(report: Report, depth: int) -> dict[str, tuple[str, str]]:
     text = render([report], "markdown", View(depth=depth, columns=("layer", "kind", "output")))
     rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
+        [cell.strip(" `") for cell in line.strip("|").split("|")]
         for line in text.splitlines()
         if line.startswith("|")
     ]
