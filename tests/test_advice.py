@@ -682,3 +682,21 @@ def test_least_channels_without_timing_are_refused(net: Report, tmp_path: Path) 
     ran = run("model", str(tmp_path / "net.yaml"), "--no-time", "--min-channels", "1")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("dscost: --min-channels needs timing: ")
+
+
+def test_where_only_all_together_are_surely_faster_nothing_is_said_to_be_kept(net: Report) -> None:
+    wide = Speedup(3.0, (0.9, 9.0), SAME_WITHIN)
+    unsure = timed(net, dict.fromkeys(BODY, wide), timing(9e-3, FASTER))
+    report = unsure._replace(advice=advice_of(unsure))
+    assert report.advice is not None
+    sentence = advice_sentence(report, report.advice)
+    assert sentence.startswith(
+        "Cannot tell which of 4 convolutions to swap: all of them together measured 3.0× faster on this CPU"
+    )
+    text = render([report], "table", View(get_it="dscost convert net.yaml --fastest"))
+    assert "Keep all" not in text
+    assert "Get it" not in text
+    slower = timed(net, dict.fromkeys(BODY, SLOWER), timing(9e-3, FASTER))
+    kept = advice_of(slower)
+    assert kept is not None
+    assert "Cannot tell" in advice_sentence(slower, kept)  # the stem was not timed

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
+from dscost.analysis.advising import MUCH
 from dscost.errors import first_of
 from dscost.notation.units import arrow, counted, format_seconds
 from dscost.pages.causes import CAUSES_SHOWN, NAMES_SHOWN, format_range, shared_cause
@@ -29,7 +30,7 @@ def advice_page(report: Report, advice: Advice, view: View) -> Page:
     return Page(
         Toned(advice_sentence(report, advice), "verdict"),
         sheets=[Sheet(_COLUMNS, _folded(rows, view.width))],
-        closing=_command(view) if advice.swaps else [],
+        closing=_command(view) if advice.swaps and not _together(report, advice) else [],
     )
 
 
@@ -64,6 +65,13 @@ def _lines(text: str, room: int) -> str:
 def advice_sentence(report: Report, advice: Advice) -> str:
     """Return how many convolutions to swap and what that comes to; or that none is worth it."""
     where = _where(advice.setting)
+    together = _together(report, advice)
+    if together:
+        return (
+            f"Cannot tell which of {counted(advice.swappable, 'convolution')} to swap: all of them "
+            f"together measured {_plainly(together)} on {where}, one by one the clock could not "
+            "tell. Run again when idle, or with a longer --time-budget."
+        )
     if not advice.swaps:
         return _nothing_pays(advice, where)
     which = f"{advice.swapped} of {counted(advice.swappable, 'convolution')}"
@@ -71,6 +79,20 @@ def advice_sentence(report: Report, advice: Advice) -> str:
     if advice.cost and advice.cost.params and report.totals.as_is.params:
         parts.append(format_times(report.totals.as_is.params / advice.cost.params, "params"))
     return f"Swap {which}: {', '.join(parts)} on {where}, before fine-tuning."
+
+
+def _together(report: Report, advice: Advice) -> Speedup | None:
+    """Return what all swaps together gain, where that is sure and hardly any of them alone is."""
+    whole = report.latency.get(advice.setting)
+    speedup = whole.speedup if whole else None
+    whys = {one.why for one in advice.kept}
+    if advice.speedup or report.skipped or not whys & {"unclear", "not_timed"}:
+        return None
+    if speedup is None or speedup.verdict != "faster" or speedup.is_wide:
+        return None
+    before_s, after_s = advice.latency_s, advice.advised_latency_s
+    gain = before_s / after_s if advice.swaps and before_s and after_s else 1.0
+    return speedup if gain < MUCH < speedup.median else None
 
 
 def _where(setting: str) -> str:

@@ -15,7 +15,7 @@ RIDGE_NOTE = (
 WITHOUT_DEVICES = (
     "FLOP/byte is the arithmetic intensity: where it is below the ridge of a device, memory is the "
     "bound. --on NAME has the bounds of a device (dscost list devices), and this machine's are "
-    "told once dscost device has measured it."
+    "told once dscost device has measured it while it was idle."
 )
 
 

@@ -126,7 +126,7 @@ def layer_rows(report: Report, view: View) -> list[Row]:
     lines, rest = _lines(report, view.depth)
     if view.sort:
         lines = _sorted(lines, view.sort, pending=view.pending)
-    shown, hidden = most_of(lines, view.top, _added)
+    shown, hidden = most_of(lines, view.top, _hidden)
     total_macs = report.totals.as_is.macs
     return [_layer_row(line, total_macs) for line in (*shown, *hidden, *rest)]
 
@@ -272,6 +272,11 @@ def _added(name: str, lines: Sequence[_Line]) -> _Line:
         standard += line.cost.macs if line.standard_macs is None else line.standard_macs
         separable += line.cost.macs if line.separable_macs is None else line.separable_macs
     return _Line(name, "", "", cost, standard, separable)
+
+
+def _hidden(name: str, lines: Sequence[_Line]) -> _Line:
+    """Return layers that are not shown, of some kind, so that no narrow table loses their row."""
+    return _added(name, lines)._replace(kind="…")
 
 
 def kind_of(layer: Layer) -> str:
