@@ -116,6 +116,8 @@ def _times(comparison: Comparison, one: Contender, setting: str) -> Mapping[str,
     """Return the cells of a model that was measured under a setting; the others have none."""
     latency = one.latencies.get(setting)
     is_elsewhere = one.place != _place(comparison)
+    if latency is None and comparison.environment is not None:
+        return {"latency": "not timed"}
     if latency is None or (is_elsewhere and comparison.environment is None):
         return {}
     cells = {"latency": format_latency(latency), "per_s": format_rate(one.per_s(setting))}
