@@ -179,7 +179,8 @@ def convert(
     read = _read_files(target, plan, weights, proof)
     out = asked.output("convert", View(brief=asked.quiet), read=read)
     goal = _only(goals)
-    saves.check(out, read)
+    with out.progress():  # an exporter takes a while to import
+        saves.check(out, read)
     measuring = opt.Measuring(
         device=None if device is None else [device],
         threads=threads,
@@ -189,12 +190,13 @@ def convert(
     )
     timing = _timing(goal, measuring, fastest=fastest, is_told=proof is not None)
     (target,) = asking.models([target], out.note)
-    from dscost.converting.convert import convert_target
-    from dscost.converting.weights import check_weights_path
-
-    if weights is not None:
-        check_weights_path(weights)
     with out.progress() as progress, foreign_code(target):
+        # what imports torch is imported where it is seen on a terminal
+        from dscost.converting.convert import convert_target
+        from dscost.converting.weights import check_weights_path
+
+        if weights is not None:
+            check_weights_path(weights)
         result = convert_target(
             target,
             asking.request(batch, trust=trust),

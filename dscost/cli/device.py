@@ -45,9 +45,11 @@ def device(
     kept = None
     if named is None:
         from dscost.pages.measuring_words import noise_line
-        from dscost.timing.ceilings import this_device
 
         with out.progress() as progress:
+            # what imports torch is imported where it is seen on a terminal
+            from dscost.timing.ceilings import this_device
+
             found = this_device(
                 device=device or "cpu",
                 dtype=dtype or "float32",
