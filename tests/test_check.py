@@ -845,3 +845,19 @@ def test_a_clone_too_shallow_for_the_commit_where_they_parted_says_so(
         "dscost: --against FETCH_HEAD: no commit is known where the two parted; "
         "this is a shallow clone: fetch more of it (fetch-depth: 0)\n"
     )
+
+
+def test_growth_that_this_branch_has_accepted_is_told_as_such_and_no_command(
+    repository: Path,
+) -> None:
+    git(repository, "checkout", "--quiet", "-b", "wider")
+    widen(repository, "a", 5)
+    before = run("check", "--against", "main", cwd=repository)
+    assert "dscost baseline update --accept a.yaml" in before.stdout
+    run("baseline", "save", cwd=repository)
+    after = run("check", "--against", "main", cwd=repository)
+    assert (before.returncode, after.returncode) == (1, 1)
+    (told,) = [line for line in after.stdout.splitlines() if "meant it?" in line]
+    assert "accepted in " in told
+    assert "; growth since main stays over until that is merged" in told
+    assert "dscost baseline update" not in after.stdout

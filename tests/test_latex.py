@@ -11,9 +11,11 @@ from properties import timing_with
 
 import dscost
 from dscost.comparing.differences import Comparison
-from dscost.pages import Said, View
+from dscost.pages import Page, Said, View
+from dscost.pages.page import Toned
 from dscost.rendering import RENDERERS, render
 from dscost.rendering.figures_of_cells import figures_of
+from dscost.rendering.formats.latex import _parts
 from dscost.reports.records import Environment, Latency
 
 
@@ -41,7 +43,7 @@ def test_a_table_of_models_is_one_of_booktabs_with_figures_in_one_unit() -> None
     text = rendered(dscost.compare("resnet18", "mobilenet_v2"))
     assert (
         text
-        == r"""% \usepackage{booktabs,siunitx,longtable}
+        == r"""% \usepackage{booktabs,siunitx,longtable} \sisetup{retain-explicit-plus}
 
 \begin{table}
   \centering
@@ -103,7 +105,9 @@ RESULTS: Sequence[tuple[str, ...]] = (
 @pytest.mark.parametrize("arguments", RESULTS, ids=" ".join)
 def test_every_row_has_as_many_cells_as_its_table_has_columns(arguments: tuple[str, ...]) -> None:
     text = run(*arguments, "--format", "latex").stdout
-    assert text.startswith("% \\usepackage{booktabs,siunitx,longtable}\n\n")
+    assert text.startswith(
+        "% \\usepackage{booktabs,siunitx,longtable} \\sisetup{retain-explicit-plus}\n\n"
+    )
     bodies = re.findall(
         r"\\begin\{(tabular|longtable)\}\{([^\n]*)\}\n(.*?)\\end\{\1\}", text, flags=re.DOTALL
     )
@@ -177,3 +181,14 @@ def test_a_format_of_one_s_own_takes_the_place_of_ours_before_and_after_it_is_lo
 
     list(RENDERERS)  # loads ours
     assert rendered(dscost.analyze("resnet18")) == "my own"
+
+
+def test_how_it_was_measured_is_a_comment_and_no_text_of_a_paper() -> None:
+    page = Page(
+        "models",
+        closing=[Toned("Noisy: load 5 % & more", "unclear"), Toned("Measured", "method"), "Text."],
+    )
+    text = "\n\n".join(_parts(page))
+    assert "% Noisy: load 5 \\% \\& more" in text
+    assert "% Measured" in text
+    assert "\n\nText." in text

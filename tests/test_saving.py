@@ -180,3 +180,14 @@ def test_weights_that_are_a_part_of_something_larger_are_saved_alone(here: Path)
     content = _as_state_dict(module)
     assert len(content) < 1000 * 4 * 4
     assert torch.load(io.BytesIO(content), weights_only=True)["weight"].shape == (2, 4)
+
+
+def test_several_files_of_one_model_are_written_at_once(here: Path) -> None:
+    both = ["--save", "a.pt", "--save", "a.safetensors"]
+    assert run("convert", "net.py:Net", *INPUT, *both, cwd=here).returncode == 0
+    state = torch.load(here / "a.pt", weights_only=True)
+    with safe_open(here / "a.safetensors", "pt") as file:
+        assert {name: tuple(file.get_tensor(name).shape) for name in file.keys()}  # noqa: SIM118
+        assert torch.equal(file.get_tensor("head.weight"), state["head.weight"])
+    twice = run("convert", "net.py:Net", *INPUT, "--save", "b.pt", "--save", "b.pt", cwd=here)
+    assert (twice.returncode, (here / "b.pt").exists()) == (2, False)

@@ -33,10 +33,10 @@ class Saves(NamedTuple):
     """What is written besides the result, and where."""
 
     save: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             help="Write the converted model there: its weights as .pt (a state dict) or "
-            ".safetensors, or all of it as .pt2 (torch.export) or .onnx."
+            ".safetensors, or all of it as .pt2 (torch.export) or .onnx; repeatable."
         ),
     ] = None
     save_code: Annotated[
@@ -45,10 +45,15 @@ class Saves(NamedTuple):
     ] = None
     save_plan: Annotated[Path | None, typer.Option(help="Write the plan there, as YAML.")] = None
 
+    @property
+    def models(self) -> Sequence[Path]:
+        """The files of the model or its weights."""
+        return self.save or ()
+
     def check(self, out: Output, read: Sequence[Read]) -> None:
         """Refuse files that cannot be written, before any work; a plan may replace itself."""
-        if self.save is not None:
-            check_saved(self.save)
+        for path in self.models:
+            check_saved(path)
         if self.save_code is not None and self.save_code.suffix != CODE:
             raise InputError(f"--save-code: code is written as {CODE}, found '{self.save_code}'")
         if self.save_plan is not None and self.save_plan.suffix not in PLANS:
@@ -56,7 +61,8 @@ class Saves(NamedTuple):
             raise InputError(
                 f"--save-plan: plans are written as {endings}, found '{self.save_plan}'"
             )
-        files = [*self, out.path, *(file for _, file in out.exports)]
+        results = [out.path, *(file for _, file in out.exports)]
+        files = [*self.models, self.save_code, self.save_plan, *results]
         check_places(files, [one for one in read if one[0] != "--plan"])
         others = [file for file in files if file is not self.save_plan]
         check_places(others, [one for one in read if one[0] == "--plan"])
@@ -66,7 +72,8 @@ class Saves(NamedTuple):
         found = Contents([], None)
         if self.save_plan is not None:
             found.files.append((self.save_plan, result.plan_text(), ""))
-        for path, make in ((self.save, self._saved), (self.save_code, self._code)):
+        models = [(path, self._saved) for path in self.models]
+        for path, make in (*models, (self.save_code, self._code)):
             if path is None:
                 continue
             if progress:
@@ -93,7 +100,7 @@ class Saves(NamedTuple):
         return made
 
     def _code(self, result: "ConvertedModel", path: Path) -> Saved:
-        weights = self.save and self.save.suffix in WEIGHTS and self.save.name
+        weights = next((one.name for one in self.models if one.suffix in WEIGHTS), None)
         return Saved(code_text(result, path, weights or SAVED_TO).encode())
 
 

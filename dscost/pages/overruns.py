@@ -4,13 +4,15 @@ Limits of one figure are one thing here, be they on the figure itself or on its 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from typing import NamedTuple
 
+from dscost.budgets.baseline import Known, read_baseline
 from dscost.budgets.findings import CheckResult, Contribution, Finding, Passed
 from dscost.budgets.raising import ABSOLUTE, limits_of
 from dscost.budgets.records import NOWHERE, Entry, Limit
-from dscost.errors import some_of
+from dscost.errors import DscostError, some_of
 from dscost.notation.units import counted
 from dscost.pages.baselines import accept_command
 from dscost.pages.finding_words import bounded, change, glance, glanced
@@ -293,6 +295,11 @@ def _meant(result: CheckResult, findings: Sequence[Finding]) -> Iterator[Explain
     grown = [one for one in findings if one.bound not in ABSOLUTE]
     if not raised and not grown:
         return
+    if result.against is not None and not raised and _is_accepted(result, grown):
+        kept = result.baseline.name if result.baseline else "the baseline"
+        told = f"accepted in {kept}; growth since {result.against} stays over until that is merged"
+        yield Explained("meant it?", told)
+        return
     budget = None if result.is_nearest else result.path
     command = accept_command(findings[0].entry, budget, raise_limits=bool(raised))
     files = [result.path.name] if raised else []
@@ -306,6 +313,27 @@ def _meant(result: CheckResult, findings: Sequence[Finding]) -> Iterator[Explain
     if result.against is not None and grown:
         note += f"; growth since {result.against} stays over until that is merged"
     yield Explained("meant it?", "", command, note)
+
+
+def _is_accepted(result: CheckResult, grown: Sequence[Finding]) -> bool:
+    """Whether the baseline of the working tree has the figures that are growth elsewhere."""
+    kept = None
+    if result.baseline is not None:
+        with suppress(DscostError):  # what is wrong with it is told where it is judged by
+            kept = read_baseline(result.baseline)
+    known = kept.models.get(grown[0].entry) if kept and grown else None
+    return known is not None and all(
+        one.metric is not None and one.value is not None and _kept(known, one) == one.value
+        for one in grown
+    )
+
+
+def _kept(known: Known, one: Finding) -> Fraction | None:
+    """Return what a baseline has of what a finding is about."""
+    assert one.metric is not None
+    if one.layer is None:
+        return known.figure(one.metric)
+    return known.layer_figure(one.layer, one.metric)
 
 
 def _sharing(result: CheckResult, raised: Sequence[Finding]) -> list[str]:

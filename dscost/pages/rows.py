@@ -124,6 +124,21 @@ def _variant_rows(report: Report, layer: Layer, *, stages: bool) -> Iterator[_Ce
         yield row if name == STANDARD else {**row, **_compared(layer, timing, name)}
         for stage in layer.parts_of(name) if stages else ():
             yield _stage_row(own, stage, timing)
+    yield from _further_rows(report, layer)
+
+
+def _further_rows(report: Report, layer: Layer) -> Iterator[_Cells]:
+    """Yield the times of variants under every setting but the first, which is the counted one."""
+    for setting, timing in list(layer.latency.items())[1:]:
+        for name in layer.variants:
+            latency, speedup = timing.of(name), timing.speedup_of(name)
+            if latency is None:
+                continue
+            row = {**_labels(report, layer), "setting": setting, "variant": name}
+            row |= _times(latency)
+            if speedup is not None:
+                row |= {**_latencies(timing), **_speedup(speedup), "verdict": speedup.verdict}
+            yield row
 
 
 # -- what both have
@@ -167,12 +182,14 @@ def _ends(inputs: Shape, output: Shape) -> dict[str, str]:
 
 
 def _figures(cost: Cost, latency: Latency | None) -> _Cells:
-    figures = cost.to_dict()
-    if latency:
-        figures |= {"latency_median_s": latency.median_s, "latency_samples": latency.samples}
-        if latency.ci95_s:
-            figures["latency_ci95_low_s"], figures["latency_ci95_high_s"] = latency.ci95_s
-    return known(figures)
+    return known(cost.to_dict() | (_times(latency) if latency else {}))
+
+
+def _times(latency: Latency) -> _Cells:
+    times = {"latency_median_s": latency.median_s, "latency_samples": latency.samples}
+    if latency.ci95_s:
+        times["latency_ci95_low_s"], times["latency_ci95_high_s"] = latency.ci95_s
+    return times
 
 
 def _latencies(timing: Timing) -> _Cells:

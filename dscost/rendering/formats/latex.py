@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from dscost.pages import Said, View
-from dscost.pages.page import Column, Page, Sheet, Typed
+from dscost.pages.page import Column, Page, Sheet, Toned, Typed
 from dscost.printable import printable_line
 from dscost.rendering import register_renderer
 from dscost.rendering.figures_of_cells import Figures, figures_of
 
-PREAMBLE = r"% \usepackage{booktabs,siunitx,longtable}"
+PREAMBLE = r"% \usepackage{booktabs,siunitx,longtable} \sisetup{retain-explicit-plus}"
 """What a document needs, above everything."""
 MOST_ROWS = 40
 """A table with more breaks across pages."""
@@ -35,11 +35,7 @@ def latex(said: Said, view: View) -> str:
 
 def _parts(page: Page) -> Iterator[str]:
     sentences = [escaped(line) for line in page.lines if line]
-    closing = [
-        rf"\texttt{{{escaped(line)}}}" if isinstance(line, Typed) else escaped(line)
-        for line in page.closing
-        if line
-    ]
+    closing = [_closing(line) for line in page.closing if line]
     if not page.sheets:
         yield "\n\n".join([rf"\paragraph{{{escaped(page.heading)}}}", *sentences, *closing])
         return
@@ -50,6 +46,15 @@ def _parts(page: Page) -> Iterator[str]:
     for at, sheet in enumerate(page.sheets):
         yield _table(sheet, caption if at == 0 else "")
     yield from closing
+
+
+def _closing(line: str) -> str:
+    """Return a line below the tables; how it was measured is a comment and no text of a paper."""
+    if isinstance(line, Typed):
+        return rf"\texttt{{{escaped(line)}}}"
+    if isinstance(line, Toned) and line.tone in ("method", "unclear"):
+        return f"% {escaped(line)}"
+    return escaped(line)
 
 
 # -- tables
