@@ -320,7 +320,7 @@ def test_a_closed_pipe_is_not_an_error() -> None:
             "--size",
             "4",
             "--time-budget",
-            "100ms",
+            "1s",
             "--json",
         ],
         ["verify", "net.yaml"],

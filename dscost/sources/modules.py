@@ -138,12 +138,12 @@ class _Found(NamedTuple):
 
     def home(self, *, is_module: bool = False) -> Home | None:
         """Return where it is imported from; nowhere if no import can name it."""
-        called = self.module.__name__
+        called = getattr(self.module, "__name__", "")  # what stands for a module may have none
         if called.startswith(SCRIPT):
             called = Path(self.place).stem
             if "." in called:
                 return None
-        if called.startswith(PACKAGE):
+        if not called or called.startswith(PACKAGE):
             return None
         return Home(called, self.name, _folders_of(called, self.module, self.world), is_module)
 
