@@ -437,3 +437,10 @@ def test_what_was_asked_for_and_is_missing_is_told_to_who_is_quiet(
     ran = run("compare", *arguments, "--time-budget", "5s", cwd=tmp_path)
     told = "dscost: second.yaml was not timed within 5.00 s (--time-budget).\n"
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", told)
+
+
+def test_a_table_of_models_says_what_else_there_is() -> None:
+    hint = "--layers shows the layers, of which they share less than a fifth; --time times them in turns."
+    assert hint in run("compare", "resnet18", "mobilenet_v2").stdout
+    assert "--layers shows" not in run("compare", "resnet18", "mobilenet_v2", "--no-layers").stdout
+    assert "--time times them" not in run("compare", "resnet18", "resnet34").stdout

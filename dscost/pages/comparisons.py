@@ -337,13 +337,25 @@ def _first_page(comparison: Comparison, view: View, *, with_layers: bool) -> Pag
     """Return the models one below the other, and figure by figure where they are related."""
     measured = measured_on(comparison.environment)
     if not with_layers:
-        sheets = model_sheets(comparison, view)
-        return Page(comparison.in_a_line(), sheets=sheets, measured=measured)
+        sheets, closing = model_sheets(comparison, view), []
+        if not view.posted:
+            closing = _what_else(comparison)
+        return Page(comparison.in_a_line(), sheets=sheets, closing=closing, measured=measured)
     view = view._replace(columns=None)  # which speak of the layers
     totals = [_totals_sheet(comparison, view)] if comparison.are_related else []
     timed = comparison.environment is not None
     sheets = [] if totals and not timed else model_sheets(comparison, view)
     return Page(comparison.in_a_line(), sheets=[*sheets, *totals], measured=measured)
+
+
+def _what_else(comparison: Comparison) -> list[str]:
+    """Return what there is besides the table of models, for who does not know the options."""
+    more = []
+    if comparison.layers is None:
+        more.append("--layers shows the layers, of which they share less than a fifth")
+    if not any(one.latencies for one in comparison.contenders):
+        more.append("--time times them in turns")
+    return [Toned(f"{'; '.join(more)}.", "method")] if more else []
 
 
 def _notes(comparison: Comparison, first: Page) -> list[str]:
