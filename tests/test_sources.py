@@ -937,3 +937,10 @@ def test_numbers_that_torch_refuses_are_refused_as_often_as_others_were_written(
                 weight.normal_(0.0, -1.0)
             with pytest.raises(RuntimeError):
                 torch.empty(8, 8, dtype=torch.int64).normal_(0.0, 1.0)
+
+
+def test_weights_alone_are_no_target() -> None:
+    with pytest.raises(
+        InputError, match=r"cheaper\.safetensors: weights and no model: give the code"
+    ):
+        find_source("cheaper.safetensors")

@@ -158,12 +158,12 @@ def _paying(outcome: Outcome, advice: Advice) -> str:
 
 def _proof(outcome: Outcome) -> str:
     is_error = outcome.goal is not None and outcome.goal.startswith("error")
-    least = "the fewest MACs" if is_error else "the least total error"
+    least, meet = ("the fewest MACs", "meet") if is_error else ("the least total error", "meets")
     if outcome.gap:
         gap = format_count(round(outcome.gap)) if is_error else f"{outcome.gap:.2g}"
         least = f"at most {gap} above {least}"
     by = " by the times of its layers" if outcome.latency else ""
-    return f"with {least} that meets it{by}"
+    return f"with {least} that {meet} it{by}"
 
 
 def _layer_rows(outcomes: Iterable[LayerOutcome], *, every_layer: bool) -> Iterator[Row]:

@@ -264,6 +264,11 @@ def _refuse_unread(text: str) -> None:
             "give the code that makes the model instead, as path/file.py:factory, "
             "or a program.pt2 of torch.export"
         )
+    if text.endswith(".safetensors"):
+        raise InputError(
+            f"{text}: weights and no model: give the code that makes the model, as "
+            "path/file.py:factory (dscost convert takes its weights by --weights)"
+        )
     if text.endswith(".onnx"):
         raise InputError(
             f"{text}: an ONNX file is not a target yet; "
