@@ -11,12 +11,16 @@ from program import Ran, run
 from torch import nn
 
 import dscost
+from dscost.analysis import Request
 from dscost.analysis.choice_timing import AS_IS, BothTimes, ChoiceTimes, Seconds
 from dscost.converting import deciding, reporting
+from dscost.converting.convert import convert_target
 from dscost.converting.loading import Subject
 from dscost.converting.plan_file import KEEP, Decision, read_plan
 from dscost.converting.sites import Site
 from dscost.errors import InputError
+from dscost.pages import View
+from dscost.rendering import render
 from dscost.reports.records import Environment, Noise, Speedup
 from dscost.schemas import schema
 
@@ -304,3 +308,20 @@ def test_a_busy_machine_is_told_as_by_model_and_layer(
     document = json.loads(convert(here, "--goal", "latency_s=0.6x", "--json").stdout)
     assert document["environment"]["noise"][0]["kind"] == "load"
     assert document["environment"]["noise_floor"] == 0.53
+
+
+def last_line(module: nn.Module, width: int | None, **how: str) -> str:
+    converted = convert_target(module, Request((1, 32, 8, 8)), **how).converted  # type: ignore[arg-type]
+    return render(converted, "table", View(width=width)).rstrip().splitlines()[-1]
+
+
+def test_on_a_terminal_what_came_of_a_goal_is_the_last_word(here: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), nn.Conv2d(32, 64, 3, padding=1))
+    met = last_line(module, 200, goal="macs=0.5x")
+    told = "convolutions made depthwise-separable. Goal macs=0.5x, with the least total error that meets it."
+    assert met.endswith(f" of 2 {told}")
+    assert last_line(module, 200, goal="macs=0.01x").startswith("MISSED: macs=0.01x, nearest ")
+    for text in (last_line(module, None, goal="macs=0.5x"), last_line(module, 200)):
+        assert (
+            "made depthwise-separable." not in text
+        )  # a pipe keeps the first line; nothing was asked for

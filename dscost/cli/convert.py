@@ -221,10 +221,11 @@ def convert(
         )
         out.check(result.converted)
         files, problem = saves.contents(result, progress)
-    for path, content, told in files:
+    for path, content, _ in files:
         write_whole(path, content)
-        out.note(f"wrote {path}{told and f' ({told})'}")
     out.write(result.converted)
+    for path, _, told in files:
+        out.note(f"wrote {path}{told and f' ({told})'}")
     if problem is not None:
         raise problem
     if result.converted.missed is not None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from dscost.converting.choosing import figure_text, parse_goal
 from dscost.converting.plan_file import KEEP, Plan
-from dscost.converting.results import MEASURED, Converted, LayerOutcome, Outcome, how_many
+from dscost.converting.results import Converted, LayerOutcome, Outcome, how_many
 from dscost.notation.units import (
     UNKNOWN,
     arrow,
@@ -15,7 +15,7 @@ from dscost.notation.units import (
     format_shape,
 )
 from dscost.pages import Said
-from dscost.pages.advice import gain_of
+from dscost.pages.conversion_words import last_words, what_was_asked
 from dscost.pages.layer_table import ROOT
 from dscost.pages.measuring_words import measured_notes
 from dscost.pages.page import (
@@ -31,7 +31,7 @@ from dscost.pages.page import (
     words,
 )
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
-from dscost.reports.records import Advice, head
+from dscost.reports.records import head
 
 _NO_ACCURACY = "It is not an accuracy: fine-tune, then measure that."
 ERROR_NOTES = {
@@ -84,7 +84,7 @@ def _page(converted: Converted, view: View) -> Page:
         sheets.append(Sheet([first._replace(header=header), *others], list(_curve_rows(outcome))))
     inputs = ", ".join(format_shape(one.shape) for one in outcome.inputs)
     heading = f"{outcome.target}, input {inputs}: {how_many(outcome.layers)}"
-    lines = list(_lines(outcome))
+    lines = list(what_was_asked(outcome))
     if outcome.missed is not None:
         heading, lines = Toned(f"MISSED: {outcome.missed}", "bad"), [heading, *lines]
     closing = list(_speed_unknown(outcome))
@@ -94,6 +94,8 @@ def _page(converted: Converted, view: View) -> Page:
     closing += outcome.notes
     if converted.environment is not None:
         closing += measured_notes(converted.environment, converted.environment.memory_format)
+    if view.width is not None:  # on a terminal the first lines may be out of sight
+        closing += last_words(outcome)
     return Page(heading, lines, sheets, closing)
 
 
@@ -126,44 +128,6 @@ def _latency_note(outcome: Outcome, sheets: Iterable[Sheet]) -> Iterator[str]:
             for row in sheet.rows
         )
         yield LATENCY_NOTE + ("; “predicted” ones were not timed." if is_shown else ".")
-
-
-def _lines(outcome: Outcome) -> Iterator[str]:
-    if outcome.weights is not None:
-        yield f"Weights of {outcome.weights}."
-    if outcome.advice is not None:
-        yield _paying(outcome, outcome.advice)
-    if outcome.goal is not None:
-        if outcome.nearest is not None:
-            by = " by the times of its layers" if outcome.latency else ""
-            yield f"Goal {outcome.goal}: no plan reaches it{by}; this is the nearest."
-            return
-        aimed = "" if outcome.aimed is None else f" planned as {outcome.aimed},"
-        yield f"Goal {outcome.goal},{aimed} {_proof(outcome)}."
-
-
-def _paying(outcome: Outcome, advice: Advice) -> str:
-    """Return by what the layers were chosen, and what the model gains by them."""
-    by = "as measured now" if outcome.proof == MEASURED else f"by {outcome.proof}"
-    if not advice.swaps:
-        return f"The swaps that pay, {by}: none. Every convolution is kept."
-    if outcome.latency and outcome.latency.is_predicted:
-        advice = advice._replace(
-            latency_s=outcome.latency.before_s,
-            advised_latency_s=outcome.latency.after_s,
-            speedup=None,
-        )
-    return f"The swaps that pay, {by}: {gain_of(advice)}."
-
-
-def _proof(outcome: Outcome) -> str:
-    is_error = outcome.goal is not None and outcome.goal.startswith("error")
-    least, meet = ("the fewest MACs", "meet") if is_error else ("the least total error", "meets")
-    if outcome.gap:
-        gap = format_count(round(outcome.gap)) if is_error else f"{outcome.gap:.2g}"
-        least = f"at most {gap} above {least}"
-    by = " by the times of its layers" if outcome.latency else ""
-    return f"with {least} that {meet} it{by}"
 
 
 def _layer_rows(outcomes: Iterable[LayerOutcome], *, every_layer: bool) -> Iterator[Row]:

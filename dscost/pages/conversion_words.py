@@ -1,0 +1,59 @@
+"""What was asked of a conversion, and what came of it, in words."""
+
+from collections.abc import Iterator
+
+from dscost.converting.results import MEASURED, Outcome, how_many
+from dscost.notation.units import format_count
+from dscost.pages.advice import gain_of
+from dscost.pages.page import Toned
+from dscost.reports.records import Advice
+
+
+def what_was_asked(outcome: Outcome) -> Iterator[str]:
+    """Yield whose weights they are, and what was asked for with what came of it."""
+    if outcome.weights is not None:
+        yield f"Weights of {outcome.weights}."
+    if outcome.advice is not None:
+        yield _paying(outcome, outcome.advice)
+    if outcome.goal is not None:
+        if outcome.nearest is not None:
+            by = " by the times of its layers" if outcome.latency else ""
+            yield f"Goal {outcome.goal}: no plan reaches it{by}; this is the nearest."
+            return
+        aimed = "" if outcome.aimed is None else f" planned as {outcome.aimed},"
+        yield f"Goal {outcome.goal},{aimed} {_proof(outcome)}."
+
+
+def _paying(outcome: Outcome, advice: Advice) -> str:
+    """Return by what the layers were chosen, and what the model gains by them."""
+    by = "as measured now" if outcome.proof == MEASURED else f"by {outcome.proof}"
+    if not advice.swaps:
+        return f"The swaps that pay, {by}: none. Every convolution is kept."
+    if outcome.latency and outcome.latency.is_predicted:
+        advice = advice._replace(
+            latency_s=outcome.latency.before_s,
+            advised_latency_s=outcome.latency.after_s,
+            speedup=None,
+        )
+    return f"The swaps that pay, {by}: {gain_of(advice)}."
+
+
+def _proof(outcome: Outcome) -> str:
+    is_error = outcome.goal is not None and outcome.goal.startswith("error")
+    least, meet = ("the fewest MACs", "meet") if is_error else ("the least total error", "meets")
+    if outcome.gap:
+        gap = format_count(round(outcome.gap)) if is_error else f"{outcome.gap:.2g}"
+        least = f"at most {gap} above {least}"
+    by = " by the times of its layers" if outcome.latency else ""
+    return f"with {least} that {meet} it{by}"
+
+
+def last_words(outcome: Outcome) -> list[str]:
+    """Return once more what was asked for and came of it, where it was more than to convert."""
+    if outcome.missed is not None:
+        return ["", Toned(f"MISSED: {outcome.missed}", "bad")]
+    if outcome.advice is None and outcome.goal is None:
+        return []
+    *_, asked = what_was_asked(outcome)
+    done = how_many(outcome.layers)
+    return ["", Toned(f"{done[:1].upper()}{done[1:]}. {asked}", "verdict")]
