@@ -439,8 +439,12 @@ def test_what_was_asked_for_and_is_missing_is_told_to_who_is_quiet(
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", told)
 
 
-def test_a_table_of_models_says_what_else_there_is() -> None:
+def test_a_table_of_models_says_on_a_terminal_what_else_there_is() -> None:
+    def shown(*targets: str, **how: bool) -> str:
+        return render(dscost.compare(*targets, **how), "table", View(width=120))  # type: ignore[arg-type]
+
     hint = "--layers shows the layers, of which they share less than a fifth; --time times them in turns."
-    assert hint in run("compare", "resnet18", "mobilenet_v2").stdout
-    assert "--layers shows" not in run("compare", "resnet18", "mobilenet_v2", "--no-layers").stdout
-    assert "--time times them" not in run("compare", "resnet18", "resnet34").stdout
+    assert hint in shown("resnet18", "mobilenet_v2")
+    assert "--layers shows" not in shown("resnet18", "mobilenet_v2", layers=False)
+    assert "--time times them" not in shown("resnet18", "resnet34")
+    assert "--layers" not in run("compare", "resnet18", "mobilenet_v2").stdout

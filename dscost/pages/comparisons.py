@@ -338,7 +338,7 @@ def _first_page(comparison: Comparison, view: View, *, with_layers: bool) -> Pag
     measured = measured_on(comparison.environment)
     if not with_layers:
         sheets, closing = model_sheets(comparison, view), []
-        if not view.posted:
+        if view.width is not None:  # who sees it can ask for more
             closing = _what_else(comparison)
         return Page(comparison.in_a_line(), sheets=sheets, closing=closing, measured=measured)
     view = view._replace(columns=None)  # which speak of the layers
