@@ -700,3 +700,14 @@ def test_where_only_all_together_are_surely_faster_nothing_is_said_to_be_kept(ne
     kept = advice_of(slower)
     assert kept is not None
     assert "Cannot tell" in advice_sentence(slower, kept)  # the stem was not timed
+
+
+def test_what_pairs_gain_that_a_model_has_is_no_gain_of_its_swaps() -> None:
+    report = dscost.analyze("mobilenet_v2")
+    (swappable,) = [layer.name for layer in report.layers if layer.swappable]
+    unsure = timed(report, {swappable: UNCLEAR}, timing(9e-3, FASTER))
+    advice = advice_of(unsure)
+    assert advice is not None
+    assert advice_sentence(unsure, advice).startswith(
+        "Keep the only convolution that could be swapped as it is"
+    )

@@ -88,6 +88,8 @@ def _together(report: Report, advice: Advice) -> Speedup | None:
     whys = {one.why for one in advice.kept}
     if advice.speedup or report.skipped or not whys & {"unclear", "not_timed"}:
         return None
+    if advice.swappable < 2 or any(layer.pair for layer in report.layers):
+        return None  # what the whole gains is by pairs, which it has as it is
     if speedup is None or speedup.verdict != "faster" or speedup.is_wide:
         return None
     before_s, after_s = advice.latency_s, advice.advised_latency_s
