@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dscost.layers.variants import register_variant
     from dscost.rendering import register_renderer
     from dscost.reports.records import Report
-    from dscost.tracing.rules import register_formula
+    from dscost.traces.rules import register_formula
     from dscost.version import __version__
 
 __all__ = [
@@ -80,7 +80,7 @@ _HOMES = {
     "device": "dscost.analysis",
     "layer": "dscost.analysis",
     "plan": "dscost.converting.convert",
-    "register_formula": "dscost.tracing.rules",
+    "register_formula": "dscost.traces.rules",
     "register_renderer": "dscost.rendering",
     "register_variant": "dscost.layers.variants",
     "save_baseline": "dscost.budgets.keeping",

@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 import dscost
 from dscost.analysis import count
 from dscost.reports.figures import Cost
-from dscost.tracing.rules import writes_activations
+from dscost.traces.rules import word_of, writes_activations
 
 with (Path(__file__).parent / "data" / "pycls_complexity.csv").open(encoding="utf-8") as file:
     PYCLS = list(csv.DictReader(file))
@@ -165,7 +165,7 @@ def test_what_an_operator_writes_counts_where_it_is_a_convolution_or_a_linear_la
 )
 def test_the_table_of_operators_knows_which_are_layers(operators: str, are_layers: bool) -> None:
     for operator in operators.split():
-        assert writes_activations(operator) is are_layers
+        assert writes_activations(operator, word_of(operator)) is are_layers
 
 
 def test_a_module_that_runs_twice_writes_twice() -> None:

@@ -34,7 +34,7 @@ from dscost.reports.figures import (
     summed,
     weights_cost,
 )
-from dscost.tracing.rules import FORMULAS
+from dscost.traces.rules import FORMULAS
 
 LEAST = len(Cost._fields) - len(Cost._field_defaults)
 COUNTS = st.integers(0, 10**15)

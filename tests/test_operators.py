@@ -377,7 +377,7 @@ def test_training_multiplies_complex_gradients_too() -> None:
 
 
 def test_a_formula_of_the_users_own_is_taken_as_it_is_for_complex_operands() -> None:
-    from dscost.tracing.rules import FORMULAS
+    from dscost.traces.rules import FORMULAS
 
     ours = FORMULAS["aten::mm"]
     try:

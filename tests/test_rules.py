@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 import dscost
 from dscost.errors import InputError
-from dscost.tracing.rules import FORMULAS, FREE, register_formula
+from dscost.traces.rules import FORMULAS, FREE, register_formula
 
 Shape = tuple[int, ...]
 

@@ -372,7 +372,7 @@ def test_the_types_that_are_known_are_those_of_torch() -> None:
 def test_the_operations_that_are_known_are_those_of_reports() -> None:
     from dscost.layers import convolution as specs
     from dscost.layers import others as network_specs
-    from dscost.tracing.rules import ELEMENTWISE, FORMULAS, FREE, MEAN
+    from dscost.traces.rules import ELEMENTWISE, FORMULAS, FREE, MEAN
 
     built = {
         one.op for one in vars(network_specs).values() if isinstance(getattr(one, "op", None), str)

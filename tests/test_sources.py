@@ -713,7 +713,6 @@ def test_what_is_no_target_at_all_is_refused(target: str) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("model.onnx", "is not a target yet"),
         ("report.json", "not a saved report"),
         ("notes.txt", "expected an architecture .yaml, a program .pt2, or path/file.py:factory"),
     ],

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import dscost
 from dscost.cli import run
 from dscost.errors import InputError
-from dscost.tracing.rules import FORMULAS
+from dscost.traces.rules import FORMULAS
 
 functional = nn.functional
 

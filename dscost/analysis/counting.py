@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from dscost.errors import UnknownNameError, first_of
 from dscost.layers.convolution import ConvSpec, Shape
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from dscost.timing import Setting
     from dscost.tracing import Arguments
 
-    class Versions(Protocol):
-        """A model that can be written anew with some of its swaps done, on paper and for real."""
+    class PaperVersions(Protocol):
+        """A model that can be written anew with some of its swaps done, on paper."""
 
         def layer_of(self, swap: "Swap") -> tuple[str, Shape]:
             """Return the layer that a swap stands with, and the shape of its input."""
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
         def totals(self, swaps: "Sequence[Swap]") -> Totals:
             """Return what the versions cost with these swaps and no others."""
             ...
+
+    class Versions(PaperVersions, Protocol):
+        """A model that can be written anew for real as well."""
 
         def build(
             self, variant: str, swaps: "Sequence[Swap]"
@@ -83,12 +86,26 @@ two. Nothing of it is told as assumed, but an output padding that there is."""
 
 
 class CountedModel(NamedTuple):
-    """A counted model with what it takes to build and time it, unless it is a saved report."""
+    """A counted model with what it takes to build and time it, unless it is a saved report.
+
+    Args:
+        report: What was counted.
+        swaps: What could be swapped.
+        versions: What writes it anew; nothing where it is a report only.
+        saved: Whether it is a saved report.
+        why_untimed: Why it cannot be timed, in a sentence; empty where it can.
+    """
 
     report: Report
     swaps: tuple["Swap", ...] = ()
-    versions: "Versions | None" = None
+    versions: "PaperVersions | None" = None
     saved: bool = False
+    why_untimed: str = ""
+
+    @property
+    def runnable(self) -> "Versions | None":
+        """What writes it anew for real, where that can be."""
+        return cast("Versions", self.versions) if hasattr(self.versions, "build") else None
 
 
 def count_layer(

@@ -25,9 +25,9 @@ def time_model(counted: CountedModel, options: TimingOptions, progress: Progress
     The whole comes first: its time is what is asked for most. Only where swaps that lose are to be
     left out of it the layers have to be timed before.
     """
-    assert counted.versions is not None
-    report = counted.report
-    model = SwappableModel(report, counted.swaps, counted.versions)
+    report, versions = counted.report, counted.runnable
+    assert versions is not None
+    model = SwappableModel(report, counted.swaps, versions)
     settings = options.settings(
         dtype=dtype_of(report), batch=report.batch, memory_formats=MEMORY_FORMATS[:1]
     )

@@ -42,7 +42,7 @@ class Entry(NamedTuple):
 
     def work(self, setting: Setting) -> Work:
         """Return one pass of it."""
-        versions = self.model.versions
+        versions = self.model.runnable
         assert versions is not None
         return Work(
             self.name,

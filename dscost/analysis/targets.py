@@ -67,7 +67,7 @@ def count(
         InputError: The target, the input or a setting is wrong.
         UnavailableError: The target needs a library that is not installed.
     """
-    from dscost.sources import ArchitectureSource, SavedSource
+    from dscost.sources import ArchitectureSource, GraphSource, SavedSource
 
     source, name = _found(target, request, folder, progress)
     if isinstance(source, SavedSource):
@@ -76,6 +76,10 @@ def count(
     if isinstance(source, ArchitectureSource) and not train:
         shape = _one_shape(request.input, request.dtype)
         return count_architecture(source, request, shape, target=name)
+    if isinstance(source, GraphSource):
+        from dscost.analysis.graphs import count_graph
+
+        return count_graph(source, request, target=name, strict=strict, train=train)
     from dscost.analysis.traced import analyze_module
 
     module, arguments = _with_arguments(source, name, request)
@@ -164,9 +168,10 @@ def _built(source: "ArchitectureSource", request: Request) -> "ModuleSource":
 
     shape = _one_shape(request.input, request.dtype)
     model = count_architecture(source, request._replace(dtype=None), shape, target="")
-    assert model.versions is not None
+    versions = model.runnable
+    assert versions is not None
     with compiler_unasked(), torch.device("meta"):
-        network, _ = model.versions.build("as_is", ())
+        network, _ = versions.build("as_is", ())
     return ModuleSource(source.kind, network, model.report.inputs[0].shape)
 
 
@@ -204,12 +209,14 @@ def _with_arguments(
     source: "Source", name: str, request: Request
 ) -> "tuple[ModuleSource, Arguments]":
     """Return a source as a torch module, with the arguments of its forward."""
-    from dscost.sources import ArchitectureSource, SavedSource
+    from dscost.sources import ArchitectureSource, GraphSource, SavedSource
 
     if isinstance(source, SavedSource):
         raise InputError(
             f"{name} is a saved report: it has the figures of a model, not the model itself"
         )
+    if isinstance(source, GraphSource):
+        raise InputError(f"{name} is an ONNX file: a model of torch is needed here")
     from dscost.tracing import arguments_of
     from dscost.tracing.inputs import notes_on, with_dtype
     from dscost.tracing.known_values import with_masks

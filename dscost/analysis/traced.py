@@ -1,32 +1,24 @@
 """A traced torch model → its report."""
 
 import gc
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 from torch import nn
 
-from dscost.analysis.counting import CountedModel, first_names, without_partner
-from dscost.analysis.traced_layers import costs_of, counting_swaps, layers_of, totals_of
+from dscost.analysis.counting import CountedModel
+from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, without_pair
+from dscost.analysis.traced_layers import costs_of, counting_swaps, totals_of
 from dscost.errors import InputError
 from dscost.layers.convolution import Shape
-from dscost.networks.swaps import Swap, alone, find_swaps
-from dscost.reports.records import (
-    Block,
-    Coverage,
-    Doubt,
-    Input,
-    Report,
-    SharedWeights,
-    Totals,
-    unknown_operators,
-)
+from dscost.networks.swaps import Swap, find_swaps
+from dscost.reports.records import Input, Totals
 from dscost.sources import ModuleSource
 from dscost.timing import Setting
-from dscost.tracing import Arguments, Event, Parameter, Trace, trace
-from dscost.tracing.rules import gradient_macs
+from dscost.traces.rules import gradient_macs
+from dscost.tracing import Arguments, Event, Trace, trace
+from dscost.tracing.sparse import nbytes_of
 
 
 @contextmanager
@@ -63,18 +55,19 @@ def analyze_module(
             raise
         raise InputError(f"{error}; the input is {source.stated}, --input gives another") from error
     if strict and traced.unknown:
-        raise InputError(f"{target}: operators of unknown cost: {', '.join(_unknown(traced))}")
+        raise InputError(f"{target}: {unknown_in_words(traced)}")
     swaps = tuple(find_swaps(traced.events, traced.outputs))
-    reporting = partial(report_of, target=target, source=source.kind)
+    given = _given(arguments)
+    reporting = partial(report_of, given=given, target=target, source=source.kind)
     if not train:
-        notes = [*source.notes, *_without_partner(traced, swaps)]
-        report = reporting(traced, arguments, swaps, notes=notes)
+        notes = [*source.notes, *without_pair(traced, swaps)]
+        report = reporting(traced, swaps=swaps, notes=notes)
         return CountedModel(report, swaps, TracedVersions(source, arguments, traced))
     traced = traced._replace(events=with_backward(traced))
     notes = [*source.notes, TRAINING_NOTE]
     if traced.trained is not None and not traced.trained:
         notes.append(UNTRAINED_NOTE)
-    report = reporting(traced, arguments, (), notes=notes)
+    report = reporting(traced, swaps=(), notes=notes)
     layers = tuple(counting_swaps(report.layers, traced.events, swaps))
     return CountedModel(report._replace(layers=layers))
 
@@ -138,7 +131,7 @@ class TracedVersions:
 
     def totals(self, swaps: Sequence[Swap]) -> Totals:
         """Return what the versions cost with these swaps and no others."""
-        return totals_of(self.traced, costs_of(self.traced), self._arguments, swaps)
+        return totals_of(self.traced, costs_of(self.traced), _given(self._arguments).nbytes, swaps)
 
     def build(self, variant: str, swaps: Sequence[Swap]) -> tuple[nn.Module, Mapping[str, str]]:
         """Return a version of the model with values, and why layers had to be left, by name."""
@@ -158,101 +151,8 @@ class TracedVersions:
         return arguments.with_values(**setting.place)
 
 
-def report_of(
-    traced: Trace,
-    arguments: Arguments,
-    swaps: Sequence[Swap],
-    *,
-    target: str,
-    source: str,
-    notes: Sequence[str] = (),
-) -> Report:
-    """Return the report of a trace."""
-    events, costs = traced.events, costs_of(traced)
-    counted = sum(event.macs > 0 or event.conv is not None for event in events)
-    free = len(events) - counted - sum(traced.unknown.values())
-    doubts = (*traced.doubts, *_unused(traced))
-    return Report(
-        target=target,
-        source=source,
-        inputs=tuple(
-            Input(tuple(t.shape), str(t.dtype).removeprefix("torch.")) for t in arguments.tensors
-        ),
-        totals=totals_of(traced, costs, arguments, swaps),
-        layers=tuple(layers_of(traced, costs, swaps)),
-        coverage=Coverage(counted, free, _unknown(traced), _unknown_in(traced)),
-        shared_weights=tuple(_shared(traced)),
-        peak_activation_bytes=traced.peak_activation_bytes,
-        warnings=(*notes, *traced.notes, *_partial(traced), *(doubt.text for doubt in doubts)),
-        doubts=doubts,
-        blocks=_blocks(traced),
-    )
-
-
-def _without_partner(traced: Trace, swaps: Sequence[Swap]) -> Iterator[str]:
-    """Yield what to say of depthwise layers that are in no pair; one that runs twice is one."""
-    events = [traced.events[at] for at in alone(traced.events, swaps)]
-    return without_partner(
-        [module for module, _ in dict.fromkeys((event.module, event.kernel) for event in events)]
-    )
-
-
-def _blocks(traced: Trace) -> dict[str, Block]:
-    """Return the modules that hold others, each with the last result in it."""
-    last = {event.module: at for at, event in enumerate(traced.events)}
-    holding: dict[str, int] = {}
-    for module, at in sorted(last.items(), key=lambda item: -item[1]):
-        path = module.rpartition(".")[0]
-        while path and path not in holding:  # what holds it has ended no earlier, and is known then
-            holding[path] = max(at, last.get(path, 0))
-            path = path.rpartition(".")[0]
-    events, types = traced.events, traced.types
-    return {
-        path: Block(types[path], events[holding[path]].output_shape)
-        for path in reversed(holding)
-        if path in types
-    }
-
-
-def _unknown(traced: Trace) -> tuple[str, ...]:
-    return unknown_operators(traced.unknown)
-
-
-def _unknown_in(traced: Trace) -> Mapping[str, Mapping[str, int]]:
-    """Return which layers ran operators of unknown cost; what left no event is the root's."""
-    found = {}
-    for name, times in sorted(traced.unknown.items()):
-        layers = Counter(event.module for event in traced.events if event.operator == name)
-        layers[""] += times - layers.total()
-        found[name] = {layer: number for layer, number in layers.items() if number > 0}
-    return found
-
-
-def _shared(traced: Trace) -> Iterator[SharedWeights]:
-    """Yield what several layers read, one entry for each order in which layers first read it."""
-    readers: dict[str, dict[str, None]] = {}
-    for event in traced.events:
-        for name in event.weights:
-            readers.setdefault(name, {})[event.module] = None
-    together: dict[tuple[str, ...], list[Parameter]] = {}
-    for parameter in traced.parameters:
-        layers = tuple(readers.get(parameter.name, ()))
-        if len(layers) > 1:
-            together.setdefault(layers, []).append(parameter)
-    for layers, shared in together.items():
-        params = sum(one.numel for one in shared)
-        yield SharedWeights(layers, params, sum(one.nbytes for one in shared))
-
-
-def _partial(traced: Trace) -> Iterator[str]:
-    if traced.unknown:
-        yield f"The total is partial: operators of unknown cost: {', '.join(_unknown(traced))}."
-
-
-def _unused(traced: Trace) -> Iterator[Doubt]:
-    mentioned = traced.read | traced.unseen
-    unread = [parameter for parameter in traced.parameters if parameter.name not in mentioned]
-    if unread:
-        shown = first_names(parameter.name.rpartition(".")[0] for parameter in unread)
-        count = sum(parameter.numel for parameter in unread)
-        yield Doubt("unused", f"Never used: {count:,} parameters of {shown}.")
+def _given(arguments: Arguments) -> Given:
+    """Return the inputs of a forward as a report tells of them."""
+    tensors = arguments.tensors
+    inputs = [Input(tuple(one.shape), str(one.dtype).removeprefix("torch.")) for one in tensors]
+    return Given(tuple(inputs), sum(map(nbytes_of, tensors)))

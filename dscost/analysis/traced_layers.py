@@ -18,9 +18,8 @@ from dscost.reports.figures import (
     weights_cost,
 )
 from dscost.reports.records import Layer, Operator, Stage, Totals
-from dscost.tracing import Arguments, Event, Parameter, Trace
-from dscost.tracing.rules import writes_activations
-from dscost.tracing.sparse import nbytes_of
+from dscost.traces import Event, Parameter, Trace
+from dscost.traces.rules import writes_activations
 
 # -- operators
 
@@ -48,7 +47,7 @@ def _frozen(parameters: Iterable[Parameter]) -> int:
 
 
 def _cost_of(event: Event, weights: Sequence[Parameter]) -> Cost:
-    is_layer = event.macs and writes_activations(event.operator)
+    is_layer = event.macs and writes_activations(event.operator, event.op)
     return Cost(
         params=sum(one.numel for one in weights) if weights else 0,
         macs=event.macs,
@@ -68,12 +67,12 @@ def _weights_cost(parameters: Collection[Parameter]) -> Cost:
 
 
 def totals_of(
-    traced: Trace, costs: Sequence[Cost], arguments: Arguments, swaps: Sequence[Swap]
+    traced: Trace, costs: Sequence[Cost], input_bytes: int, swaps: Sequence[Swap]
 ) -> Totals:
     """Return what a model costs as it is and with swaps written both ways, by its `costs_of`."""
     events = summed(costs)
     as_is = made_of(calls=events, weights=_weights_cost(traced.parameters), ends=events)._replace(
-        input_bytes=sum(map(nbytes_of, arguments.tensors)), output_bytes=traced.output_bytes
+        input_bytes=input_bytes, output_bytes=traced.output_bytes
     )
     standard, separable = (_version(traced, costs, as_is, swaps, name) for name in BOTH_WAYS)
     return Totals(as_is, standard, separable)

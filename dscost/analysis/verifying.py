@@ -305,8 +305,8 @@ def _lacks_formula(operator: str) -> bool:
     import torch
     from torch.utils.flop_counter import flop_registry
 
+    from dscost.traces.rules import word_of
     from dscost.tracing.operators import can_decompose
-    from dscost.tracing.rules import word_of
 
     namespace, _, name = operator.partition("::")
     if namespace != "aten":

@@ -149,7 +149,7 @@ def _in_turns(
     from dscost.analysis.side_by_side import Entry, time_side_by_side
 
     pairs = zip(labels, models, strict=True)
-    entries = [Entry(label, model) for label, model in pairs if model.versions is not None]
+    entries = [Entry(label, model) for label, model in pairs if model.runnable is not None]
     told = part_of(progress, COUNTING_SHARE, 1.0) if progress else None
     return time_side_by_side(entries, options, told)
 

@@ -4,11 +4,10 @@ Nothing heavy is imported until it is asked for.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from dscost.errors import InputError, UnavailableError, UnknownNameError, needing_torch
 from dscost.files import REPORT_ENDING, split_report_name
@@ -18,21 +17,15 @@ from dscost.networks.architectures import (
     find_builtin,
     read_architecture,
 )
-from dscost.notation.units import DTYPE_BYTES
 from dscost.registries import Registry
-from dscost.reports.records import Report
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-    from dscost.sources.stated import Stated
+from dscost.sources.made import ArchitectureSource, GraphSource, Home, ModuleSource, SavedSource
 
 __all__ = [
     "SOURCES",
     "TARGETS",
     "YAML_ENDINGS",
     "ArchitectureSource",
+    "GraphSource",
     "Home",
     "ModuleSource",
     "Opening",
@@ -58,6 +51,7 @@ TARGETS: Mapping[str, str] = {
     "taken as part of its package; net.py alone, where one model is in it",
     "net.yaml": "an architecture; nets.yaml:NAME one of several",
     "program.pt2": "a program of torch.export",
+    "model.onnx": "an ONNX file; its weights are not read, and no torch is needed",
     "report.json": "what dscost layer or dscost model saved; reports.json:NAME one of several",
 }
 """What the user may call a model."""
@@ -70,104 +64,6 @@ MAX_NAME = 200
 ZOOS = ("torchvision", "timm")
 """Libraries whose models have names; asked in that order."""
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
-
-
-class ArchitectureSource(NamedTuple):
-    """An architecture that was found, and where: `builtin` or `yaml`."""
-
-    kind: str
-    architecture: Architecture
-
-
-class Home(NamedTuple):
-    """Where the code of a model is, for other code to import.
-
-    Args:
-        module: Dotted name of the module.
-        attribute: Dotted name in it, of what makes the model.
-        folders: Where the module is, and where else it seeks what it imports; none if it is
-            installed.
-        is_module: Whether the name is the model itself, and nothing is called.
-    """
-
-    module: str
-    attribute: str
-    folders: tuple[Path, ...]
-    is_module: bool = False
-
-
-class ModuleSource(NamedTuple):
-    """A torch module that was made.
-
-    Args:
-        kind: The name of its opener in `SOURCES`, or `module`.
-        module: On the meta device wherever its code allows.
-        input: What its forward takes where the model says so: a shape, or a list of inputs.
-        notes: What the reader of the figures must know.
-        make_real: Makes it once more with values on the CPU, for a model that has to run for real.
-        ask: Asks the module that its factory stands in for the input, where that states one.
-        importing: Where its code finds what it imports from its own folder, to be entered while it
-            runs.
-        stated: Where the input was stated that it runs on, to follow "the input is"; nothing where
-            it was given.
-        home: Where the code is that makes it, where that is somebody's own.
-    """
-
-    kind: str
-    module: "nn.Module"
-    input: Any = None
-    notes: tuple[str, ...] = ()
-    make_real: Callable[[], "nn.Module"] | None = None
-    ask: "Callable[[], Stated] | None" = None
-    importing: Callable[[], AbstractContextManager[None]] = nullcontext
-    stated: str | None = None
-    home: Home | None = None
-
-    @property
-    def dtype(self) -> str:
-        """Of its first floating-point parameter, or float32."""
-        from dscost.foreign.parts import each_parameter
-
-        for parameter in each_parameter(self.module):
-            if parameter.is_floating_point():
-                return str(parameter.dtype).removeprefix("torch.")
-        return "float32"
-
-    def in_dtype(self, dtype: str) -> "ModuleSource":
-        """Return the same with its floats in another dtype; the module itself is changed."""
-        import torch
-        from torch.utils import _pytree as pytree
-
-        from dscost.foreign.parts import in_dtype
-
-        def converted(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor.to(kind) if tensor.is_floating_point() else tensor
-
-        kind, make_real = _dtype_of_weights(dtype), self.make_real
-        return self._replace(
-            module=in_dtype(self.module, kind),
-            input=pytree.tree_map_only(torch.Tensor, converted, self.input),
-            make_real=(lambda: in_dtype(make_real(), kind)) if make_real else None,
-        )
-
-
-def _dtype_of_weights(name: str) -> "torch.dtype":
-    import torch
-
-    found = getattr(torch, name, None) if isinstance(name, str) else None
-    if not isinstance(found, torch.dtype):
-        raise UnknownNameError("dtype", str(name), DTYPE_BYTES)
-    if not (found.is_floating_point or found.is_complex):
-        raise InputError(
-            f"the weights of a module cannot be {name}: only architectures are counted in that"
-        )
-    return found
-
-
-class SavedSource(NamedTuple):
-    """A report that was saved: figures of a model, not the model itself."""
-
-    report: Report
 
 
 class Opening(NamedTuple):
@@ -189,7 +85,7 @@ class Opening(NamedTuple):
     trust: bool = False
 
 
-Source = ArchitectureSource | ModuleSource | SavedSource
+Source = ArchitectureSource | ModuleSource | GraphSource | SavedSource
 Opener = Callable[[str, Opening], Source]
 """Makes a source of a target, or of what follows its prefix. It raises an `InputError` where there
 is no such model, where it cannot be made, and at what it is told and cannot heed, as keyword
@@ -241,6 +137,8 @@ def _kind_of(text: str) -> tuple[str, str]:
     _refuse_unread(text)
     if text.endswith(".pt2"):
         return "export", text
+    if text.endswith(".onnx"):
+        return "onnx", text
     if path.endswith(PYTHON_ENDING):
         return "file", text
     if text.startswith("hf:"):
@@ -257,7 +155,7 @@ def _kind_of(text: str) -> tuple[str, str]:
 
 
 def _refuse_unread(text: str) -> None:
-    """Refuse files that hold a model and are not read: of pickled objects, or of ONNX."""
+    """Refuse files that are not read: of pickled objects, or of weights alone."""
     if text.endswith(PICKLES):
         raise InputError(
             f"{text}: refused, since reading a pickled model runs whatever code it holds; "
@@ -268,11 +166,6 @@ def _refuse_unread(text: str) -> None:
         raise InputError(
             f"{text}: weights and no model: give the code that makes the model, as "
             "path/file.py:factory (dscost convert takes its weights by --weights)"
-        )
-    if text.endswith(".onnx"):
-        raise InputError(
-            f"{text}: an ONNX file is not a target yet; "
-            "expected a name, net.yaml, file.py:factory or program.pt2"
         )
 
 
@@ -305,7 +198,7 @@ def split_file(target: str) -> tuple[str, str] | None:
 def runs_code(target: str) -> bool:
     """Whether a target is somebody's code or a library's: no architecture and no saved report."""
     path = (split_file(target) or ("", ""))[0]
-    if path.endswith((*YAML_ENDINGS, REPORT_ENDING)):
+    if path.endswith((*YAML_ENDINGS, ".onnx", REPORT_ENDING)):
         return False
     try:
         find_builtin(target)
@@ -364,6 +257,16 @@ def _by_name(name: str, opening: Opening) -> Source:
         asked = " and ".join(missing)
         hint = f"; {asked} could not be asked: not installed (pip install 'dscost[zoo]')"
     raise UnknownNameError("model", name, known, hint)
+
+
+@SOURCES.register("onnx")
+def _onnx(target: str, opening: Opening) -> Source:
+    if opening.kwargs:
+        raise InputError(f"{target} is an ONNX file, not a factory: --kwargs has no meaning")
+    with needing_torch("onnx"):
+        from dscost.graphs.reading import read_model
+    path = Path(target)
+    return GraphSource("onnx", path, read_model(path))
 
 
 def _opened_late(module: str, function: str, extra: str = "torch") -> Opener:

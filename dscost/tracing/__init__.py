@@ -16,12 +16,11 @@ from dscost.foreign.failures import Whose, whose
 from dscost.foreign.parts import unwrapped
 from dscost.notation.inputs import TensorSpec
 from dscost.sources.wrappers import network_of
+from dscost.traces import Event, Parameter, Trace
+from dscost.traces.rules import register_formula
 from dscost.tracing.calling import one_at_a_time
-from dscost.tracing.events import Event, Trace
 from dscost.tracing.inputs import Arguments, arguments_of, batched, hint_at_batch, hint_for
-from dscost.tracing.parameters import Parameter
 from dscost.tracing.real_copies import real_copy
-from dscost.tracing.rules import register_formula
 from dscost.tracing.running import Task, attempt
 from dscost.tracing.ways import (
     FAST,

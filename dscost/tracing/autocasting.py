@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dscost.foreign.dispatch import Args, Kwargs, mapped, tensors_in
-from dscost.tracing.rules import named
+from dscost.traces.rules import named
 
 _DEVICES = {
     "cpu": "AutocastCPU",

@@ -12,13 +12,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dscost.foreign.failures import Place, place_of_caller
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.networks.network import NETWORK_INPUT
+from dscost.traces.events import INPUT, Event
+from dscost.traces.rules import word_of
 from dscost.tracing.drawn import Drawn
-from dscost.tracing.events import INPUT, Event
 from dscost.tracing.gradient_flow import NO_FLOW, Flow, GradientFlow
 from dscost.tracing.gradients import FunctionCall, GradientSwitch
 from dscost.tracing.live_memory import LiveMemory, is_survivor
 from dscost.tracing.parameters import Held, HeldTensors
-from dscost.tracing.rules import word_of
 from dscost.tracing.sparse import address_of, parts
 
 NO_PRODUCER = -2

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-from dscost.tracing.events import Event
+from dscost.traces.events import Event
 from dscost.tracing.gradients import Apart, FunctionCall, GradientSwitch, runs_again
 from dscost.tracing.sparse import address_of, takes_gradients
 

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import CheckpointFunction
 
 from dscost.foreign.dispatch import Args
 from dscost.foreign.failures import callers
-from dscost.tracing.rules import named
+from dscost.traces.rules import named
 from dscost.tracing.sparse import address_of, takes_gradients
 
 

@@ -17,9 +17,9 @@ from torch._C import DispatchKey
 from torch._ops import HigherOrderOperator
 
 from dscost.foreign.dispatch import Args, Kwargs
+from dscost.traces.events import Event
+from dscost.traces.rules.attention import attention_macs
 from dscost.tracing.books import Books
-from dscost.tracing.events import Event
-from dscost.tracing.rules.attention import attention_macs
 
 _Function = Callable[..., Any]
 

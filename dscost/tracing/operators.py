@@ -10,11 +10,11 @@ from torch import Tensor
 from dscost.foreign.dispatch import Args, Kwargs
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.formulas import conv_out_size
+from dscost.traces.rules import FORMULAS, MEAN, named, replaced, word_of
+from dscost.traces.rules.convolutions import conv_macs
+from dscost.traces.rules.free import is_free
 from dscost.tracing.higher_order import NAMESPACE, is_higher_order
 from dscost.tracing.packed import is_packed, unpacked
-from dscost.tracing.rules import FORMULAS, MEAN, named, replaced, word_of
-from dscost.tracing.rules.convolutions import conv_macs
-from dscost.tracing.rules.free import is_free
 
 VIEWS: set[Any] = set()
 """Operators met so far that return a view: they cost nothing and share the storage of what they

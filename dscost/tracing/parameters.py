@@ -8,20 +8,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from dscost.foreign.parts import own_tensors
+from dscost.traces.parameters import Parameter
 from dscost.tracing.meta_copies import StandIns
 from dscost.tracing.packed import packed_in, unpacked
 from dscost.tracing.sparse import SPARSE, nbytes_of, parts
 
 STRIDED = torch.strided
-
-
-class Parameter(NamedTuple):
-    """A parameter of the model; shared ones appear once, under their first name."""
-
-    name: str
-    numel: int
-    nbytes: int
-    trainable: bool = True
 
 
 class Held(NamedTuple):

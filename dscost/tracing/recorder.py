@@ -9,8 +9,9 @@ from typing import Any
 
 from dscost.foreign.dispatch import Args, Kwargs, tensors_in, written_by
 from dscost.foreign.failures import Place, place_of_caller
+from dscost.traces.carrying import ALONG_AXES
+from dscost.traces.rules import FORMULAS, FOURIER, Rule, named, word_of
 from dscost.tracing.books import Books
-from dscost.tracing.carrying import ALONG_AXES
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.operators import (
     VIEWS,
@@ -26,7 +27,6 @@ from dscost.tracing.operators import (
     word_of_moving,
 )
 from dscost.tracing.packed import packed_in
-from dscost.tracing.rules import FORMULAS, FOURIER, Rule, named, word_of
 from dscost.tracing.shortcuts import ALWAYS, shortcuts_in_force
 from dscost.tracing.sparse import (
     FACTORS,

@@ -13,10 +13,10 @@ from dscost.foreign.parts import named_parts, set_training, unwrapped
 from dscost.foreign.randomness import SEED, own_random_numbers, states_kept
 from dscost.modules.beside_meta import DirectAccess
 from dscost.reports.records import Doubt
+from dscost.traces.events import Trace
 from dscost.tracing.autocasting import watched_autocast
 from dscost.tracing.calling import called, nothing_compiles
 from dscost.tracing.conversions import Conversions
-from dscost.tracing.events import Trace
 from dscost.tracing.gradients import GradientSwitch
 from dscost.tracing.inputs import Arguments
 from dscost.tracing.known_values import beside_meta, with_masks

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from dscost.foreign.dispatch import Args
 from dscost.layers.convolution import Shape
+from dscost.traces.rules import FORMULAS, replaced
+from dscost.traces.rules.attention import attention_macs
+from dscost.traces.rules.products import linear_macs
 from dscost.tracing.books import Books
 from dscost.tracing.operators import conv_plan, is_global_mean, operator_name, shapes_of
-from dscost.tracing.rules import FORMULAS, replaced
-from dscost.tracing.rules.attention import attention_macs
-from dscost.tracing.rules.products import linear_macs
 
 aten = torch.ops.aten
 

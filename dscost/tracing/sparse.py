@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from dscost.foreign.dispatch import Args, Kwargs, tensors_in
-from dscost.tracing.rules.products import linear_macs, matmul_macs
-from dscost.tracing.rules.table import named
+from dscost.traces.rules.products import linear_macs, matmul_macs
+from dscost.traces.rules.table import named
 
 SPARSE = frozenset(
     (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)

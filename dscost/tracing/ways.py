@@ -21,7 +21,7 @@ import torch
 from dscost.errors import first_line
 from dscost.foreign.failures import Place, looks_at_values, module_of
 from dscost.reports.records import Doubt
-from dscost.tracing.events import Trace
+from dscost.traces.events import Trace
 from dscost.tracing.inputs import Arguments
 
 

@@ -1,4 +1,4 @@
-"""The table of torch's operators: what each costs, its word in a report, how its gradients count.
+"""The table of operators: what each costs, its word in a report, how its gradients count.
 
 A formula takes the operator's own arguments with every tensor replaced by its shape, and the shape
 of the (first) output as `out`. It sees nothing else, so it is tested without a tensor. Padding
@@ -41,7 +41,8 @@ class Rule(NamedTuple):
 
 
 FORMULAS: dict[str, Rule] = {}
-"""Operators with a formula, by `namespace::name` without the overload."""
+"""Operators with a formula, by `namespace::name` without the overload; of ONNX by their domain, as
+`ai.onnx::Conv`."""
 
 FREE: dict[str, str] = {}
 """Operators without MACs, by name, and their words in a report; empty where they have none."""
@@ -76,12 +77,12 @@ def register_formula(
     >>> @register_formula("example::dot", op="matmul")
     ... def dot_macs(a, b, *, out):
     ...     return a[0]
-    >>> from dscost.tracing.rules import FORMULAS
+    >>> from dscost.traces.rules import FORMULAS
     >>> FORMULAS.pop("example::dot").macs((5,), (5,), out=())
     5
     """
     for operator in operators:
-        if operator.count("::") != 1 or "." in operator:
+        if operator.count("::") != 1 or "." in operator.partition("::")[2]:
             raise InputError(f"an operator is named like 'aten::mm', found '{operator}'")
     if op is not None and op not in OPERATIONS:
         raise UnknownNameError("operation", op, OPERATIONS)
@@ -125,10 +126,10 @@ def _word_of_free(operator: str) -> str:
     return FREE.get(operator) or FREE.get(base) or ELEMENTWISE.get(base, "")
 
 
-def writes_activations(operator: str) -> bool:
-    """Whether an operator is a convolution or a linear layer."""
+def writes_activations(operator: str, op: str) -> bool:
+    """Whether an operator that computed `op` is a convolution or a linear layer."""
     rule = FORMULAS.get(operator)
-    return rule is not None and (rule.is_layer or rule.op in LAYERS)
+    return op in LAYERS or (rule is not None and rule.is_layer)
 
 
 def gradient_macs(operator: str, macs: int, needing: Sequence[bool]) -> int:

@@ -4,7 +4,7 @@ Elementwise operators and views need not stand here unless they have a word of t
 them itself. Nor need the same in place, nor gradients of what stands here.
 """
 
-from dscost.tracing.rules.table import ELEMENTWISE, FREE, named
+from dscost.traces.rules.table import ELEMENTWISE, FREE, named
 
 MEAN = "mean"
 """The word of an average until its shapes tell whether it is global pooling."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from dscost.tracing.rules.table import Shape, named, register_formula, twice
+from dscost.traces.rules.table import Shape, named, register_formula, twice
 
 
 def attention_gradients(macs: int, needing: Sequence[bool]) -> int:

@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 from dscost.layers import formulas
-from dscost.tracing.rules.table import Shape, named, register_formula, twice
+from dscost.traces.rules.table import Shape, named, register_formula, twice
 
 
 # convolution(input, weight, bias?, stride, padding, dilation, bool transposed, …)

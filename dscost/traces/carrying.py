@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from dscost.networks.axes import Map, constant, joined, mixed, reduced, reshaped, shuffled
 from dscost.networks.network import Mixing, mixing_of
-from dscost.tracing.rules import FORMULAS
+from dscost.traces.rules import FORMULAS
 
 if TYPE_CHECKING:
-    from dscost.tracing.events import Event
+    from dscost.traces.events import Event
 
 
 def _names(text: str) -> frozenset[str]:
@@ -71,7 +71,8 @@ def carried(event: "Event", read: Sequence[Map | None], name: str) -> Map | None
     maps = [one for one in read if one is not None]
     if not maps:
         return None
-    result = _family(event.op, _base(event.operator))(event, maps, name)
+    family = CARRIES.get(event.operator) or _family(event.op, _base(event.operator))
+    result = family(event, maps, name)
     if result is None or len(result.shape) != len(event.strides):
         return None
     return result.at(event.strides)
@@ -88,12 +89,14 @@ def mixing(event: "Event", read: Sequence[Map | None]) -> Mixing | None:
     (given,) = (one for one in read if one is not None)
     if event.conv is not None:
         return mixing_of(event.conv, len(given.shape))
+    if event.operator in MIXES:
+        return MIXES[event.operator](event, given)
     name = _base(event.operator)
     # nothing more is known of other kinds than what they make of what
     if event.op == "convolution":
         return _transposed(event, given, 1)
     if name == "linear":
-        return _product(event, given, -1, bias=len(event.operands) > 2)
+        return product(event, given, -1, bias=len(event.operands) > 2)
     if name in _TRANSPOSED:
         return _transposed(event, given, -_TRANSPOSED[name] - 1)
     if name not in _PRODUCTS:
@@ -105,10 +108,11 @@ def mixing(event: "Event", read: Sequence[Map | None]) -> Mixing | None:
     at = next(computed, None)
     if at is None or len(given.shape) < 2:
         return None
-    return _product(event, given, -2 if at == 1 and name != "inner" else -1, bias=adds)
+    return product(event, given, -2 if at == 1 and name != "inner" else -1, bias=adds)
 
 
-def _product(event: "Event", given: Map, axis: int, *, bias: bool) -> Mixing | None:
+def product(event: "Event", given: Map, axis: int, *, bias: bool) -> Mixing | None:
+    """Return how a product with a matrix mixes what lies on one axis of the map that it reads."""
     values = given.values
     if not values or event.macs % values:
         return None
@@ -118,7 +122,7 @@ def _product(event: "Event", given: Map, axis: int, *, bias: bool) -> Mixing | N
 def _transposed(event: "Event", given: Map, axis: int) -> Mixing | None:
     """Return how a transposed convolution mixes channels whose values meet one weight an output."""
     made, read = event.output_shape, given.shape
-    mixing = _product(event, given, axis, bias=len(event.operands) > 2)
+    mixing = product(event, given, axis, bias=len(event.operands) > 2)
     if mixing is None or made[axis + 1 :] != read[axis + 1 :] or made[axis] != mixing.out_channels:
         return None
     return mixing
@@ -133,11 +137,18 @@ def _base(operator: str) -> str:
 # -- families of operators
 
 
-_Carries = Callable[["Event", Sequence[Map], str], Map | None]
+Carries = Callable[["Event", Sequence[Map], str], Map | None]
+"""From an event, the maps that it reads and its name to what becomes of them."""
+
+CARRIES: dict[str, Carries] = {}
+"""Operators whose family their word and name do not tell, by `namespace::name`."""
+
+MIXES: dict[str, Callable[["Event", Map], Mixing | None]] = {}
+"""How operators mix channels that are no convolutions, in the same way."""
 
 
 @cache
-def _family(op: str, name: str) -> _Carries:
+def _family(op: str, name: str) -> Carries:
     if name in _SOFTMAX:
         return _softmax
     if name in _ELEMENTWISE or (op in _ELEMENTWISE_OPS and name not in _NOT_ELEMENTWISE):
@@ -150,7 +161,7 @@ def _family(op: str, name: str) -> _Carries:
     if name in _MAKING:
         return lambda event, *_: constant(event.output_shape)
     if name in _RESHAPING:
-        return lambda event, maps, _: reshaped(maps[0], event.output_shape)
+        return reshaping
     if name in _SHUFFLING:
         return lambda _, maps, at: shuffled(maps[0], at)
     if name in _ALONG_AXES:
@@ -160,6 +171,11 @@ def _family(op: str, name: str) -> _Carries:
     if op in _LAYERS:
         return lambda event, maps, _: mixed(maps[0], event.output_shape) if len(maps) == 1 else None
     return lambda *_: None  # anything else may mix positions and channels as it likes
+
+
+def reshaping(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+    """Return a map in another shape, as it lies in memory."""
+    return reshaped(maps[0], event.output_shape)
 
 
 def _elementwise(event: "Event", maps: Sequence[Map], _: str) -> Map | None:

@@ -7,8 +7,8 @@ from dscost.layers.convolution import ConvSpec, Shape
 from dscost.networks.axes import Map, feature_map, viewed
 from dscost.networks.network import Mixing
 from dscost.reports.records import Doubt
-from dscost.tracing.carrying import carried, mixing
-from dscost.tracing.parameters import Parameter
+from dscost.traces.carrying import carried, mixing
+from dscost.traces.parameters import Parameter
 
 INPUT = "input:"
 """What begins the name of an input among the operands of an event; its number follows."""

@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 from dscost.layers import formulas
-from dscost.tracing.rules.table import Shape, named, register_formula
+from dscost.traces.rules.table import Shape, named, register_formula
 
 
 # linear(input (…, M), weight (N, M), bias?)

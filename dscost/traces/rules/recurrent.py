@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from dscost.tracing.rules.table import Shape, named, register_formula, twice
+from dscost.traces.rules.table import Shape, named, register_formula, twice
 
 
 # lstm(input, Tensor[] hx, Tensor[] params, bool has_biases, …),

@@ -1,8 +1,8 @@
 """What torch's operators cost: one rule for each, in the file of its family."""
 
-from dscost.tracing.rules import attention, convolutions, products, recurrent  # noqa: F401
-from dscost.tracing.rules.free import FOURIER, MEAN
-from dscost.tracing.rules.table import (
+from dscost.traces.rules import attention, convolutions, products, recurrent  # noqa: F401
+from dscost.traces.rules.free import FOURIER, MEAN
+from dscost.traces.rules.table import (
     ELEMENTWISE,
     FORMULAS,
     FREE,

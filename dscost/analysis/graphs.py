@@ -1,0 +1,67 @@
+"""An ONNX file → its report. No torch."""
+
+from collections.abc import Sequence
+
+from dscost.analysis.counting import CountedModel
+from dscost.analysis.targets import Request
+from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, without_pair
+from dscost.analysis.traced_layers import costs_of, totals_of
+from dscost.errors import InputError
+from dscost.graphs.binding import bound
+from dscost.graphs.evaluating import traced
+from dscost.layers.convolution import Shape
+from dscost.networks.swaps import Swap, find_swaps
+from dscost.reports.records import Input, Totals
+from dscost.sources import GraphSource
+from dscost.traces import Trace
+
+NOT_TIMED = "Not timed: an ONNX file is counted, not run."
+
+
+def count_graph(
+    source: GraphSource, request: Request, *, target: str, strict: bool = False, train: bool = False
+) -> CountedModel:
+    """Return an ONNX file counted on the input that is asked for, or that it states.
+
+    Raises:
+        InputError: An axis is left open, the graph cannot be evaluated, or `strict` and an operator
+            is of unknown cost.
+    """
+    wrong = {"--train": train, "--set": request.settings, "--dtype": request.dtype}
+    for option, is_given in wrong.items():
+        if is_given:
+            raise InputError(f"{target} is an ONNX file: {option} has no meaning for it")
+    inputs = bound(source.model.graph, request.input, request.batch)
+    trace = traced(source.model, inputs)
+    if strict and trace.unknown:
+        raise InputError(f"{target}: {unknown_in_words(trace)}")
+    swaps = tuple(find_swaps(trace.events, trace.outputs))
+    given = Given(
+        tuple(Input(value.shape or (), value.dtype) for value in inputs.values()),
+        sum(value.nbytes for value in inputs.values()),
+    )
+    report = report_of(
+        trace,
+        given=given,
+        swaps=swaps,
+        target=target,
+        source=source.kind,
+        notes=list(without_pair(trace, swaps)),
+    )
+    return CountedModel(report, swaps, GraphVersions(trace, given), why_untimed=NOT_TIMED)
+
+
+class GraphVersions:
+    """A counted graph that can be written anew with some of its swaps done, on paper."""
+
+    def __init__(self, trace: Trace, given: Given) -> None:
+        self.trace, self._given = trace, given
+
+    def layer_of(self, swap: Swap) -> tuple[str, Shape]:
+        """Return the layer that a swap stands with, and the shape of its input."""
+        first = self.trace.events[swap.positions[0]]
+        return first.module, first.batched_input_shape
+
+    def totals(self, swaps: Sequence[Swap]) -> Totals:
+        """Return what the versions cost with these swaps and no others."""
+        return totals_of(self.trace, costs_of(self.trace), self._given.nbytes, swaps)

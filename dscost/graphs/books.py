@@ -1,0 +1,153 @@
+"""What is kept of a graph while its nodes are evaluated: its events, its weights, what is alive."""
+
+from collections.abc import Iterable, Sequence
+
+from dscost.graphs.nodes import Node
+from dscost.graphs.values import CONSTANT, Shape, Value
+from dscost.layers.convolution import ConvSpec
+from dscost.networks.axes import row_major
+from dscost.networks.network import NETWORK_INPUT
+from dscost.traces import Event, Parameter, Trace
+
+
+class Books:
+    """Keeps an `Event` for every node that computes with what the network is given.
+
+    Attributes:
+        events: The operators, in order.
+        parameters: What is stored, by name, once something has read it as weights.
+        unknown: Operators of unknown cost and how often they ran.
+        notes: Sentences that the reader must know.
+    """
+
+    def __init__(self, inputs: Iterable[Value]) -> None:
+        self.events: list[Event] = []
+        self.parameters: dict[str, Parameter] = {}
+        self.unknown: dict[str, int] = {}
+        self.notes: dict[str, None] = {}
+        self.calls: dict[str, int] = {}
+        self.types: dict[str, str] = {}
+        self._sizes = {value.home: value.nbytes for value in inputs}
+        self._born = dict.fromkeys(self._sizes, -1)
+        self._last: dict[int, int] = {}
+
+    def record(
+        self,
+        node: Node,
+        written: Sequence[Value],
+        *,
+        op: str,
+        macs: int = 0,
+        conv: ConvSpec | None = None,
+        seen: Shape | None = None,
+        axes: tuple[int, ...] = (),
+        is_view: bool = False,
+        weights: Sequence[str] = (),
+    ) -> list[Value]:
+        """Keep one node; return what it writes with where it comes from.
+
+        Args:
+            written: What it writes, by type.
+            op: What it computes, in the words of a report.
+            conv: The convolution that it is, if it is one.
+            seen: The shape of its input, where that is not what it reads.
+            axes: Along which it works.
+            is_view: Whether it moves nothing.
+            weights: Names of what is stored and that it reads as its weights.
+        """
+        here = len(self.events)
+        read = [value for value in node.inputs if value is not None]
+        active = [value for value in read if not value.is_constant]
+        results = [self._placed(value, here, active, is_view) for value in written]
+        for value in active:
+            self._last[value.home] = here
+        input_bytes = sum({value.home: value.nbytes for value in active}.values())
+        constant_bytes = sum({id(v): v.nbytes for v in read if v.is_constant}.values())
+        output_bytes = sum(value.nbytes for value in results)
+        first = active[0].shape if active else read[0].shape if read else ()
+        output = results[0].shape if results else ()
+        self.calls[node.name] = self.calls.get(node.name, 0) + 1
+        self.types[node.name] = node.base
+        self.events.append(
+            Event(
+                module=node.name,
+                op=op,
+                operator=node.operator,
+                sources=tuple(value.source for value in active),
+                weights=tuple(weights),
+                input_shape=seen or first or (),
+                output_shape=output or (),
+                macs=macs,
+                input_bytes=input_bytes,
+                output_bytes=output_bytes,
+                traffic_bytes=0 if is_view else input_bytes + constant_bytes + output_bytes,
+                conv=conv,
+                element_bytes=_element_bytes(results),
+                operands=tuple(map(_operand, read)) if macs else (),
+                stack=(),
+                layouts=tuple((v.shape or (), row_major(v.shape or ())) for v in active),
+                strides=row_major(output or ()),
+                axes=axes,
+            )
+        )
+        return results
+
+    def _placed(self, value: Value, here: int, active: Sequence[Value], is_view: bool) -> Value:
+        if is_view and active:
+            return value._replace(source=here, home=active[0].home)
+        home = len(self._sizes)
+        self._sizes[home] = value.nbytes
+        self._born[home] = here
+        self._last.setdefault(home, here)
+        return value._replace(source=here, home=home)
+
+    def met_unknown(self, node: Node) -> None:
+        """Take a node for one of unknown cost."""
+        self.unknown[node.operator] = self.unknown.get(node.operator, 0) + 1
+
+    def trace(self, outputs: Sequence[Value]) -> Trace:
+        """Return all that was kept."""
+        end = len(self.events)
+        for value in outputs:
+            self._last[value.home] = end
+        read = {name for event in self.events for name in event.weights}
+        return Trace(
+            events=self.events,
+            calls=self.calls,
+            types=self.types,
+            parameters=list(self.parameters.values()),
+            read=frozenset(read),
+            unknown=self.unknown,
+            peak_activation_bytes=self._peak_bytes(),
+            outputs=frozenset(v.source for v in outputs if v.source >= 0),
+            output_bytes=sum(value.nbytes for value in outputs),
+            doubts=(),
+            notes=tuple(self.notes),
+        )
+
+    def _peak_bytes(self) -> int:
+        """Return the most bytes alive at once: inputs always, a result until its last reader."""
+        changes = [0] * (len(self.events) + 2)
+        always = 0
+        for home, size in self._sizes.items():
+            if self._born[home] < 0:
+                always += size
+                continue
+            changes[self._born[home]] += size
+            changes[self._last[home] + 1] -= size
+        live = peak = 0
+        for change in changes:
+            live += change
+            peak = max(peak, live)
+        return always + peak
+
+
+def _element_bytes(results: Sequence[Value]) -> int:
+    first = results[0] if results else Value()
+    return max(1, first.nbytes // first.elements) if first.elements else 1
+
+
+def _operand(value: Value) -> int | str | None:
+    if value.source in (NETWORK_INPUT, CONSTANT):
+        return value.name or (value.stored[0] if value.stored else None)
+    return value.source

@@ -1,0 +1,68 @@
+"""A node of a graph with its attributes as plain values."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from onnx import AttributeProto, NodeProto
+
+from dscost.graphs.values import Value
+
+MAIN = "ai.onnx"
+"""How the domain is written whose name is empty in files."""
+
+
+class Node(NamedTuple):
+    """A node, and what it reads.
+
+    Args:
+        name: Unique in the network.
+        operator: `domain::type`, such as `ai.onnx::Conv`.
+        attributes: Numbers, text and lists of them; graphs and tensors as onnx has them.
+        inputs: What it reads; `None` for one that is left out.
+        proto: The node itself.
+        opset: The version of its domain.
+    """
+
+    name: str
+    operator: str
+    attributes: Mapping[str, Any]
+    inputs: tuple[Value | None, ...]
+    proto: NodeProto
+    opset: int
+
+    @property
+    def base(self) -> str:
+        """Its type without the domain."""
+        return self.operator.rpartition("::")[2]
+
+    def input(self, at: int) -> Value | None:
+        """Return one of its inputs, `None` where it has not so many."""
+        return self.inputs[at] if at < len(self.inputs) else None
+
+    def shape(self, at: int) -> tuple[int, ...] | None:
+        """Return the shape of one of its inputs, `None` where it is not known or not there."""
+        value = self.input(at)
+        return None if value is None else value.shape
+
+
+def operator_of(proto: NodeProto) -> str:
+    """Return the operator of a node, as `ai.onnx::Conv`."""
+    return f"{proto.domain or MAIN}::{proto.op_type}"
+
+
+_READ: Mapping[int, Callable[[Any], Any]] = {
+    AttributeProto.FLOAT: lambda one: one.f,
+    AttributeProto.INT: lambda one: one.i,
+    AttributeProto.STRING: lambda one: one.s.decode(errors="replace"),
+    AttributeProto.TENSOR: lambda one: one.t,
+    AttributeProto.GRAPH: lambda one: one.g,
+    AttributeProto.FLOATS: lambda one: tuple(one.floats),
+    AttributeProto.INTS: lambda one: tuple(one.ints),
+    AttributeProto.STRINGS: lambda one: tuple(s.decode(errors="replace") for s in one.strings),
+    AttributeProto.GRAPHS: lambda one: tuple(one.graphs),
+}
+
+
+def attributes_of(proto: NodeProto) -> dict[str, Any]:
+    """Return the attributes of a node by name; those of rare types are left out."""
+    return {one.name: _READ[one.type](one) for one in proto.attribute if one.type in _READ}
