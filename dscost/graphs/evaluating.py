@@ -22,9 +22,21 @@ Scope = dict[str, Value]
 """Values by name; those of a graph inside of a node come before those around it."""
 
 
-def traced(model: ModelProto, inputs: Mapping[str, Value]) -> Trace:
-    """Return what a model does, given the types of its inputs."""
-    return _Evaluation(model, inputs).run()
+def traced(
+    model: ModelProto, inputs: Mapping[str, Value], nodes: dict[str, NodeProto] | None = None
+) -> Trace:
+    """Return what a model does, given the types of its inputs.
+
+    Args:
+        model: The model.
+        inputs: Its inputs by name.
+        nodes: Where every node is put by its name in the trace, if anybody asks.
+    """
+    evaluation = _Evaluation(model, inputs)
+    found = evaluation.run()
+    if nodes is not None:
+        nodes.update(evaluation.nodes)
+    return found
 
 
 class _Evaluation:
@@ -34,7 +46,7 @@ class _Evaluation:
         self._graph, self._inputs = model.graph, inputs
         self._opsets = {one.domain or MAIN: one.version for one in model.opset_import}
         self.books = Books(inputs.values())
-        self._names: set[str] = set()
+        self.nodes: dict[str, NodeProto] = {}
 
     def run(self) -> Trace:
         """Return the trace of the whole."""
@@ -85,15 +97,12 @@ class _Evaluation:
     def _unique(self, proto: NodeProto) -> str:
         """Return the name of a node, or of what it writes; no two have the same."""
         first = next((name for name in proto.output if name), proto.op_type)
-        for name in (proto.name, first):
-            if name and name not in self._names:
-                self._names.add(name)
-                return name
+        name = next((one for one in (proto.name, first) if one and one not in self.nodes), None)
         number = 2
-        while f"{first}#{number}" in self._names:
-            number += 1
-        self._names.add(f"{first}#{number}")
-        return f"{first}#{number}"
+        while name is None or name in self.nodes:
+            name, number = f"{first}#{number}", number + 1
+        self.nodes[name] = proto
+        return name
 
     def _constant(self, node: Node) -> Value:
         name = node.proto.output[0]
