@@ -60,7 +60,7 @@ QUICK = frozenset(
     """
     axes building ceilings choosing colour counters decomposing devices errors explaining expressions
     failures figures files formulas in_file inputs layer_expectations layer_variants literals machine
-    network_specs operations operators options packed pairs_in_words places plans printable
+    graph_origins network_specs operations operators options packed pairs_in_words places plans printable
     published_numbers quantities registries rendering roofline rules selectors sparse specs
     speedups_in_words statistics strict_json swaps timing_sheets
     arithmetic narrow_tables
@@ -72,7 +72,7 @@ QUICK = frozenset(
 TORCH_FREE = frozenset(
     """
     axes baseline budget_language check choosing ci_formats counters devices errors explaining
-    expressions failures files forms formulas house inputs judging knapsack language literals
+    expressions failures files forms formulas graph_origins house inputs judging knapsack language literals
     marked_yaml operations places printable published_numbers quantities registries rendering
     roofline selectors shapes statistics strict_json swaps variants
     """.split()

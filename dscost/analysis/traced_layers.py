@@ -241,6 +241,7 @@ def _layer(
         output_shape,
         cost,
         frozen_params=frozen_params,
+        origin=traced.origins.get(module),
     )
 
 

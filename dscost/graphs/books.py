@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from dscost.graphs.nodes import Node
+from dscost.graphs.origins import module_path, one_for_all_calls
 from dscost.graphs.values import CONSTANT, Shape, Value
 from dscost.layers.convolution import ConvSpec
 from dscost.networks.axes import row_major
@@ -27,6 +28,7 @@ class Books:
         self.notes: dict[str, None] = {}
         self.calls: dict[str, int] = {}
         self.types: dict[str, str] = {}
+        self._paths: dict[str, str] = {}
         self._sizes = {value.home: value.nbytes for value in inputs}
         self._born = dict.fromkeys(self._sizes, -1)
         self._last: dict[int, int] = {}
@@ -66,8 +68,7 @@ class Books:
         output_bytes = sum(value.nbytes for value in results)
         first = active[0].shape if active else read[0].shape if read else ()
         output = results[0].shape if results else ()
-        self.calls[node.name] = self.calls.get(node.name, 0) + 1
-        self.types[node.name] = node.base
+        self._called(node)
         self.events.append(
             Event(
                 module=node.name,
@@ -91,6 +92,13 @@ class Books:
             )
         )
         return results
+
+    def _called(self, node: Node) -> None:
+        self.calls[node.name] = self.calls.get(node.name, 0) + 1
+        self.types[node.name] = node.base
+        path = module_path(node.proto)
+        if path is not None:
+            self._paths[node.name] = path
 
     def _placed(self, value: Value, here: int, active: Sequence[Value], is_view: bool) -> Value:
         if is_view and active:
@@ -123,6 +131,7 @@ class Books:
             output_bytes=sum(value.nbytes for value in outputs),
             doubts=(),
             notes=tuple(self.notes),
+            origins=one_for_all_calls(self._paths),
         )
 
     def _peak_bytes(self) -> int:

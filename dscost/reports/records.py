@@ -295,6 +295,8 @@ class Layer(NamedTuple):
         could_be_separable: How many of its convolutions could be depthwise-separable.
         frozen_params: How many of its parameters are not trained, such as those that need no
             gradient; `None` where that is not known.
+        origin: Of a layer of an ONNX file, the path of the torch module that it was exported from,
+            where the file tells; that of the model itself is empty.
     """
 
     name: str
@@ -320,6 +322,7 @@ class Layer(NamedTuple):
     separable_pairs: int = 0
     could_be_separable: int = 0
     frozen_params: int | None = None
+    origin: str | None = None
 
     @property
     def swappable(self) -> int:

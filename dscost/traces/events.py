@@ -146,6 +146,8 @@ class Trace(NamedTuple):
         returned: For modules that return several tensors, the shape of the first and the event that
             made it, by path.
         elsewhere: Paths of the modules that ran in threads of the model's own.
+        origins: Of what is no module itself, the torch module that it was exported from, by name,
+            where that can be told.
     """
 
     events: Sequence[Event]
@@ -164,6 +166,7 @@ class Trace(NamedTuple):
     trained: frozenset[int] | None = None
     returned: Mapping[str, tuple[Shape, int]] = {}
     elsewhere: frozenset[str] = frozenset()
+    origins: Mapping[str, str] = {}
 
     def doubted(self, *doubts: Doubt) -> "Trace":
         """Return the same trace with doubts before those that it has."""
