@@ -14,7 +14,7 @@ DscostError              everything below; the command line exits 2
 
 import re
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 from dscost.printable import shortened
@@ -55,23 +55,31 @@ class UnavailableError(DscostError):
 
 
 @contextmanager
-def needing_torch(extra: str = "torch", *, before: str = "", after: str = "") -> Iterator[None]:
-    """Say how to install torch where what is imported needs it and it is not there.
+def needing(package: str, extra: str, *, before: str = "", after: str = "") -> Iterator[None]:
+    """Say how to install a package where what is imported needs it and it is not there.
 
     Args:
+        package: Such as `onnx`.
         extra: What of dscost to install.
         before: How the sentence begins.
         after: How it ends.
 
     Raises:
-        UnavailableError: There is no torch.
+        UnavailableError: It is not there.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if not is_without_torch(error):
+        if error.name != package:
             raise
-        raise UnavailableError(f"{before}{without_torch(extra)}{after}") from error
+        raise UnavailableError(f"{before}{without(package, extra)}{after}") from error
+
+
+def needing_torch(
+    extra: str = "torch", *, before: str = "", after: str = ""
+) -> AbstractContextManager[None]:
+    """Say how to install torch where what is imported needs it, see `needing`."""
+    return needing("torch", extra, before=before, after=after)
 
 
 def is_without_torch(error: BaseException) -> bool:
@@ -81,7 +89,12 @@ def is_without_torch(error: BaseException) -> bool:
 
 def without_torch(extra: str = "torch") -> str:
     """Return the sentence that says how to install it."""
-    return f"torch is not installed: pip install 'dscost[{extra}]'"
+    return without("torch", extra)
+
+
+def without(package: str, extra: str) -> str:
+    """Return the sentence that says how to install what is missing."""
+    return f"{package} is not installed: pip install 'dscost[{extra}]'"
 
 
 class UnknownNameError(InputError):

@@ -72,27 +72,34 @@ QUICK = frozenset(
 TORCH_FREE = frozenset(
     """
     axes baseline budget_language check choosing ci_formats counters devices errors explaining
-    expressions failures files forms formulas graph_origins house inputs judging knapsack language literals
+    expressions failures files forms formulas house inputs judging knapsack language literals
     marked_yaml operations places printable published_numbers quantities registries rendering
     roofline selectors shapes statistics strict_json swaps variants
+    graph_origins
+    graphs
     """.split()
 )
 """Files of tests that need no torch, but for those of their tests that are marked `torch`: what `pytest tests` runs where
 there is none (tests/test_without_torch.py)."""
 
+GRAPH = "graph"
+"""What the names of those begin with that need onnx, if they need no torch."""
+
 HAS_TORCH = find_spec("torch") is not None
+HAS_ONNX = find_spec("onnx") is not None
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out files that have no quick test where only those are wanted: to import them takes longer.
 
-    Where there is no torch, leave out those that need it.
+    Where there is no torch, or no onnx, leave out those that need it.
     """
     if collection_path.suffix != ".py":
         return None
     is_unwanted = config.option.markexpr == "quick" and not _is_in(QUICK, collection_path)
     needs_torch = not HAS_TORCH and not _is_in(TORCH_FREE, collection_path)
-    return True if is_unwanted or needs_torch else None
+    needs_onnx = not HAS_ONNX and collection_path.name.startswith(f"test_{GRAPH}")
+    return True if is_unwanted or needs_torch or needs_onnx else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

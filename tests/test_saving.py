@@ -169,7 +169,7 @@ def test_without_onnxscript_the_command_that_installs_it_is_named_before_any_wor
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     ran = run("convert", "net.py:gone", "--save", "out.onnx", cwd=here)
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == "dscost: onnxscript is not installed: pip install 'dscost[onnx]'\n"
+    assert ran.stderr == "dscost: onnxscript is not installed: pip install 'dscost[onnx-export]'\n"
 
 
 def test_weights_that_are_a_part_of_something_larger_are_saved_alone(here: Path) -> None:

@@ -1,21 +1,26 @@
 """What needs no torch, in an environment that has none: commands, and the part of these tests that is about them."""
 
+import json
 import os
 import subprocess
+import tomllib
 import venv
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
-from conftest import TORCH_FREE
+from conftest import GRAPH, TORCH_FREE
 from packaging.requirements import Requirement
 
 TESTS = Path(__file__).parent
 TOOLS = ("pytest", "hypothesis", "jsonschema", "xmlschema")
 """What the tests themselves import."""
 PARTS = 6
-LARGE = {"torch", "torchvision", "timm", "numpy", "safetensors", "pandas"}
+LARGE = {
+    *("torch", "torchvision", "timm", "numpy", "safetensors", "pandas"),
+    *("onnx", "onnxscript", "google", "ml_dtypes"),
+}
 
 NET = """
 input: [3, 32, 32]
@@ -64,10 +69,26 @@ NEEDING = {
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the Python of an environment that has dscost with all that it depends on, and no extra."""
-    folder = tmp_path_factory.mktemp("light")
+    return _environment(tmp_path_factory.mktemp("light"), "dscost", *TOOLS)
+
+
+@pytest.fixture(scope="module")
+def python_with_onnx(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the Python of one that has what reads ONNX files too."""
+    return _environment(tmp_path_factory.mktemp("onnx"), "dscost", *_extra("onnx"), *TOOLS)
+
+
+def _extra(name: str) -> list[str]:
+    """Return the names of what an extra of dscost asks for."""
+    project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    return [Requirement(one).name for one in project["project"]["optional-dependencies"][name]]
+
+
+def _environment(folder: Path, *names: str) -> str:
+    """Make an environment of what is installed here by these names; return its Python."""
     venv.EnvBuilder(symlinks=True).create(folder)
     (packages,) = folder.glob("lib/python*/site-packages")
-    for one in {found.name: found for found in _with_requirements("dscost", *TOOLS)}.values():
+    for one in {found.name: found for found in _with_requirements(*names)}.values():
         for name in {file.parts[0] for file in one.files or () if file.parts[0] != ".."}:
             link = packages / name
             if not link.exists():
@@ -135,6 +156,66 @@ def test_what_needs_torch_says_how_to_get_it(
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", told)
 
 
+ONNX = """
+import sys
+from dscost.cli import main
+try:
+    main()
+except SystemExit as stop:
+    print(stop.code, {"torch", "onnxscript", "onnx.reference"} & set(sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def onnx_file(python_with_onnx: str, project: Path) -> Path:
+    """Return a file with one convolution in it."""
+    made = """
+import sys
+from onnx import TensorProto, helper, save
+x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [1, 3, 8, 8]), ("y", [1, 16, 8, 8])))
+weight = helper.make_tensor("w", TensorProto.FLOAT, [16, 3, 3, 3], [0.0] * 432)
+conv = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
+save(helper.make_model(helper.make_graph([conv], "one", [x], [y], [weight])), sys.argv[1])
+"""
+    path = project / "net.onnx"
+    ran = run(python_with_onnx, project, "-c", made, str(path))
+    assert ran.returncode == 0, ran.stderr
+    return path
+
+
+def test_an_onnx_file_is_counted_with_onnx_alone(
+    python_with_onnx: str, project: Path, onnx_file: Path
+) -> None:
+    ran = run(python_with_onnx, project, "-c", ONNX, "model", onnx_file.name, "--json")
+    assert ran.stderr.splitlines()[-1] == "0 set()"
+    (subject,) = json.loads(ran.stdout)["subjects"]
+    cost = subject["totals"]["as_is"]
+    assert (cost["params"], cost["macs"]) == (16 * 3 * 9, 16 * 3 * 9 * 64)
+
+
+def test_without_onnx_one_line_says_how_to_get_it(
+    python: str, project: Path, onnx_file: Path
+) -> None:
+    ran = run(python, project, "-m", "dscost", "model", onnx_file.name)
+    told = "dscost: onnx is not installed: pip install 'dscost[onnx]'\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", told)
+
+
+def test_an_onnx_that_is_broken_is_one_line_too(
+    python: str, onnx_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "onnx.py").write_text("raise ImportError('libonnx.so: cannot open')\n")
+    ran = run(python, tmp_path, "-m", "dscost", "model", str(onnx_file))
+    told = "dscost: onnx cannot be imported: ImportError: libonnx.so: cannot open\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", told)
+
+
+def test_the_extra_that_reads_onnx_brings_no_more_than_onnx_and_numpy() -> None:
+    assert set(_extra("onnx")) == {"numpy", "onnx"}
+    brought = {one.name for one in _with_requirements(*_extra("onnx"))}
+    assert brought == {"numpy", "onnx", "protobuf", "ml_dtypes", "typing_extensions"}
+
+
 def test_a_model_that_is_unknown_may_be_one_that_torch_has(python: str, project: Path) -> None:
     ran = run(python, project, "-m", "dscost", "model", "resnet81", "--no-time")
     assert ran.returncode == 2
@@ -173,11 +254,20 @@ def test_a_budget_is_a_test_of_pytest_without_torch(python: str, project: Path) 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_tests_of_what_needs_no_torch_pass_without_it(part: int, python: str) -> None:
-    files = [f"tests/test_{name}.py" for name in sorted(TORCH_FREE)[part::PARTS]]
+    free = sorted(name for name in TORCH_FREE if not name.startswith(GRAPH))
+    files = [f"tests/test_{name}.py" for name in free[part::PARTS]]
     ran = run(python, TESTS.parent, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files)
     *_, last = ran.stdout.splitlines()
     assert ran.returncode == 0, ran.stdout[-4000:]
     assert int(last.split(" passed")[0].split()[-1]) > 300, last
+
+
+def test_the_tests_of_onnx_files_pass_without_torch(python_with_onnx: str) -> None:
+    files = [f"tests/test_{name}.py" for name in TORCH_FREE if name.startswith(GRAPH)]
+    ran = run(
+        python_with_onnx, TESTS.parent, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files
+    )
+    assert ran.returncode == 0, ran.stdout[-4000:]
 
 
 def test_what_is_large_is_asked_for_by_extras_only() -> None:

@@ -16,7 +16,7 @@ from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.utils._pytree import tree_leaves
 
 from dscost.converting.applying import undisturbed
-from dscost.errors import InputError, UnavailableError, first_line
+from dscost.errors import InputError, first_line, needing
 from dscost.foreign.failures import must_pass
 from dscost.foreign.logs import quietly
 from dscost.foreign.parts import device_of, each_part
@@ -27,6 +27,8 @@ BATCH = "batch"
 """What the dimension is called that may have any size."""
 TRACED_BATCH, OTHER_BATCH = 2, 3
 """Batches that a program of any is made and tried with: torch takes one of 1 for that alone."""
+EXTRA = "onnx-export"
+"""What of dscost brings the libraries that write ONNX from torch: reading a file needs no torch."""
 _SPEAKERS = ("torch", "onnx")
 
 T = TypeVar("T")
@@ -175,12 +177,9 @@ def onnx() -> ModuleType:
     Raises:
         UnavailableError: They are not installed.
     """
-    try:
+    with needing("onnx", EXTRA), needing("onnxscript", EXTRA):
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
-    except ImportError as error:
-        missing = f"{error.name} is not installed: pip install 'dscost[onnx]'"
-        raise UnavailableError(missing) from error
     return torch.onnx
 
 

@@ -9,7 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from dscost.errors import InputError, UnavailableError, UnknownNameError, needing_torch
+from dscost.errors import (
+    InputError,
+    UnavailableError,
+    UnknownNameError,
+    first_line,
+    needing,
+    needing_torch,
+)
 from dscost.files import REPORT_ENDING, split_report_name
 from dscost.networks.architectures import (
     Architecture,
@@ -263,8 +270,11 @@ def _by_name(name: str, opening: Opening) -> Source:
 def _onnx(target: str, opening: Opening) -> Source:
     if opening.kwargs:
         raise InputError(f"{target} is an ONNX file, not a factory: --kwargs has no meaning")
-    with needing_torch("onnx"):
-        from dscost.graphs.reading import read_model
+    try:
+        with needing("onnx", "onnx"):
+            from dscost.graphs.reading import read_model
+    except ImportError as error:
+        raise UnavailableError(f"onnx cannot be imported: {first_line(error)}") from error
     path = Path(target)
     return GraphSource("onnx", path, read_model(path))
 
