@@ -1,3 +1,13 @@
-"""What ONNX's operators cost: one rule for each, in the file of its family."""
+"""What ONNX's operators cost: one rule for each, in the file of its family.
 
-from dscost.graphs.rules import convolutions, free, products  # noqa: F401
+An operator has one of three answers: a formula, that it is free, or that it is unknown.
+"""
+
+from dscost.graphs.rules import (  # noqa: F401
+    attention,
+    convolutions,
+    free,
+    products,
+    recurrent,
+    unknown,
+)

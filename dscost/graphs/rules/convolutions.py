@@ -8,15 +8,52 @@ from dscost.layers import formulas
 from dscost.traces.rules import named, register_formula
 
 
-# Conv(X (B, M, *positions), W (N, M/G, *K), B?)
-@register_formula(*named("ai.onnx", "Conv"), op="convolution")
-def conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
+# Conv(X (B, M, *positions), W (N, M/G, *K), B?), ConvInteger(x, w, zero points?)
+# FusedConv(X, W, B?, Z?): Z is added, an activation follows
+# NhwcConv(X (B, *positions, M), W (N, M/G, *K), B?)
+@register_formula(
+    *named("ai.onnx", "Conv ConvInteger"),
+    *named("com.microsoft", "FusedConv NhwcConv NhwcFusedConv"),
+    op="convolution",
+)
+def conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
     """Return `B·H'·W' · N · M/G · Kh·Kw`."""
     return formulas.conv_macs(prod(out), w[1], prod(w[2:]))
 
 
+# QLinearConv(x, x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale, y_zero_point, B?);
+# that of com.microsoft may have its channels last
+@register_formula(
+    *named("ai.onnx", "QLinearConv"),
+    *named("com.microsoft", "QLinearConv"),
+    op="convolution",
+    factors=(0, 3),
+)
+def quantized_conv_macs(x: Shape, xs: Shape, xz: Shape, w: Shape, /, *_: Any, **named: Any) -> int:
+    """Return what the convolution costs."""
+    return conv_macs(x, w, out=named["out"])
+
+
 # ConvTranspose(X, W (M, N/G, *K), B?): every input value meets every tap once
-@register_formula(*named("ai.onnx", "ConvTranspose"), op="transposed_convolution")
-def transposed_conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
+@register_formula(
+    *named("ai.onnx", "ConvTranspose"),
+    *named("com.microsoft", "ConvTransposeWithDynamicPads"),
+    op="transposed_convolution",
+)
+def transposed_conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
     """Return `B·H·W · M · N/G · Kh·Kw`."""
     return formulas.conv_macs(prod(x), w[1], prod(w[2:]))
+
+
+# DeformConv(X, W, offset, B?, mask?)
+@register_formula("ai.onnx::DeformConv", is_layer=True)
+def deform_conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
+    """Return what the convolution costs; sampling its input is interpolation."""
+    return conv_macs(x, w, out=out)
+
+
+# CausalConvWithState(input (B, C, L), weight (C, 1, K), bias?, past_state?)
+@register_formula("ai.onnx::CausalConvWithState", op="convolution")
+def causal_conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
+    """Return `B·C·L · K`: depthwise, and every position has the taps before it."""
+    return conv_macs(x, w, out=out)

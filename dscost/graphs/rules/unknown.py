@@ -1,0 +1,17 @@
+"""Operators whose cost nobody knows by their shapes, or that are no multiply-accumulates we count."""
+
+from dscost.traces.rules import named
+
+UNKNOWN = frozenset(
+    (
+        # a determinant and a gradient are made of products that depend on how they are computed
+        "ai.onnx::Det",
+        "ai.onnx.preview.training::Gradient",
+        # kernels of support vectors: the kind decides
+        *named("ai.onnx.ml", "SVMClassifier SVMRegressor"),
+    )
+)
+"""Operators of ONNX that are decided to be unknown; one that has no rule at all is unknown too."""
+
+RUNNING = frozenset(named("ai.onnx", "If Loop Scan SequenceMap"))
+"""Operators that run graphs, which are counted as what is in them."""
