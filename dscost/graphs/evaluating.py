@@ -9,6 +9,7 @@ from dscost.graphs import carrying, rules  # noqa: F401 - they register themselv
 from dscost.graphs.books import Books
 from dscost.graphs.constants import known_results
 from dscost.graphs.convolutions import conv_of
+from dscost.graphs.costs import has_rule, macs_of, notes_of, word_for
 from dscost.graphs.nodes import MAIN, Node, attributes_of, operator_of
 from dscost.graphs.reading import stored_value
 from dscost.graphs.rules.free import VIEWS
@@ -16,7 +17,6 @@ from dscost.graphs.shapes import types_of
 from dscost.graphs.values import Value
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.traces import Parameter, Trace
-from dscost.traces.rules import FORMULAS, word_of
 
 Scope = dict[str, Value]
 """Values by name; those of a graph inside of a node come before those around it."""
@@ -129,25 +129,16 @@ class _Evaluation:
 
     def _recorded(self, node: Node, types: list[Value]) -> Sequence[Value]:
         """Keep a node that computes with what the network is given."""
-        rule = FORMULAS.get(node.operator)
-        op = word_of(node.operator)
-        if rule is None and not op:
+        if not has_rule(node.operator):
             return self._unknown(node, types)
-        macs = 0
-        conv: ConvSpec | None = None
-        seen: Shape | None = None
-        if rule is not None:
-            shapes = [None if value is None else value.shape for value in node.inputs]
-            macs = rule.macs(*shapes, out=types[0].shape, **node.attributes)
-            conv, seen = self._conv(node)
+        self.books.notes.update(dict.fromkeys(notes_of(node)))
+        conv, seen = self._conv(node)
         weights = self._weights(node)
-        if op == "matmul" and weights:
-            op = "linear"
         return self.books.record(
             node,
             types,
-            op=op,
-            macs=macs,
+            op=word_for(node, types, reads_weights=bool(weights)),
+            macs=macs_of(node, types[0].shape or ()),
             conv=conv,
             seen=seen,
             is_view=node.operator in VIEWS,

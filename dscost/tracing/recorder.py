@@ -10,6 +10,7 @@ from typing import Any
 from dscost.foreign.dispatch import Args, Kwargs, tensors_in, written_by
 from dscost.foreign.failures import Place, place_of_caller
 from dscost.traces.carrying import ALONG_AXES
+from dscost.traces.notes import FOURIER_NOTE, QUANTIZED_NOTE
 from dscost.traces.rules import FORMULAS, FOURIER, Rule, named, word_of
 from dscost.tracing.books import Books
 from dscost.tracing.higher_order import run_higher_order
@@ -41,11 +42,6 @@ from dscost.tracing.sparse import (
 )
 
 COMPLEX_NOTE = "Complex multiply-accumulates count as four real ones."
-FOURIER_NOTE = "Fourier transforms count no MACs, by convention."
-QUANTIZED_NOTE = (
-    "Quantised layers are counted as they are; standard or depthwise-separable versions of them "
-    "are not worked out."
-)
 SPARSE_NOTE = "Products with sparse tensors count by the entries that are stored."
 
 LOOKING = {

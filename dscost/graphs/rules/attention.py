@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from dscost.graphs.values import Shape
-from dscost.traces.rules import named, register_formula
+from dscost.traces.rules import register_formula
 
 MICROSOFT = "com.microsoft"
 

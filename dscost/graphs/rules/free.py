@@ -80,7 +80,9 @@ TreeEnsembleRegressor ZipMap
 )
 _free("Adagrad Adam Momentum", domain="ai.onnx.preview.training")
 
-FOURIER = frozenset(("ai.onnx::DFT", "ai.onnx::STFT", "com.microsoft::Rfft", "com.microsoft::Irfft"))
+FOURIER = frozenset(
+    ("ai.onnx::DFT", "ai.onnx::STFT", "com.microsoft::Rfft", "com.microsoft::Irfft")
+)
 """Fourier transforms: free by convention, see `dscost.traces.rules.FOURIER`."""
 
 FREE.update(dict.fromkeys(FOURIER, "other"))

@@ -80,11 +80,10 @@ def packed_gate_macs(a: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
 
 # MatMulNBitsQkv(A (…, K), …) of Nq columns of queries, Nkv of keys, Nkv of values
 @register_formula(f"{MICROSOFT}::MatMulNBitsQkv", op="linear")
-def packed_projections_macs(
-    a: Shape, /, *_: Any, out: Shape, Nq: int = 0, Nkv: int = 0, **__: Any
-) -> int:
+def packed_projections_macs(a: Shape, /, *_: Any, out: Shape, **attributes: Any) -> int:
     """Return `rows · (Nq + 2·Nkv) · K`."""
-    return formulas.linear_macs(a[-1], Nq + 2 * Nkv, rows=prod(a[:-1]))
+    columns = attributes["Nq"] + 2 * attributes["Nkv"]
+    return formulas.linear_macs(a[-1], columns, rows=prod(a[:-1]))
 
 
 # MoE(input (…, M), router_probs (rows, E), fc1 (E, F, M), bias?, fc2 (E, M, F), bias?, fc3?, bias?)

@@ -1,4 +1,4 @@
-"""Operators whose cost nobody knows by their shapes, or that are no multiply-accumulates we count."""
+"""Operators whose cost shapes do not tell, and those that run graphs."""
 
 from dscost.traces.rules import named
 

@@ -1,0 +1,59 @@
+"""What a node computes and costs, by the table of rules and the shapes that it reads and writes."""
+
+from collections.abc import Sequence
+from math import prod
+
+from dscost.graphs.nodes import MAIN, Node
+from dscost.graphs.rules.free import FOURIER
+from dscost.graphs.values import Shape, Value
+from dscost.traces.notes import FOURIER_NOTE
+from dscost.traces.rules import FORMULAS, word_of
+
+MEANS = frozenset((f"{MAIN}::ReduceMean", "com.microsoft::QLinearReduceMean"))
+
+
+def has_rule(operator: str) -> bool:
+    """Whether an operator is known to cost something, or nothing."""
+    return operator in FORMULAS or bool(word_of(operator))
+
+
+def macs_of(node: Node, out: Shape) -> int:
+    """Return the multiply-accumulates of a node that writes a result of some shape first."""
+    rule = FORMULAS.get(node.operator)
+    if rule is None:
+        return 0
+    shapes = [None if value is None else value.shape for value in node.inputs]
+    # nothing says that a file may not call an attribute as the formula calls the result
+    attributes = {name: value for name, value in node.attributes.items() if name != "out"}
+    return rule.macs(*shapes, out=out, **attributes)
+
+
+def word_for(node: Node, written: Sequence[Value], *, reads_weights: bool) -> str:
+    """Return what a node computes, in the words of a report.
+
+    A product with weights is a linear layer, rows of weights are an embedding, and a mean over all
+    positions is global pooling.
+    """
+    op = word_of(node.operator)
+    if reads_weights and op == "matmul":
+        return "linear"
+    if reads_weights and node.operator == f"{MAIN}::Gather":
+        return "embedding"
+    if node.operator in MEANS and written and _is_global(node.shape(0), written[0].shape):
+        return "global_pooling"
+    return op
+
+
+def _is_global(read: Shape | None, written: Shape | None) -> bool:
+    """Whether a mean is over all positions of a feature map `(B, C, H, W)`."""
+    return (
+        read is not None
+        and written is not None
+        and len(read) == 4
+        and prod(written) == read[0] * read[1]
+    )
+
+
+def notes_of(node: Node) -> tuple[str, ...]:
+    """Return by which convention a node was counted, where there is one to tell."""
+    return (FOURIER_NOTE,) if node.operator in FOURIER else ()
