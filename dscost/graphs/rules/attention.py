@@ -81,7 +81,8 @@ def linear_attention_macs(
     heads = max(1, attributes["kv_num_heads"])
     size = (k[-1] // heads) * (v[-1] // heads)
     is_delta = attributes.get("update_rule", "gated_delta").endswith("delta")
-    return prod(q[:-1]) * size * (attributes["q_num_heads"] + heads * (1 + is_delta))
+    readers: int = attributes["q_num_heads"] + heads * is_delta
+    return prod(q[:-1]) * size * (readers + heads)
 
 
 def _length(inputs: Sequence[Shape | None], at: int, axis: int) -> int:

@@ -82,7 +82,7 @@ def packed_gate_macs(a: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
 @register_formula(f"{MICROSOFT}::MatMulNBitsQkv", op="linear")
 def packed_projections_macs(a: Shape, /, *_: Any, out: Shape, **attributes: Any) -> int:
     """Return `rows · (Nq + 2·Nkv) · K`."""
-    columns = attributes["Nq"] + 2 * attributes["Nkv"]
+    columns: int = attributes["Nq"] + 2 * attributes["Nkv"]
     return formulas.linear_macs(a[-1], columns, rows=prod(a[:-1]))
 
 
