@@ -20,7 +20,7 @@ MICROSOFT = "com.microsoft"
 )
 def attention_macs(q: Shape, k: Shape, v: Shape, /, *more: Any, out: Shape, **__: Any) -> int:
     """Return `B·H · L · S · (E + Ev)`; heads of keys and values that are shared cost the same."""
-    keys = k[-2] + _length(more, 1, -2)
+    keys: int = k[-2] + _length(more, 1, -2)
     return keys * (prod(q) + prod(out))
 
 
@@ -78,9 +78,9 @@ def linear_attention_macs(
     It is read by each of H heads of queries, and written by each of G heads; the delta rule reads
     it once more for each of these. Decay is elementwise.
     """
-    heads = max(1, attributes["kv_num_heads"])
+    heads: int = max(1, attributes["kv_num_heads"])
     size = (k[-1] // heads) * (v[-1] // heads)
-    is_delta = attributes.get("update_rule", "gated_delta").endswith("delta")
+    is_delta: bool = attributes.get("update_rule", "gated_delta").endswith("delta")
     readers: int = attributes["q_num_heads"] + heads * is_delta
     return prod(q[:-1]) * size * (readers + heads)
 
