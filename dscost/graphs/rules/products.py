@@ -90,7 +90,7 @@ def packed_projections_macs(a: Shape, /, *_: Any, out: Shape, **attributes: Any)
 @register_formula(f"{MICROSOFT}::MoE", op="linear", factors=(0, 2, 4, 6))
 def mixture_macs(x: Shape, router: Shape, /, *weights: Any, out: Shape, **attributes: Any) -> int:
     """Return `rows · k · weights of one expert`: each row meets the k best experts."""
-    one_expert = sum(prod(one[1:]) for one in weights if one is not None and len(one) == 3)
+    one_expert: int = sum(prod(one[1:]) for one in weights if one is not None and len(one) == 3)
     met: int = attributes.get("k", 1)
     return prod(x[:-1]) * met * one_expert
 
