@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dscost.graphs.nodes import Node
 from dscost.graphs.origins import module_path, one_for_all_calls
 from dscost.graphs.values import CONSTANT, Shape, Value
+from dscost.graphs.weights import weights_read
 from dscost.layers.convolution import ConvSpec
 from dscost.networks.axes import row_major
 from dscost.networks.network import NETWORK_INPUT
@@ -29,6 +30,7 @@ class Books:
         self.calls: dict[str, int] = {}
         self.types: dict[str, str] = {}
         self._paths: dict[str, str] = {}
+        self._unseen: set[str] = set()
         self._sizes = {value.home: value.nbytes for value in inputs}
         self._born = dict.fromkeys(self._sizes, -1)
         self._last: dict[int, int] = {}
@@ -44,7 +46,7 @@ class Books:
         seen: Shape | None = None,
         axes: tuple[int, ...] = (),
         is_view: bool = False,
-        weights: Sequence[str] = (),
+        weights: Sequence[Parameter] = (),
     ) -> list[Value]:
         """Keep one node; return what it writes with where it comes from.
 
@@ -55,7 +57,7 @@ class Books:
             seen: The shape of its input, where that is not what it reads.
             axes: Along which it works.
             is_view: Whether it moves nothing.
-            weights: Names of what is stored and that it reads as its weights.
+            weights: What is stored and that it reads as its weights.
         """
         here = len(self.events)
         read = [value for value in node.inputs if value is not None]
@@ -69,13 +71,14 @@ class Books:
         first = active[0].shape if active else read[0].shape if read else ()
         output = results[0].shape if results else ()
         self._called(node)
+        self.keep(weights)
         self.events.append(
             Event(
                 module=node.name,
                 op=op,
                 operator=node.operator,
                 sources=tuple(value.source for value in active),
-                weights=tuple(weights),
+                weights=tuple(one.name for one in weights),
                 input_shape=seen or first or (),
                 output_shape=output or (),
                 macs=macs,
@@ -109,9 +112,17 @@ class Books:
         self._last.setdefault(home, here)
         return value._replace(source=here, home=home)
 
+    def keep(self, weights: Iterable[Parameter]) -> None:
+        """Take what is stored for parameters of the network."""
+        for one in weights:
+            if one.numel or one.name not in self.parameters:  # to some it may be a scale
+                self.parameters[one.name] = one
+
     def met_unknown(self, node: Node) -> None:
-        """Take a node for one of unknown cost."""
+        """Take a node for one of unknown cost; its weights are parameters all the same."""
         self.unknown[node.operator] = self.unknown.get(node.operator, 0) + 1
+        self.keep(weights := weights_read(node))
+        self._unseen.update(one.name for one in weights)
 
     def trace(self, outputs: Sequence[Value]) -> Trace:
         """Return all that was kept."""
@@ -130,6 +141,7 @@ class Books:
             outputs=frozenset(v.source for v in outputs if v.source >= 0),
             output_bytes=sum(value.nbytes for value in outputs),
             doubts=(),
+            unseen=frozenset(self._unseen),
             notes=tuple(self.notes),
             origins=one_for_all_calls(self._paths),
         )
@@ -158,5 +170,5 @@ def _element_bytes(results: Sequence[Value]) -> int:
 
 def _operand(value: Value) -> int | str | None:
     if value.source in (NETWORK_INPUT, CONSTANT):
-        return value.name or (value.stored[0] if value.stored else None)
+        return value.name or (value.stored[0].name if value.stored else None)
     return value.source

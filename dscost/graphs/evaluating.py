@@ -15,8 +15,9 @@ from dscost.graphs.reading import stored_value
 from dscost.graphs.rules.free import VIEWS
 from dscost.graphs.shapes import types_of
 from dscost.graphs.values import Value
+from dscost.graphs.weights import stored_in, weights_read
 from dscost.layers.convolution import ConvSpec, Shape
-from dscost.traces import Parameter, Trace
+from dscost.traces import Trace
 
 Scope = dict[str, Value]
 """Values by name; those of a graph inside of a node come before those around it."""
@@ -73,7 +74,7 @@ class _Evaluation:
             return self._if(node, scope)
         types = [Value(dtype, shape) for dtype, shape in types_of(node)]
         known = known_results(node, types)
-        stored = _stored(node)
+        stored = stored_in(node)
         if known is not None:
             return [value._replace(stored=stored) for value in known]
         if any(value.shape is None for value in types if value is not types[-1] or len(types) < 2):
@@ -133,7 +134,7 @@ class _Evaluation:
             return self._unknown(node, types)
         self.books.notes.update(dict.fromkeys(notes_of(node)))
         conv, seen = self._conv(node)
-        weights = self._weights(node)
+        weights = weights_read(node)
         return self.books.record(
             node,
             types,
@@ -153,27 +154,3 @@ class _Evaluation:
             return conv_of(node, shape, weight, bias=node.input(2) is not None)
         except SpecError:
             return None, None
-
-    def _weights(self, node: Node) -> list[str]:
-        """Return the names of what a node reads as its weights, which are parameters from now."""
-        names = []
-        for at, value in enumerate(node.inputs):
-            if value is None or not value.is_constant or not _is_weight(node, at, value):
-                continue
-            for name in value.stored:
-                self.books.parameters.setdefault(
-                    name, Parameter(name, value.elements, value.nbytes)
-                )
-                names.append(name)
-        return names
-
-
-def _is_weight(node: Node, at: int, value: Value) -> bool:
-    if node.base == "BatchNormalization" and at > 2:  # running statistics
-        return False
-    return value.is_floating and value.elements > 1
-
-
-def _stored(node: Node) -> tuple[str, ...]:
-    names = [name for value in node.inputs if value is not None for name in value.stored]
-    return tuple(dict.fromkeys(names))

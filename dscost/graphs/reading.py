@@ -9,6 +9,7 @@ from onnx import GraphProto, ModelProto, TensorProto
 
 from dscost.errors import InputError
 from dscost.graphs.values import BITS, MOST_KNOWN, Value
+from dscost.traces import Parameter
 
 DTYPES = {
     number: name.lower() for name, number in TensorProto.DataType.items() if name != "UNDEFINED"
@@ -46,7 +47,8 @@ def read_model(path: Path) -> ModelProto:
 def stored_value(tensor: TensorProto, name: str) -> Value:
     """Return what is known of a stored tensor: its values too, if it is small and in the file."""
     shape, dtype = tuple(tensor.dims), DTYPES.get(tensor.data_type, "")
-    value = Value(dtype, shape, None, name=name, stored=(name,))
+    value = Value(dtype, shape, None, name=name)
+    value = value._replace(stored=(Parameter(name, value.elements, value.nbytes),))
     is_here = tensor.data_location != TensorProto.EXTERNAL
     if is_here and BITS.get(dtype) and 0 <= value.elements <= MOST_KNOWN:
         try:

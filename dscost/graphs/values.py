@@ -3,6 +3,8 @@
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
+from dscost.traces.parameters import Parameter
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -53,7 +55,7 @@ class Value(NamedTuple):
         content: Its elements, where they are known.
         source: The event that made it, `NETWORK_INPUT`, or `CONSTANT`.
         name: Of an input (`input:0`), or of what is stored; else empty.
-        stored: Names of all that is stored and that it is made of, where nothing else is.
+        stored: All parameters that it is made of, as they are stored, where nothing else is.
         home: The storage that holds it, which a view shares with what it is a view of.
     """
 
@@ -62,7 +64,7 @@ class Value(NamedTuple):
     content: "np.ndarray | None" = None
     source: int = CONSTANT
     name: str = ""
-    stored: tuple[str, ...] = ()
+    stored: tuple[Parameter, ...] = ()
     home: int = -1
 
     @property

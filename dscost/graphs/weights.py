@@ -1,0 +1,130 @@
+"""Which of what is stored in a file are parameters of the network, and which of those a node reads.
+
+A parameter is what is stored and read as weights. It stays that, of the size that is stored, on its
+way through nodes that compute with nothing else: transposed, cast, or made of whole numbers and
+scales. What is no parameter: sizes, axes, positions and the like, which are whole numbers; single
+numbers that something is multiplied by or clipped to; running statistics, first states and masks,
+which torch calls buffers. The scales and zero points of quantised weights have bytes, and count as
+no parameters.
+"""
+
+from collections.abc import Iterator
+
+from dscost.graphs.nodes import MAIN, Node
+from dscost.graphs.values import Value
+from dscost.traces import Parameter
+
+WEIGHT, SCALE, NOTHING = "weight", "scale", "nothing"
+"""What an operator takes one of its inputs for, where its numbers alone do not tell."""
+
+_TAKEN: dict[str, dict[int, str]] = {}
+
+
+def _takes(
+    names: str, weights: str, scales: str = "", nothing: str = "", *, domain: str = MAIN
+) -> None:
+    """Say of operators at which places of their inputs stands what."""
+    places = {WEIGHT: weights, SCALE: scales, NOTHING: nothing}
+    taken = {int(at): kind for kind, text in places.items() for at in text.split()}
+    _TAKEN.update((f"{domain}::{name}", taken) for name in names.split())
+
+
+_takes("Conv ConvTranspose Gemm LayerNormalization GroupNormalization", "1 2")
+_takes("InstanceNormalization", "1 2")
+_takes("BatchNormalization", "1 2", nothing="3 4")
+_takes("RMSNormalization SimplifiedLayerNormalization PRelu", "1")
+_takes("DeformConv", "1 3")
+_takes("LSTM", "1 2 3 7", nothing="4 5 6")
+_takes("GRU RNN", "1 2 3", nothing="4 5")
+_takes("ConvInteger", "1", "2 3")
+_takes("MatMulInteger", "0 1", "2 3")
+_takes("QLinearConv", "3 8", "1 2 4 5 6 7")
+_takes("QLinearMatMul", "0 3", "1 2 4 5 6 7")
+_takes("DequantizeLinear", "0", "1 2")
+_takes("QuantizeLinear", "", "1 2")
+_takes("Clip OneHot Pad Range", "", nothing="1 2 3")
+_takes("Resize Upsample RotaryEmbedding STFT", "", nothing="1 2 3")
+_takes("Attention ScatterND ScatterElements", "", nothing="2 3")
+
+_FUSED = "com.microsoft"
+_takes("FusedConv NhwcConv NhwcFusedConv FusedGemm GroupNorm", "1 2", domain=_FUSED)
+_takes("SkipGroupNorm", "1 2 4", domain=_FUSED)
+_takes("Attention PackedAttention", "1 2", domain=_FUSED)
+_takes("BiasGelu FastGelu BiasAdd SkipSimplifiedLayerNormalization", "1", domain=_FUSED)
+_takes("SkipLayerNormalization", "2 3 4", domain=_FUSED)
+_takes("EmbedLayerNormalization", "2 3 4 5 6", domain=_FUSED)
+_takes("RotaryEmbedding", "", nothing="2 3", domain=_FUSED)
+_takes("QAttention", "1 2", "3 4 6 7", domain=_FUSED)
+_takes("QLinearConv", "3 8", "1 2 4 5 6 7", domain=_FUSED)
+_takes("QLinearAdd QLinearMul", "0 3", "1 2 4 5 6 7", domain=_FUSED)
+_takes("QGemm", "3 6", "1 2 4 5 7 8", domain=_FUSED)
+_takes("DynamicQuantizeMatMul", "1 4", "2 3", domain=_FUSED)
+_takes("MatMulIntegerToFloat", "0 1 6", "2 3 4 5", domain=_FUSED)
+_takes("DynamicQuantizeLSTM", "1 2 3 7", "8 9 10 11", "4 5 6", domain=_FUSED)
+_takes("MatMulNBits MatMulBnb4", "1 5", "2 3", "4", domain=_FUSED)
+_takes("QuantizeLinear", "", "1 2", domain=_FUSED)
+_takes("DequantizeLinear", "0", "1 2", domain=_FUSED)
+
+_MOVING = frozenset(
+    f"{MAIN}::{name}"
+    for name in (
+        "Identity Transpose Reshape Flatten Squeeze Unsqueeze Cast CastLike Slice Gather Split "
+        "Concat Expand Dropout"
+    ).split()
+)
+"""What makes of small whole numbers no more than the same numbers elsewhere."""
+
+_SMALL = ("int8", "uint8", "int4", "uint4", "int2", "uint2")
+"""Whole numbers that may be weights."""
+
+
+def weights_read(node: Node) -> list[Parameter]:
+    """Return what a node reads as its weights, each once; scales with a size and no number."""
+    found: dict[str, Parameter] = {}
+    for at, value in enumerate(node.inputs):
+        if value is None or not value.is_constant:
+            continue
+        for one in _counting(node, at, value):
+            found.setdefault(one.name, one)
+    return list(found.values())
+
+
+def stored_in(node: Node) -> tuple[Parameter, ...]:
+    """Return of which parameters the result of a node is made that reads nothing but constants."""
+    found: dict[str, Parameter] = {}
+    for at, value in enumerate(node.inputs):
+        if value is None or not value.stored:
+            continue
+        moves = node.operator in _MOVING and (at == 0 or node.base == "Concat")
+        if moves and not (value.is_floating or value.dtype in _SMALL):
+            continue
+        for one in value.stored if moves else _counting(node, at, value):
+            found.setdefault(one.name, one)
+    return tuple(found.values())
+
+
+def _counting(node: Node, at: int, value: Value) -> Iterator[Parameter]:
+    """Yield of what an input is made, as far as it is a parameter or a scale."""
+    taken = _TAKEN.get(node.operator, {}).get(at)
+    if taken == NOTHING:
+        return
+    for one in value.stored:
+        if taken == SCALE:
+            yield one._replace(numel=0)
+        elif taken == WEIGHT:
+            yield _unpacked(node, one)
+        elif value.is_floating and one.numel != 1:
+            yield one
+
+
+def _unpacked(node: Node, stored: Parameter) -> Parameter:
+    """Return weights of which several lie in one byte by their own number."""
+    read = node.attributes
+    if node.base not in ("MatMulNBits", "MatMulBnb4") or stored.name != _name_at(node, 1):
+        return stored
+    return stored._replace(numel=read.get("N", 0) * read.get("K", 0))
+
+
+def _name_at(node: Node, at: int) -> str:
+    value = node.input(at)
+    return value.stored[0].name if value is not None and value.stored else ""
