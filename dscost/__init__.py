@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dscost.analysis import analyze, device, layer
-    from dscost.analysis.verifying import Verification, verify
+    from dscost.analysis.verification import Verification
+    from dscost.analysis.verifying import verify
     from dscost.budgets.checking import check
     from dscost.budgets.findings import CheckResult, CheckResults
     from dscost.budgets.keeping import baseline, save_baseline, update_baseline
@@ -69,7 +70,7 @@ _HOMES = {
     "Conversion": "dscost.converting.applying",
     "DscostError": "dscost.errors",
     "Report": "dscost.reports.records",
-    "Verification": "dscost.analysis.verifying",
+    "Verification": "dscost.analysis.verification",
     "analyze": "dscost.analysis",
     "baseline": "dscost.budgets.keeping",
     "check": "dscost.budgets.checking",

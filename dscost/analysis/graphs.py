@@ -9,6 +9,7 @@ from dscost.analysis.traced_layers import costs_of, totals_of
 from dscost.errors import InputError
 from dscost.graphs.binding import bound
 from dscost.graphs.evaluating import traced
+from dscost.graphs.values import Value
 from dscost.layers.convolution import Shape
 from dscost.networks.swaps import Swap, find_swaps
 from dscost.reports.records import Input, Totals
@@ -27,11 +28,7 @@ def count_graph(
         InputError: An axis is left open, the graph cannot be evaluated, or `strict` and an operator
             is of unknown cost.
     """
-    wrong = {"--train": train, "--set": request.settings, "--dtype": request.dtype}
-    for option, is_given in wrong.items():
-        if is_given:
-            raise InputError(f"{target} is an ONNX file: {option} has no meaning for it")
-    inputs = bound(source.model.graph, request.input, request.batch)
+    inputs = inputs_given(source, request, target=target, train=train)
     trace = traced(source.model, inputs)
     if strict and trace.unknown:
         raise InputError(f"{target}: {unknown_in_words(trace)}")
@@ -49,6 +46,21 @@ def count_graph(
         notes=list(without_pair(trace, swaps)),
     )
     return CountedModel(report, swaps, GraphVersions(trace, given), why_untimed=NOT_TIMED)
+
+
+def inputs_given(
+    source: GraphSource, request: Request, *, target: str, train: bool = False
+) -> dict[str, Value]:
+    """Return the inputs of an ONNX file by name, as they are asked for or as it states them.
+
+    Raises:
+        InputError: An axis is left open, or what is asked for makes no sense of such a file.
+    """
+    wrong = {"--train": train, "--set": request.settings, "--dtype": request.dtype}
+    for option, is_given in wrong.items():
+        if is_given:
+            raise InputError(f"{target} is an ONNX file: {option} has no meaning for it")
+    return bound(source.model.graph, request.input, request.batch)
 
 
 class GraphVersions:

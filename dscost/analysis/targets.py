@@ -69,7 +69,7 @@ def count(
     """
     from dscost.sources import ArchitectureSource, GraphSource, SavedSource
 
-    source, name = _found(target, request, folder, progress)
+    source, name = found_source(target, request, folder, progress)
     if isinstance(source, SavedSource):
         _refuse_counting_again(name, request, train=train)
         return _as_saved(source.report, name, strict=strict)
@@ -82,7 +82,7 @@ def count(
         return count_graph(source, request, target=name, strict=strict, train=train)
     from dscost.analysis.traced import analyze_module
 
-    module, arguments = _with_arguments(source, name, request)
+    module, arguments = with_arguments(source, name, request)
     _tell(progress, f"tracing {name}")
     return analyze_module(module, arguments, target=name, strict=strict, train=train)
 
@@ -99,17 +99,17 @@ def module_source(
     Raises:
         InputError: The target, the input or a setting is wrong.
     """
-    source, name = _found(target, request, progress=progress)
-    return *_with_arguments(source, name, request), name
+    source, name = found_source(target, request, progress=progress)
+    return *with_arguments(source, name, request), name
 
 
-def _found(
+def found_source(
     target: "str | PathLike[str] | nn.Module",
     request: Request,
     folder: Path | None = None,
     progress: "Progress | None" = None,
 ) -> "tuple[Source, str]":
-    """Return what a target stands for, and what it is called."""
+    """Return what a target stands for, and what it is called; it raises what `count` does."""
     from dscost.sources import ModuleSource, Opening, find_source, named
 
     name = type(target).__name__
@@ -205,10 +205,14 @@ def _one_shape(input: Any, dtype: str | None) -> tuple[int, ...] | None:
 # -- torch modules
 
 
-def _with_arguments(
+def with_arguments(
     source: "Source", name: str, request: Request
 ) -> "tuple[ModuleSource, Arguments]":
-    """Return a source as a torch module, with the arguments of its forward."""
+    """Return a source as a torch module, with the arguments of its forward.
+
+    Raises:
+        InputError: It is none, or the input or a setting is wrong.
+    """
     from dscost.sources import ArchitectureSource, GraphSource, SavedSource
 
     if isinstance(source, SavedSource):

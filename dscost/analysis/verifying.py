@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from dscost.analysis import Request, module_source
+from dscost.analysis.targets import Request, found_source, with_arguments
+from dscost.analysis.verification import UNKNOWN, Difference, Verification
 from dscost.errors import InputError
 from dscost.reports.records import unknown_operators
-from dscost.reports.result import Result
 from dscost.timing import Progress
 
 if TYPE_CHECKING:
@@ -28,83 +28,6 @@ MOST_CAUSES = 8
 """Causes of one difference that are tried in all combinations."""
 
 
-class Difference(NamedTuple):
-    """A module on which the two counts differ, and why.
-
-    Args:
-        module: Its path.
-        type: Class name.
-        ours: MACs by our tracer.
-        theirs: MACs by `FlopCounterMode`.
-        reason: What that counter does not know, or `unknown`.
-    """
-
-    module: str
-    type: str
-    ours: int
-    theirs: int
-    reason: str
-
-    @property
-    def is_explained(self) -> bool:
-        """Whether the reason makes up for the difference to the last digit."""
-        return self.reason != UNKNOWN
-
-
-UNKNOWN = "unknown"
-
-
-class Verification(Result):
-    """Two counts of one model.
-
-    Args:
-        target: What was counted.
-        ours: MACs by our tracer.
-        theirs: MACs by torch's `FlopCounterMode`.
-        differences: The innermost modules on which they differ.
-        notes: What the reader must know.
-        partial: Why neither count is known to be whole: operators of unknown cost, weights that
-            nothing seems to read.
-    """
-
-    target: str
-    ours: int
-    theirs: int
-    differences: tuple[Difference, ...]
-    notes: tuple[str, ...]
-    partial: tuple[str, ...] = ()
-
-    def in_a_line(self) -> str:
-        """Return the two counts."""
-        return f"{self.target}: {self.ours:,} MACs, FlopCounterMode {self.theirs:,}"
-
-    @property
-    def agrees(self) -> bool:
-        """Whether both counts are the same, module by module, and whole."""
-        return self.ours == self.theirs and not self.differences and not self.partial
-
-    @property
-    def is_explained(self) -> bool:
-        """Whether both are whole, and differ by what `FlopCounterMode` is known to miscount."""
-        return (
-            bool(self.differences)
-            and not self.partial
-            and all(one.is_explained for one in self.differences)
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return {
-            "target": self.target,
-            "agrees": self.agrees,
-            "explained": self.is_explained,
-            "partial": list(self.partial),
-            "macs": {"dscost": self.ours, "flop_counter_mode": self.theirs},
-            "differences": [difference._asdict() for difference in self.differences],
-            "notes": list(self.notes),
-        }
-
-
 def verify(
     target: "str | PathLike[str] | nn.Module",
     input: Any = None,
@@ -117,6 +40,9 @@ def verify(
     progress: Progress | None = None,
 ) -> Verification:
     """Count a model by our tracer and by torch's `FlopCounterMode`.
+
+    An ONNX file is counted the second time from the shapes with which ONNX Runtime runs it, where
+    that is installed; else from those that onnx itself finds.
 
     Args:
         target: An `nn.Module`, which is left as it is, or any target of the command line that is a
@@ -138,11 +64,17 @@ def verify(
     >>> verify(nn.Conv2d(3, 8, 3), (1, 3, 6, 6)).agrees
     True
     """
+    from dscost.sources import GraphSource
+
+    request = Request(input, batch, dtype, settings, kwargs, trust)
+    found, name = found_source(target, request, progress=progress)
+    if isinstance(found, GraphSource):
+        from dscost.analysis.verifying_graphs import verify_graph
+
+        return verify_graph(found, request, name, progress)
     from dscost.tracing import trace
 
-    source, arguments, name = module_source(
-        target, Request(input, batch, dtype, settings, kwargs, trust), progress
-    )
+    source, arguments = with_arguments(found, name, request)
     say = progress or (lambda share, doing: None)
     with source.importing():
         say(None, f"tracing {name}")

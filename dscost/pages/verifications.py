@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from dscost.analysis.verification import FLOP_COUNTER_MODE
 from dscost.pages import Said
 from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Page, Toned, View
 
 if TYPE_CHECKING:
-    from dscost.analysis.verifying import Verification
+    from dscost.analysis.verification import Verification
 
 
 class VerificationSaid(Said):
@@ -19,9 +20,10 @@ class VerificationSaid(Said):
     _result: "Verification"
 
     def pages(self, view: View) -> list[Page]:
-        """Return one page, a line per module on which the counts differ."""
+        """Return one page, a line per module or node on which the counts differ."""
         found = self._result
-        counts = f"dscost {found.ours:,} MACs, FlopCounterMode {found.theirs:,} MACs"
+        method = found.method.name
+        counts = f"dscost {found.ours:,} MACs, {method} {found.theirs:,} MACs"
         lines = [*self._differences(), _verdict(found)]
         return [Page(f"{found.target}: {counts}", lines)]
 
@@ -45,10 +47,15 @@ class VerificationSaid(Said):
 
 def _verdict(found: "Verification") -> str:
     if found.agrees:
-        return Toned("Both agree, module by module.", "good")
+        part = found.method.part
+        return Toned(f"Both agree, {part} by {part}.", "good")
     if found.partial:
         partial = "; ".join(found.partial).rstrip(".")
-        return Toned(f"Neither count is whole: {partial}.", "unclear")
+        is_of_torch = found.method == FLOP_COUNTER_MODE
+        what = "Neither count is whole" if is_of_torch else "Not all of it was counted twice"
+        return Toned(f"{what}: {partial}.", "unclear")
+    if found.is_explained and found.method != FLOP_COUNTER_MODE:
+        return Toned("They differ only where it is known why.", "good")
     if found.is_explained:
         return Toned("They differ only by what FlopCounterMode is known to miscount.", "good")
     return Toned("They differ.", "bad")

@@ -1,0 +1,255 @@
+"""Which shapes the nodes of a file really read and write, as others than dscost find them.
+
+ONNX Runtime runs the model and tells them in its profile, where it is installed; else onnx's
+reference evaluator does where the model is small; else onnx's shape inference says what it can.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Timer
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import onnx
+from onnx import GraphProto, ModelProto, TensorProto
+
+from dscost.errors import first_line
+from dscost.graphs.numbering import number_in
+from dscost.graphs.reading import DTYPES, graphs_in
+from dscost.graphs.values import BITS, Shape, Value
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+MOST_MACS = 20_000_000_000
+"""Of a model that ONNX Runtime runs: a second or so."""
+MOST_MACS_OF_REFERENCE = 200_000_000
+"""Of a model that onnx's evaluator runs, which is made to be read, not to be fast."""
+MOST_FILLED = 2**29
+"""Bytes of weights in other files that are taken for zeros, so that the model runs."""
+MOST_SECONDS = 8.0
+
+Run = tuple[Sequence[Shape], Sequence[Shape]]
+"""The shapes that a node read and wrote, once."""
+
+
+class Seen(NamedTuple):
+    """What was seen of a model whose nodes have numbers.
+
+    Args:
+        method: Who saw it, in a sentence: `by the shapes of ONNX Runtime`.
+        key: The same for programs.
+        runs: Every run of every node, by its number; -1 of what has none.
+        is_everything: Whether a node that is not there has not run; else nobody knows.
+        notes: What the reader must know.
+    """
+
+    method: str
+    key: str
+    runs: Mapping[int, Sequence[Run]]
+    is_everything: bool
+    notes: tuple[str, ...] = ()
+
+
+def shapes_seen(
+    model: ModelProto, inputs: Mapping[str, Value], *, macs: int, ends: bool = True
+) -> Seen:
+    """Return the shapes in a model, by the best of three methods that does it.
+
+    Args:
+        model: With its weights; its nodes have numbers. It may be changed.
+        inputs: What its inputs are given as.
+        macs: What it costs: what would take long is not run.
+        ends: Whether it is known to end.
+    """
+    notes: list[str] = []
+    can_run = ends and _with_all_weights(model, notes)
+    for method, runs, most in (
+        (_by_runtime, find_spec("onnxruntime") is not None, MOST_MACS),
+        (_by_reference, True, MOST_MACS_OF_REFERENCE),
+    ):
+        if not (can_run and runs and macs <= most):
+            continue
+        try:
+            return method(model, _made(inputs), notes)
+        # what another program says of a file may be anything
+        except Exception as error:  # noqa: BLE001
+            notes.append(f"{_NAMES[method]} does not run it: {first_line(error)}.")
+    return _by_inference(model, inputs, notes)
+
+
+def _with_all_weights(model: ModelProto, notes: list[str]) -> bool:
+    """Take what other files hold for zeros; return whether that can be."""
+    held = [tensor for graph in graphs_in(model.graph) for tensor in graph.initializer]
+    away = [tensor for tensor in held if tensor.data_location == TensorProto.EXTERNAL]
+    sizes = [-(-prod(one.dims) * BITS.get(DTYPES.get(one.data_type, ""), 0) // 8) for one in away]
+    if sum(sizes) > MOST_FILLED or not all(sizes):
+        return False
+    for tensor, size in zip(away, sizes, strict=True):
+        del tensor.external_data[:]
+        tensor.data_location = TensorProto.DEFAULT
+        tensor.raw_data = bytes(size)
+    if away:
+        notes.append(f"{len(away)} weights that other files hold are taken for zeros.")
+    return True
+
+
+def _made(inputs: Mapping[str, Value]) -> dict[str, np.ndarray]:
+    """Return something to be given for each input: its own values, else small ones."""
+    random = np.random.default_rng(0)
+    made: dict[str, np.ndarray] = {}
+    for name, value in inputs.items():
+        if value.content is not None:
+            made[name] = np.asarray(value.content)
+        elif value.is_floating:
+            made[name] = random.random(value.shape or ()).astype(value.dtype)
+        else:
+            made[name] = np.zeros(value.shape or (), value.dtype)
+    return made
+
+
+# -- by ONNX Runtime
+
+
+def _by_runtime(model: ModelProto, given: Mapping[str, Any], notes: Sequence[str]) -> Seen:
+    """Run the model in ONNX Runtime as it stands; its profile has the shapes of every node."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level, options.enable_profiling = _FATAL, True
+    # else weights that are laid out anew are not among what a node reads
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    onnxruntime.set_default_logger_severity(_FATAL)
+    with TemporaryDirectory(prefix="dscost-") as folder:
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        try:
+            _run_for_a_while(session, given)
+        finally:
+            path = Path(session.end_profiling())
+        profile = json.loads(path.read_text(encoding="utf-8"))
+    runs: dict[int, list[Run]] = {}
+    for one in profile:
+        if one.get("cat") == "Node" and "output_type_shape" in one.get("args", {}):
+            read, written = (_of_profile(one["args"][f"{way}_type_shape"]) for way in _WAYS)
+            runs.setdefault(number_in(one["name"]), []).append((read, written))
+    told = (f"Its shapes are those with which ONNX Runtime {onnxruntime.__version__} ran it.",)
+    return Seen("by the shapes of ONNX Runtime", "onnx_runtime", runs, True, (*notes, *told))
+
+
+_FATAL = 4
+_WAYS = ("input", "output")
+
+
+def _run_for_a_while(
+    session: "onnxruntime.InferenceSession", given: Mapping[str, np.ndarray]
+) -> None:
+    import onnxruntime
+
+    how = onnxruntime.RunOptions()
+    how.log_severity_level = _FATAL
+    timer = Timer(MOST_SECONDS, setattr, (how, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        session.run(None, dict(given), how)
+    finally:
+        timer.cancel()
+
+
+def _of_profile(types: Sequence[Mapping[str, Sequence[int]]]) -> list[Shape]:
+    """Return shapes that a profile has as `[{"float": [1, 3, 8, 8]}, …]`."""
+    return [tuple(shape) for one in types for shape in one.values()]
+
+
+# -- by onnx itself
+
+
+def _by_reference(model: ModelProto, given: Mapping[str, Any], notes: Sequence[str]) -> Seen:
+    """Run the model in onnx's own evaluator, which tells what nodes of the main graph write."""
+    from onnx.reference import ReferenceEvaluator
+
+    with np.errstate(all="ignore"):
+        found: Any = ReferenceEvaluator(model).run(None, dict(given), intermediate=True)
+    shapes = {name: tuple(value.shape) for name, value in found.items() if hasattr(value, "shape")}
+    shapes |= {one.name: tuple(one.dims) for one in model.graph.initializer}
+    runs = _runs_of(model.graph.node, shapes)
+    told = ("Its shapes are those with which onnx's reference evaluator ran it.", _HINT)
+    method = "by the shapes of onnx's reference evaluator"
+    return Seen(method, "onnx_reference", runs, False, (*notes, *told))
+
+
+_HINT = "With onnxruntime installed it would be run by that, whatever its size."
+
+
+def _by_inference(model: ModelProto, inputs: Mapping[str, Value], notes: Sequence[str]) -> Seen:
+    """Ask onnx's shape inference, which runs nothing and may know little."""
+    for one in model.graph.input:
+        value = inputs.get(one.name)
+        if value is not None and value.shape is not None:
+            one.type.tensor_type.shape.CopyFrom(_as_proto(value.shape))
+    for graph in graphs_in(model.graph):
+        for tensor in graph.initializer:  # shapes need no weights, and they would be copied
+            if prod(tensor.dims) > _MOST_VALUES:
+                tensor.ClearField("raw_data")
+                tensor.data_location = TensorProto.EXTERNAL
+    runs: dict[int, list[Run]] = {}
+    notes = [*notes, "Its shapes are those of onnx's shape inference.", _HINT]
+    try:
+        found = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except (onnx.shape_inference.InferenceError, ValueError) as error:
+        notes.append(f"onnx's shape inference stops: {first_line(error)}.")
+    else:
+        known: dict[str, Shape] = {}
+        for graph in graphs_in(found.graph):
+            known |= {one.name: tuple(one.dims) for one in graph.initializer}
+            for one in (*graph.input, *graph.output, *graph.value_info):
+                shape = one.type.tensor_type.shape
+                if one.type.tensor_type.HasField("shape"):
+                    known[one.name] = tuple(axis.dim_value or -1 for axis in shape.dim)
+        for graph in _run_once(found.graph):
+            runs |= _runs_of(graph.node, known)
+    return Seen("by onnx's shape inference", "onnx_shape_inference", runs, False, tuple(notes))
+
+
+def _run_once(graph: GraphProto) -> Iterator[GraphProto]:
+    """Yield a graph and those inside of it that run once at most, which bodies of loops do not."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "If" and attribute.HasField("g"):
+                yield from _run_once(attribute.g)
+
+
+_MOST_VALUES = 64
+"""Of a stored tensor that may be a shape."""
+
+
+def _as_proto(shape: Shape) -> onnx.TensorShapeProto:
+    axes = [onnx.TensorShapeProto.Dimension(dim_value=size) for size in shape]
+    return onnx.TensorShapeProto(dim=axes)
+
+
+def _runs_of(nodes: Sequence[onnx.NodeProto], shapes: Mapping[str, Shape]) -> dict[int, list[Run]]:
+    """Return one run of every node whose shapes are all known."""
+    runs: dict[int, list[Run]] = {}
+    for node in nodes:
+        sides = [[shapes.get(name) for name in side if name] for side in (node.input, node.output)]
+        read, written = ([shape for shape in side if shape is not None] for side in sides)
+        is_known = len(read) + len(written) == sum(map(len, sides))
+        if is_known and all(size >= 0 for shape in (*read, *written) for size in shape):
+            runs[number_in(node.name)] = [(read, written)]
+    return runs
+
+
+_NAMES: Mapping[Callable[..., Seen], str] = {
+    _by_runtime: "ONNX Runtime",
+    _by_reference: "onnx's reference evaluator",
+}
