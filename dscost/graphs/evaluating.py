@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from onnx import GraphProto, ModelProto, NodeProto
 
 from dscost.errors import InputError, SpecError
-from dscost.graphs import carrying, rules  # noqa: F401 - they register themselves
+from dscost.graphs import carrying, rules  # noqa: F401 - rules register themselves
 from dscost.graphs.books import Books
 from dscost.graphs.constants import known_results
 from dscost.graphs.convolutions import conv_of
@@ -142,6 +142,7 @@ class _Evaluation:
             macs=macs_of(node, types[0].shape or ()),
             conv=conv,
             seen=seen,
+            axes=carrying.axes_of(node),
             is_view=node.operator in VIEWS,
             weights=weights,
         )

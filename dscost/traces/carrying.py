@@ -59,7 +59,7 @@ _NORMALIZING = _names(
     "_fused_rms_norm _batch_norm_no_update "
     "_native_batch_norm_legit _native_batch_norm_legit_no_training"
 )
-_SUMS = _names("add sub rsub subtract")
+_SUMS = _names("add sub rsub subtract Add Sub Sum")
 
 _TRANSPOSED = {f"conv_transpose{dimensions}d": dimensions for dimensions in (1, 2, 3)}
 _PRODUCTS = _names("matmul mm bmm mv inner addmm baddbmm addmv _addmm_activation")
@@ -94,11 +94,11 @@ def mixing(event: "Event", read: Sequence[Map | None]) -> Mixing | None:
     name = _base(event.operator)
     # nothing more is known of other kinds than what they make of what
     if event.op == "convolution":
-        return _transposed(event, given, 1)
+        return transposed(event, given, 1)
     if name == "linear":
         return product(event, given, -1, bias=len(event.operands) > 2)
     if name in _TRANSPOSED:
-        return _transposed(event, given, -_TRANSPOSED[name] - 1)
+        return transposed(event, given, -_TRANSPOSED[name] - 1)
     if name not in _PRODUCTS:
         return None
     rule = FORMULAS.get(event.operator)
@@ -119,7 +119,7 @@ def product(event: "Event", given: Map, axis: int, *, bias: bool) -> Mixing | No
     return Mixing(axis, given.shape[axis], event.macs // values, 1, bias)
 
 
-def _transposed(event: "Event", given: Map, axis: int) -> Mixing | None:
+def transposed(event: "Event", given: Map, axis: int) -> Mixing | None:
     """Return how a transposed convolution mixes channels whose values meet one weight an output."""
     made, read = event.output_shape, given.shape
     mixing = product(event, given, axis, bias=len(event.operands) > 2)
@@ -150,14 +150,14 @@ MIXES: dict[str, Callable[["Event", Map], Mixing | None]] = {}
 @cache
 def _family(op: str, name: str) -> Carries:
     if name in _SOFTMAX:
-        return _softmax
+        return softmax
     if name in _ELEMENTWISE or (op in _ELEMENTWISE_OPS and name not in _NOT_ELEMENTWISE):
-        return _elementwise
+        return elementwise
     if op == "copy" and name.endswith(_PADDING):  # of nothing
-        return _elementwise
+        return elementwise
     # of one alone, as the first layer of a dense block has it
     if op in ("normalization", "concatenation") or name in _NORMALIZING:
-        return _unchanged
+        return unchanged
     if name in _MAKING:
         return lambda event, *_: constant(event.output_shape)
     if name in _RESHAPING:
@@ -167,7 +167,7 @@ def _family(op: str, name: str) -> Carries:
     if name in _ALONG_AXES:
         return lambda event, maps, _: reduced(maps[0], event.axes, event.output_shape)
     if name in _POOLING:
-        return _pooled
+        return pooled
     if op in _LAYERS:
         return lambda event, maps, _: mixed(maps[0], event.output_shape) if len(maps) == 1 else None
     return lambda *_: None  # anything else may mix positions and channels as it likes
@@ -178,7 +178,8 @@ def reshaping(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     return reshaped(maps[0], event.output_shape)
 
 
-def _elementwise(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+def elementwise(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+    """Return what a function of single values makes of maps, each of which may be repeated."""
     if len(maps) == 1 and maps[0].shape == event.output_shape:
         return maps[0]
     # what is gated and what is not are two branches, as is a residual
@@ -188,17 +189,18 @@ def _elementwise(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     return joined(tuple(maps), event.output_shape)
 
 
-def _unchanged(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+def unchanged(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+    """Return the same map, if it is the only one and keeps its shape."""
     return maps[0] if len(maps) == 1 and maps[0].shape == event.output_shape else None
 
 
-def _softmax(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+def softmax(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     """Return the same map, unless positions compete with each other."""
     (given,) = maps
     return None if any(given.has_positions_on(axis) for axis in event.axes) else given
 
 
-def _pooled(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+def pooled(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     """Return what is left of all positions; of a window nothing is known."""
     given, shape = maps[0], event.output_shape
     if len(shape) != len(given.shape):
