@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from dscost.analysis.collecting import collector_paused
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.targets import Request
 from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, without_pair
@@ -19,6 +20,7 @@ from dscost.traces import Trace
 NOT_TIMED = "Not timed: an ONNX file is counted, not run."
 
 
+@collector_paused()
 def count_graph(
     source: GraphSource, request: Request, *, target: str, strict: bool = False, train: bool = False
 ) -> CountedModel:

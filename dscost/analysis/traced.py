@@ -1,12 +1,11 @@
 """A traced torch model → its report."""
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from torch import nn
 
+from dscost.analysis.collecting import collector_paused
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, without_pair
 from dscost.analysis.traced_layers import costs_of, counting_swaps, totals_of
@@ -21,19 +20,7 @@ from dscost.tracing import Arguments, Event, Trace, trace
 from dscost.tracing.sparse import nbytes_of
 
 
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep Python from looking for garbage among the many objects of a trace: there is none."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@_collector_paused()
+@collector_paused()
 def analyze_module(
     source: ModuleSource,
     arguments: Arguments,
