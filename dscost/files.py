@@ -307,6 +307,7 @@ _MARKS = (
     (0, b"\x93NUMPY", "an array of NumPy"),
     (0, b"\x89HDF\r\n", "an HDF5 file, as of Keras"),
     (4, b"TFL3", "a model of TensorFlow Lite"),
+    (4, b"ORTM", "a model in the ORT format; give the .onnx that it was made of"),
     (0, b"GGUF", "a GGUF file, as of llama.cpp"),
     (0, b"\x7fELF", "a native program or library"),
     (0, b"MZ", "a native program or library"),

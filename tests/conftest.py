@@ -63,7 +63,7 @@ QUICK = frozenset(
     graph_origins graph_pairs graph_weights network_specs operations operators options packed pairs_in_words places plans printable
     published_numbers quantities registries rendering roofline rules selectors sparse specs
     speedups_in_words statistics strict_json swaps timing_sheets
-    arithmetic narrow_tables
+    arithmetic narrow_tables graph_reading
     """.split()
 )
 """Files of tests that are quick, each a second or less: `pytest -m quick`."""
@@ -78,6 +78,7 @@ TORCH_FREE = frozenset(
     graph_origins graph_verifying
     graph_rules
     graphs
+    graph_reading
     """.split()
 )
 """Files of tests that need no torch, but for those of their tests that are marked `torch`: what `pytest tests` runs where

@@ -151,7 +151,8 @@ def test_weights_in_other_files_are_taken_for_zeros(net: str, tmp_path: Path) ->
     model = onnx.load(net)
     path = tmp_path / "apart.onnx"
     onnx.save(model, path, save_as_external_data=True, location="data.bin", size_threshold=0)
-    (tmp_path / "data.bin").unlink()
+    size = (tmp_path / "data.bin").stat().st_size
+    (tmp_path / "data.bin").write_bytes(b"\xff" * size)  # nobody reads them
     found = dscost.verify(str(path), (2, 3, 8, 8))
     assert found.ours == 2 * 6 * 6 * 8 * 27 + 2 * 288 * 5
 

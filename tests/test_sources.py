@@ -714,7 +714,12 @@ def test_what_is_no_target_at_all_is_refused(target: str) -> None:
     ("name", "told"),
     [
         ("report.json", "not a saved report"),
-        ("notes.txt", "expected an architecture .yaml, a program .pt2, or path/file.py:factory"),
+        (
+            "notes.txt",
+            "expected an architecture .yaml, a program .pt2, a model .onnx, or path/file.py:factory",
+        ),
+        ("net.ort", "of graphs in files only .onnx is, in its binary form"),
+        ("net.onnxtxt", "of graphs in files only .onnx is, in its binary form"),
     ],
 )
 def test_files_of_other_kinds_are_refused(tmp_path: Path, name: str, told: str) -> None:

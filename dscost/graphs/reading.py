@@ -1,69 +1,85 @@
 """A file → its graph without the weights: their types are all that is needed."""
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
-import onnx
 from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, TensorProto
+from onnx import ModelProto
 
-from dscost.errors import InputError
-from dscost.graphs.values import BITS, MOST_KNOWN, Value
-from dscost.traces import Parameter
-
-DTYPES = {
-    number: name.lower() for name, number in TensorProto.DataType.items() if name != "UNDEFINED"
-}
-DTYPES[TensorProto.FLOAT], DTYPES[TensorProto.DOUBLE] = "float32", "float64"
-"""The dtypes of tensors in files, by their number there."""
+from dscost.errors import InputError, NoFileError, did_you_mean
+from dscost.files import reason_of, what_is
+from dscost.graphs.checking import check_model
+from dscost.graphs.checking import graphs_in as graphs_in
+from dscost.graphs.checking import graphs_of as graphs_of
+from dscost.graphs.external import read_small
+from dscost.graphs.skimming import NoMessageError, structure_of
+from dscost.graphs.tensors import DTYPES as DTYPES
+from dscost.graphs.tensors import sparse_value as sparse_value
+from dscost.graphs.tensors import stored_value as stored_value
 
 MOST_BYTES = 2**31
 """No ONNX file is larger than what protobuf can hold."""
 
 
 def read_model(path: Path) -> ModelProto:
-    """Return the model of a file; nothing else is read, no external data either.
+    """Return the model of a file, without the data of large tensors.
+
+    Of external data only small tensors are read, as shapes are, and only from inside of the folder
+    of the file; where the rest is, is looked up.
 
     Raises:
-        InputError: There is no such file, or it is no ONNX file.
+        NoFileError: There is no such file.
+        InputError: It is no ONNX file, or none that can be: all that is said of a graph before any
+            node of it is looked at in earnest.
     """
-    try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise InputError(f"{path}: {size:,} bytes, an ONNX file has at most {MOST_BYTES:,}")
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
     model = ModelProto()
     try:
-        model.ParseFromString(content)
-    except DecodeError as error:
-        raise InputError(f"{path}: not an ONNX file, or a part of one") from error
-    if not model.HasField("graph") or not model.graph.node:
-        raise InputError(f"{path}: not an ONNX file: it has no graph with a node in it")
+        model.ParseFromString(_structure(path))
+        is_model = model.HasField("graph")
+    except (DecodeError, NoMessageError):
+        is_model = False
+    if not is_model:
+        raise InputError(f"{path}: {_instead(path)}")
+    try:
+        read_small(check_model(model), path.parent)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     return model
 
 
-def stored_value(tensor: TensorProto, name: str) -> Value:
-    """Return what is known of a stored tensor: its values too, if it is small and in the file."""
-    shape, dtype = tuple(tensor.dims), DTYPES.get(tensor.data_type, "")
-    value = Value(dtype, shape, None, name=name)
-    value = value._replace(stored=(Parameter(name, value.elements, value.nbytes),))
-    is_here = tensor.data_location != TensorProto.EXTERNAL
-    if is_here and BITS.get(dtype) and 0 <= value.elements <= MOST_KNOWN:
-        try:
-            return value._replace(content=onnx.numpy_helper.to_array(tensor))
-        except (ValueError, TypeError):
-            return value
-    return value
+def _structure(path: Path) -> bytes:
+    try:
+        # whoever opens a pipe to read waits for a writer, unless told not to
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        handle = os.open(path, flags)
+        with os.fdopen(handle, "rb", buffering=0) as stream:
+            found = os.fstat(handle)
+            if S_ISDIR(found.st_mode):
+                raise InputError(f"{path}: a folder, expected an ONNX file")
+            if not S_ISREG(found.st_mode):
+                raise InputError(f"cannot read {path}: not a regular file")
+            if found.st_size > MOST_BYTES:
+                told = f"{found.st_size:,} bytes, an ONNX file has at most {MOST_BYTES:,}"
+                raise InputError(f"{path}: {told}")
+            try:
+                return structure_of(stream, found.st_size)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise NoFileError(f"cannot read {path}: no such file{_nearest(path)}") from error
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from error
 
 
-def graphs_in(graph: GraphProto) -> Iterator[GraphProto]:
-    """Yield a graph and all graphs inside of its nodes."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from graphs_in(attribute.g)
-            for inner in attribute.graphs:
-                yield from graphs_in(inner)
+def _nearest(path: Path) -> str:
+    try:
+        return did_you_mean(path.name, [one.name for one in path.parent.glob("*.onnx")])
+    except OSError:
+        return ""
+
+
+def _instead(path: Path) -> str:
+    found = what_is(path)
+    unknown = "bytes of an unknown kind"
+    return "not an ONNX file, or a part of one" if found == unknown else f"no ONNX file: {found}"

@@ -70,6 +70,7 @@ MAX_NAME = 200
 """Longer than the name of any model or file."""
 ZOOS = ("torchvision", "timm")
 """Libraries whose models have names; asked in that order."""
+OTHER_GRAPHS = (".ort", ".onnxtxt", ".onnxjson", ".textproto", ".pbtxt", ".onnx.json", ".tflite")
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 
 
@@ -156,7 +157,8 @@ def _kind_of(text: str) -> tuple[str, str]:
         return "python", text
     if "/" in text or (len(text) < MAX_NAME and Path(text).is_file()):
         raise InputError(
-            f"{text}: expected an architecture .yaml, a program .pt2, or path/file.py:factory"
+            f"{text}: expected an architecture .yaml, a program .pt2, a model .onnx, "
+            "or path/file.py:factory"
         )
     return "name", text
 
@@ -174,6 +176,8 @@ def _refuse_unread(text: str) -> None:
             f"{text}: weights and no model: give the code that makes the model, as "
             "path/file.py:factory (dscost convert takes its weights by --weights)"
         )
+    if text.endswith(OTHER_GRAPHS):
+        raise InputError(f"{text}: not read: of graphs in files only .onnx is, in its binary form")
 
 
 def _beside(target: str, folder: Path | None) -> str:

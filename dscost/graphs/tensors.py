@@ -1,0 +1,94 @@
+"""Tensors that are stored in a file: what is wrong with them, and what is known of their values."""
+
+from math import prod
+
+import onnx
+from onnx import SparseTensorProto, TensorProto
+
+from dscost.errors import InputError
+from dscost.graphs.values import BITS, MOST_KNOWN, Value
+from dscost.traces import Parameter
+
+DTYPES = {
+    number: name.lower() for name, number in TensorProto.DataType.items() if name != "UNDEFINED"
+}
+DTYPES[TensorProto.FLOAT], DTYPES[TensorProto.DOUBLE] = "float32", "float64"
+"""The dtypes of tensors in files, by their number there."""
+
+MOST_ELEMENTS = 2**48
+"""Of a tensor: none that is larger has been stored anywhere."""
+MOST_FLOATS_KNOWN = 64
+"""Fractions that sizes are worked out by, as scales, are few; more are weights."""
+
+
+def bytes_of(tensor: TensorProto) -> int:
+    """Return how many bytes a tensor's elements take by its shape and dtype; 0 for texts."""
+    bits: int = BITS.get(DTYPES.get(tensor.data_type, ""), 0)
+    elements: int = prod(tensor.dims)
+    return -(-elements * bits // 8)
+
+
+def is_external(tensor: TensorProto) -> bool:
+    """Whether the elements of a tensor stand in another file."""
+    return bool(tensor.data_location == TensorProto.EXTERNAL)
+
+
+def is_followed(tensor: TensorProto) -> bool:
+    """Whether the values of a tensor are wanted: those of few elements."""
+    dtype = DTYPES.get(tensor.data_type, "")
+    most = MOST_FLOATS_KNOWN if "float" in dtype else MOST_KNOWN
+    return dtype in BITS and 0 <= prod(tensor.dims) <= most
+
+
+def check_stored(tensor: TensorProto, raw_bytes: int | None = None) -> None:
+    """Refuse a tensor that cannot be, or whose data are not as long as its shape says.
+
+    Args:
+        tensor: As it stands in a file.
+        raw_bytes: The length of its raw data, where these were left out.
+
+    Raises:
+        InputError: Its shape, its dtype, or its data are wrong.
+    """
+    dims, dtype = tuple(tensor.dims), DTYPES.get(tensor.data_type)
+    elements = prod(dims)
+    if dtype is None:
+        found = f"dtype {tensor.data_type}, which does not exist"
+        raise InputError(f"tensor '{tensor.name}' is of {found}")
+    if elements > MOST_ELEMENTS or min(dims, default=0) < 0:
+        raise InputError(f"tensor '{tensor.name}' has the impossible shape {_written(dims)}")
+    raw_bytes = raw_bytes or len(tensor.raw_data)
+    if not raw_bytes or is_external(tensor) or dtype not in BITS:
+        return
+    wanted = -(-elements * BITS[dtype] // 8)
+    if raw_bytes != wanted:
+        raise InputError(
+            f"tensor '{tensor.name}' of {_written(dims)} {dtype} takes {wanted:,} bytes, "
+            f"but {raw_bytes:,} are stored"
+        )
+
+
+def _written(dims: tuple[int, ...]) -> str:
+    shown = " × ".join(map(str, dims[:8])) + (" × …" if len(dims) > 8 else "")
+    return shown or "()"
+
+
+def stored_value(tensor: TensorProto, name: str) -> Value:
+    """Return what is known of a stored tensor: its values too, if it is small and in the file."""
+    shape, dtype = tuple(tensor.dims), DTYPES.get(tensor.data_type, "")
+    value = Value(dtype, shape, None, name=name)
+    value = value._replace(stored=(Parameter(name, value.elements, value.nbytes),))
+    if is_external(tensor) or not is_followed(tensor):
+        return value
+    try:
+        return value._replace(content=onnx.numpy_helper.to_array(tensor))
+    except (ValueError, TypeError):  # fewer elements than the shape says: their values are unknown
+        return value
+
+
+def sparse_value(tensor: SparseTensorProto, name: str) -> Value:
+    """Return what is known of a tensor of which only entries beside zero are stored: its type."""
+    dtype = DTYPES.get(tensor.values.data_type, "")
+    nbytes = bytes_of(tensor.values) + bytes_of(tensor.indices)
+    stored = Parameter(name, prod(tensor.values.dims), nbytes)
+    return Value(dtype, tuple(tensor.dims), None, name=name, stored=(stored,))
