@@ -42,8 +42,8 @@ def report_of(
 ) -> Report:
     """Return the report of a trace."""
     events, costs = traced.events, costs_of(traced)
-    counted = sum(event.macs > 0 or event.conv is not None for event in events)
-    free = len(events) - counted - sum(traced.unknown.values())
+    counted = sum(event.times for event in events if event.macs > 0 or event.conv is not None)
+    free = sum(event.times for event in events) - counted - sum(traced.unknown.values())
     doubts = (*traced.doubts, *_unused(traced))
     return Report(
         target=target,
@@ -94,7 +94,10 @@ def _unknown_in(traced: Trace) -> Mapping[str, Mapping[str, int]]:
     """Return which layers ran operators of unknown cost; what left no event is the root's."""
     found = {}
     for name, times in sorted(traced.unknown.items()):
-        layers = Counter(event.module for event in traced.events if event.operator == name)
+        layers = Counter[str]()
+        for event in traced.events:
+            if event.operator == name:
+                layers[event.module] += event.times
         layers[""] += times - layers.total()
         found[name] = {layer: number for layer, number in layers.items() if number > 0}
     return found

@@ -50,12 +50,12 @@ def _cost_of(event: Event, weights: Sequence[Parameter]) -> Cost:
     is_layer = event.macs and writes_activations(event.operator, event.op)
     return Cost(
         params=sum(one.numel for one in weights) if weights else 0,
-        macs=event.macs,
+        macs=event.macs * event.times,
         weight_bytes=sum(one.nbytes for one in weights) if weights else 0,
         input_bytes=event.input_bytes,
         output_bytes=event.output_bytes,
-        traffic_bytes=event.traffic_bytes,
-        activations=prod(event.output_shape) if is_layer else 0,
+        traffic_bytes=event.traffic_bytes * event.times,
+        activations=prod(event.output_shape) * event.times if is_layer else 0,
     )
 
 
@@ -101,8 +101,9 @@ def _version(
 
 def _cost_of_swaps(events: Sequence[Event], swaps: Sequence[Swap], variant: str) -> Cost:
     """Return what swaps cost when written as `variant`; weights that they share count once."""
-    costs = [stages_cost(_stages_of(events, swap, variant)) for swap in swaps]
-    return cost_of_calls(costs, [_weights_of(events, swap) for swap in swaps])
+    calls = [swap for swap in swaps for _ in range(events[swap.positions[0]].times)]
+    costs = [stages_cost(_stages_of(events, swap, variant)) for swap in calls]
+    return cost_of_calls(costs, [_weights_of(events, swap) for swap in calls])
 
 
 def _with_computed_weights(events: Sequence[Event], swaps: Sequence[Swap]) -> set[int]:
@@ -212,7 +213,8 @@ def _operators(events: Sequence[Event], costs: Sequence[Cost]) -> tuple[Operator
     operators = []
     for group in together.values():
         first, cost = events[group[0]], chain_cost([costs[at] for at in group])
-        operators.append(Operator(first.op, first.conv, len(group), cost))
+        calls = sum(events[at].times for at in group)
+        operators.append(Operator(first.op, first.conv, calls, cost))
     return tuple(operators)
 
 

@@ -1,6 +1,8 @@
 """What is kept of a graph while its nodes are evaluated: its events, its weights, what is alive."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from typing import Any
 
 from dscost.graphs.nodes import Node
 from dscost.graphs.origins import module_path, one_for_all_calls
@@ -11,6 +13,9 @@ from dscost.networks.axes import row_major
 from dscost.networks.network import NETWORK_INPUT
 from dscost.traces import Event, Parameter, Trace
 
+_LASTING = ("events", "unseen")
+"""What is not copied to come back to it."""
+
 
 class Books:
     """Keeps an `Event` for every node that computes with what the network is given.
@@ -20,6 +25,7 @@ class Books:
         parameters: What is stored, by name, once something has read it as weights.
         unknown: Operators of unknown cost and how often they ran.
         notes: Sentences that the reader must know.
+        unseen: Names of parameters whose readers do not run, or not as often as is known.
     """
 
     def __init__(self, inputs: Iterable[Value]) -> None:
@@ -27,13 +33,14 @@ class Books:
         self.parameters: dict[str, Parameter] = {}
         self.unknown: dict[str, int] = {}
         self.notes: dict[str, None] = {}
+        self.unseen: set[str] = set()
         self.calls: dict[str, int] = {}
         self.types: dict[str, str] = {}
         self._paths: dict[str, str] = {}
-        self._unseen: set[str] = set()
         self._sizes = {value.home: value.nbytes for value in inputs}
         self._born = dict.fromkeys(self._sizes, -1)
         self._last: dict[int, int] = {}
+        self._is_sized = True
 
     def record(
         self,
@@ -109,6 +116,7 @@ class Books:
         home = len(self._sizes)
         self._sizes[home] = value.nbytes
         self._born[home] = here
+        self._is_sized &= value.shape is not None or value.items is not None
         self._last.setdefault(home, here)
         return value._replace(source=here, home=home)
 
@@ -122,7 +130,35 @@ class Books:
         """Take a node for one of unknown cost; its weights are parameters all the same."""
         self.unknown[node.operator] = self.unknown.get(node.operator, 0) + 1
         self.keep(weights := weights_read(node))
-        self._unseen.update(one.name for one in weights)
+        self.unseen.update(one.name for one in weights)
+
+    def note(self, text: str) -> None:
+        """Keep a sentence that the reader must know; once, however often it is said."""
+        self.notes[text] = None
+
+    def held(self, value: Value) -> Value:
+        """Return a value with a storage of its own, that what made it last has filled."""
+        return self._placed(value, max(0, len(self.events) - 1), (), False)
+
+    def kept(self) -> Mapping[str, Any]:
+        """Return what there is by now, to come back to."""
+        now = {name: copy(value) for name, value in vars(self).items() if name not in _LASTING}
+        return {**now, "events": len(self.events)}
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Forget what was kept since then."""
+        del self.events[kept["events"] :]
+        vars(self).update({name: value for name, value in kept.items() if name != "events"})
+
+    def repeat(self, start: int, kept: Mapping[str, Any], times: int) -> None:
+        """Take what was recorded from an event on, and since then, for run so many times."""
+        for at in range(start, len(self.events)):
+            event = self.events[at]
+            self.events[at] = event._replace(times=event.times * times)
+        for counts, before in ((self.calls, kept["calls"]), (self.unknown, kept["unknown"])):
+            for name, number in counts.items():
+                then = before.get(name, 0)
+                counts[name] = then + (number - then) * times
 
     def trace(self, outputs: Sequence[Value]) -> Trace:
         """Return all that was kept."""
@@ -137,11 +173,11 @@ class Books:
             parameters=list(self.parameters.values()),
             read=frozenset(read),
             unknown=self.unknown,
-            peak_activation_bytes=self._peak_bytes(),
+            peak_activation_bytes=self._peak_bytes() if self._is_sized else None,
             outputs=frozenset(v.source for v in outputs if v.source >= 0),
             output_bytes=sum(value.nbytes for value in outputs),
             doubts=(),
-            unseen=frozenset(self._unseen),
+            unseen=frozenset(self.unseen),
             notes=tuple(self.notes),
             origins=one_for_all_calls(self._paths),
         )

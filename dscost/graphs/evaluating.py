@@ -7,20 +7,35 @@ from onnx import GraphProto, ModelProto, NodeProto
 from dscost.errors import InputError, SpecError
 from dscost.graphs import carrying, rules  # noqa: F401 - rules register themselves
 from dscost.graphs.books import Books
-from dscost.graphs.constants import known_results
+from dscost.graphs.constants import constant_of, known_results
+from dscost.graphs.control import CONTROL
 from dscost.graphs.convolutions import conv_of
 from dscost.graphs.costs import has_rule, macs_of, notes_of, word_for
-from dscost.graphs.nodes import MAIN, Node, attributes_of, operator_of
-from dscost.graphs.reading import stored_value
+from dscost.graphs.declaring import declared_types
+from dscost.graphs.functions import Functions, of_schema
+from dscost.graphs.nodes import (
+    MAIN,
+    Node,
+    attributes_of,
+    operator_of,
+    padded,
+    resolved,
+)
+from dscost.graphs.reading import graphs_in, graphs_of, sparse_value, stored_value
 from dscost.graphs.rules.free import VIEWS
+from dscost.graphs.scopes import Place, Scope
+from dscost.graphs.sequences import SEQUENCES
 from dscost.graphs.shapes import types_of
 from dscost.graphs.values import Value
 from dscost.graphs.weights import stored_in, weights_read
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.traces import Trace
 
-Scope = dict[str, Value]
-"""Values by name; those of a graph inside of a node come before those around it."""
+MOST_STEPS = 15_000
+"""How many nodes are evaluated beyond those in the file: loops and functions may ask for more."""
+
+MOST_DEEP = 60
+"""How many graphs and functions may be inside of each other."""
 
 
 def traced(
@@ -32,106 +47,189 @@ def traced(
         model: The model.
         inputs: Its inputs by name.
         nodes: Where every node is put by its name in the trace, if anybody asks.
+
+    Raises:
+        InputError: A node reads what nothing has made, or functions go in circles or too far.
     """
-    evaluation = _Evaluation(model, inputs)
+    evaluation = Evaluation(model, inputs)
     found = evaluation.run()
     if nodes is not None:
         nodes.update(evaluation.nodes)
     return found
 
 
-class _Evaluation:
-    """One pass through a model."""
+class Evaluation:
+    """One pass through a model.
+
+    Attributes:
+        model: The model.
+        books: What is kept of it.
+        nodes: The nodes that were met, by their names in the trace.
+        steps: How many nodes may still be evaluated.
+        open_branches: How often both branches of a node were run, for nobody knew which runs.
+    """
 
     def __init__(self, model: ModelProto, inputs: Mapping[str, Value]) -> None:
-        self._graph, self._inputs = model.graph, inputs
-        self._opsets = {one.domain or MAIN: one.version for one in model.opset_import}
+        self.model, self._inputs = model, inputs
         self.books = Books(inputs.values())
         self.nodes: dict[str, NodeProto] = {}
+        self.open_branches = 0
+        self._least = sum(len(graph.node) for graph in graphs_in(model.graph))
+        self.steps = MOST_STEPS + self._least
+        self.functions = Functions(model)
+        self._known: dict[tuple[str, int], Node] = {}
+        self._stored: dict[tuple[str, int], Value] = {}
+        self._read: frozenset[str] | None = None
 
     def run(self) -> Trace:
         """Return the trace of the whole."""
-        scope = dict(self._inputs)
-        outputs = self.evaluate(self._graph, scope)
-        return self.books.trace([value for value in outputs if value is not None])
+        graph = self.model.graph
+        opsets = {one.domain or MAIN: one.version for one in self.model.opset_import}
+        scope = Scope(Place("", opsets, declared=(*graph.value_info, *graph.output)))
+        scope.update(self._inputs)
+        return self.books.trace([one for value in self.evaluate(graph, scope) for one in value.all])
 
-    def evaluate(self, graph: GraphProto, scope: Scope) -> list[Value | None]:
-        """Run the nodes of a graph in a scope, which is changed; return what it puts out."""
+    def evaluate(self, graph: GraphProto, scope: Scope) -> list[Value]:
+        """Run the nodes of a graph in a scope, which is changed; return what it puts out.
+
+        Raises:
+            InputError: It reads or puts out what nothing has made.
+        """
         for tensor in graph.initializer:
             scope[tensor.name] = stored_value(tensor, tensor.name)
-        for proto in graph.node:
-            for name, value in zip(proto.output, self._results(proto, scope), strict=True):
+        for sparse in graph.sparse_initializer:
+            scope[sparse.values.name] = sparse_value(sparse, sparse.values.name)
+        self.run_nodes(graph.node, scope)
+        return [self._output(scope, one.name) for one in graph.output]
+
+    def inner(
+        self, node: Node, name: str, scope: Scope, given: Sequence[Value | None] = ()
+    ) -> list[Value]:
+        """Run the graph that is an attribute of a node, on what its inputs are given.
+
+        Raises:
+            InputError: There is no such graph, or it takes another number of inputs.
+        """
+        graph = node.attributes.get(name)
+        if not isinstance(graph, GraphProto):
+            raise InputError(f"node '{node.name}' ({node.base}) has no graph as its {name}")
+        inner = Scope(scope.place.inside(f"{node.name}.{name}", graph), scope)
+        if inner.place.depth > MOST_DEEP:
+            raise InputError(f"node '{node.name}' is inside of more than {MOST_DEEP} graphs")
+        if len(graph.input) != len(given):
+            raise InputError(
+                f"the {name} of node '{node.name}' has {len(graph.input)} inputs, "
+                f"{node.base} gives it {len(given)}"
+            )
+        inner.update(zip((one.name for one in graph.input), given, strict=True))
+        return self.evaluate(graph, inner)
+
+    def run_nodes(self, protos: Sequence[NodeProto], scope: Scope) -> None:
+        """Run nodes in a scope, which is changed."""
+        for at, proto in enumerate(protos):
+            self.steps -= 1
+            if self.steps < 0:
+                raise InputError(f"functions in each other come to over {MOST_STEPS:,} nodes")
+            node = self._node(proto, scope, at)
+            for name, value in zip(node.proto.output, self._results(node, scope), strict=True):
                 if name:
                     scope[name] = value
-        return [scope.get(one.name) for one in graph.output]
 
-    def _results(self, proto: NodeProto, scope: Scope) -> Sequence[Value]:
-        """Return what a node writes, one value for each of its outputs."""
-        node = self._node(proto, scope)
-        if proto.op_type == "Constant" and not proto.input:
-            return [self._constant(node)]
-        if node.operator == f"{MAIN}::If":
-            return self._if(node, scope)
-        types = [Value(dtype, shape) for dtype, shape in types_of(node)]
-        known = known_results(node, types)
-        stored = stored_in(node)
-        if known is not None:
-            return [value._replace(stored=stored) for value in known]
-        if any(value.shape is None for value in types if value is not types[-1] or len(types) < 2):
-            return self._unknown(node, types)
-        if all(value is None or value.is_constant for value in node.inputs):
-            return [value._replace(stored=stored) for value in types]
-        return self._recorded(node, types)
+    def may_run(self, steps: int) -> bool:
+        """Whether as many nodes can be evaluated once more, and all of the file after that."""
+        return self.steps - steps > self._least
 
-    def _node(self, proto: NodeProto, scope: Scope) -> Node:
-        operator = operator_of(proto)
-        inputs: list[Value | None] = []
-        for name in proto.input:
-            if name and name not in scope:
-                raise InputError(f"node '{proto.name}' reads '{name}', which nothing before makes")
-            inputs.append(scope[name] if name else None)
-        opset = self._opsets.get(operator.partition("::")[0], 1)
-        return Node(
-            self._unique(proto), operator, attributes_of(proto), tuple(inputs), proto, opset
-        )
+    def _output(self, scope: Scope, name: str) -> Value:
+        try:
+            return scope[name] or Value()
+        except KeyError:
+            raise InputError(f"the graph puts out '{name}', which nothing makes") from None
 
-    def _unique(self, proto: NodeProto) -> str:
+    # -- nodes
+
+    def _node(self, proto: NodeProto, scope: Scope, at: int) -> Node:
+        """Return a node with what it reads; all else of it is the same whenever it runs."""
+        place = scope.place
+        key = (place.path, at)
+        known = self._known.get(key)
+        if known is None:
+            operator = operator_of(proto)
+            if place.attributes is not None:
+                proto = resolved(proto, place.attributes)
+            name = self._unique(proto, place.prefix)
+            opset = place.opsets.get(operator.partition("::")[0], 1)
+            known = Node(name, operator, attributes_of(proto), (), proto, opset)
+            self._known[key] = known
+        try:
+            inputs = tuple([scope[name] if name else None for name in proto.input])
+        except KeyError as error:
+            raise InputError(
+                f"node '{known.name}' reads '{error.args[0]}', which nothing before makes"
+            ) from None
+        return known._replace(inputs=inputs)
+
+    def _unique(self, proto: NodeProto, prefix: str) -> str:
         """Return the name of a node, or of what it writes; no two have the same."""
-        first = next((name for name in proto.output if name), proto.op_type)
-        name = next((one for one in (proto.name, first) if one and one not in self.nodes), None)
+        first = prefix + next((name for name in proto.output if name), proto.op_type)
+        own = prefix + proto.name if proto.name else ""
+        name = next((one for one in (own, first) if one and one not in self.nodes), None)
         number = 2
         while name is None or name in self.nodes:
             name, number = f"{first}#{number}", number + 1
         self.nodes[name] = proto
         return name
 
-    def _constant(self, node: Node) -> Value:
-        name = node.proto.output[0]
-        tensor = node.attributes.get("value")
-        if tensor is not None:
-            return stored_value(tensor, name)
-        known = known_results(node, [])
-        return known[0] if known else Value()
+    def _results(self, node: Node, scope: Scope) -> Sequence[Value]:
+        """Return what a node writes, one value for each of its outputs."""
+        if node.operator == f"{MAIN}::Constant":
+            return [constant_of(node)]
+        special = CONTROL.get(node.operator) or SEQUENCES.get(node.operator)
+        if special is not None:
+            return padded(special(self, node, scope), node)
+        known = known_results(node)
+        if known is not None:
+            stored = stored_in(node)
+            return padded([value._replace(stored=stored) for value in known], node)
+        body = self.functions.body_of(node, is_known=has_rule(node.operator))
+        if body is not None:
+            return padded(self.functions.run(self, node, body, scope), node)
+        types = [Value(dtype, shape) for dtype, shape in types_of(node)]
+        if self._has_unknown(node, types):
+            body = of_schema(node)
+            if body is not None:
+                return padded(self.functions.run(self, node, body, scope), node)
+            types = declared_types(node, types, scope)
+            if self._has_unknown(node, types):
+                return self.unknown(node, types)
+        if not node.draws and all(value is None or value.is_constant for value in node.inputs):
+            stored = stored_in(node)
+            return [value._replace(stored=stored) for value in types]
+        return self._recorded(node, types)
 
-    def _if(self, node: Node, scope: Scope) -> Sequence[Value]:
-        condition = node.input(0)
-        names = ("then_branch", "else_branch")
-        if condition is not None and condition.content is not None:
-            taken = names[0] if bool(condition.content.reshape(-1)[0]) else names[1]
-            found = self.evaluate(node.attributes[taken], dict(scope))
-            return [value or Value() for value in found]
-        both = [self.evaluate(node.attributes[name], dict(scope)) for name in names]
-        self.books.notes[f"Both branches of {node.name} are counted."] = None
-        return [value or Value() for value in both[0]]
+    def _has_unknown(self, node: Node, types: Sequence[Value]) -> bool:
+        """Whether the shape of something that a node writes is unknown and anybody reads it."""
+        missing = [
+            name
+            for name, value in zip(node.proto.output, types, strict=True)
+            if name and value.shape is None
+        ]
+        if not missing or len(missing) == len(types):
+            return bool(missing)
+        if self._read is None:
+            self._read = _all_read(self.model)
+        return not self._read.isdisjoint(missing)
 
-    def _unknown(self, node: Node, types: Sequence[Value]) -> Sequence[Value]:
+    def unknown(self, node: Node, types: Sequence[Value]) -> Sequence[Value]:
+        """Take a node for one of unknown cost; return what it writes, as far as that is known."""
         self.books.met_unknown(node)
-        return types
+        weights = weights_read(node)
+        op = word_for(node, types, reads_weights=bool(weights)) or "other"
+        return self.books.record(node, types, op=op, weights=weights)
 
     def _recorded(self, node: Node, types: list[Value]) -> Sequence[Value]:
         """Keep a node that computes with what the network is given."""
         if not has_rule(node.operator):
-            return self._unknown(node, types)
+            return self.unknown(node, types)
         self.books.notes.update(dict.fromkeys(notes_of(node)))
         conv, seen = self._conv(node)
         weights = weights_read(node)
@@ -155,3 +253,19 @@ class _Evaluation:
             return conv_of(node, shape, weight, bias=node.input(2) is not None)
         except SpecError:
             return None, None
+
+
+def _all_read(model: ModelProto) -> frozenset[str]:
+    """Return the names of all that a node reads or a graph puts out, somewhere in the file."""
+    names: set[str] = set()
+    for graph in graphs_in(model.graph):
+        names.update(one.name for one in graph.output)
+        names.update(name for node in graph.node for name in node.input)
+    for function in model.functions:
+        names.update(function.output)
+        for node in function.node:
+            names.update(node.input)
+            for inner in graphs_of(node):
+                names.update(one.name for one in inner.output)
+                names.update(name for one in inner.node for name in one.input)
+    return frozenset(names)

@@ -1,6 +1,6 @@
 """A node of a graph with its attributes as plain values."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from onnx import AttributeProto, NodeProto
@@ -35,6 +35,11 @@ class Node(NamedTuple):
         """Its type without the domain."""
         return self.operator.rpartition("::")[2]
 
+    @property
+    def draws(self) -> bool:
+        """Whether what it writes is drawn by chance, and so no constant whatever it reads."""
+        return self.base.startswith("Random") or self.base in ("Bernoulli", "Multinomial")
+
     def input(self, at: int) -> Value | None:
         """Return one of its inputs, `None` where it has not so many."""
         return self.inputs[at] if at < len(self.inputs) else None
@@ -60,9 +65,33 @@ _READ: Mapping[int, Callable[[Any], Any]] = {
     AttributeProto.INTS: lambda one: tuple(one.ints),
     AttributeProto.STRINGS: lambda one: tuple(s.decode(errors="replace") for s in one.strings),
     AttributeProto.GRAPHS: lambda one: tuple(one.graphs),
+    AttributeProto.SPARSE_TENSOR: lambda one: one.sparse_tensor,
+    AttributeProto.TYPE_PROTO: lambda one: one.tp,
 }
 
 
 def attributes_of(proto: NodeProto) -> dict[str, Any]:
     """Return the attributes of a node by name; those of rare types are left out."""
     return {one.name: _READ[one.type](one) for one in proto.attribute if one.type in _READ}
+
+
+def resolved(proto: NodeProto, given: Mapping[str, AttributeProto]) -> NodeProto:
+    """Return a node of a function with what its attributes refer to, of those that are given."""
+    if not any(one.ref_attr_name for one in proto.attribute):
+        return proto
+    found = NodeProto()
+    found.CopyFrom(proto)
+    del found.attribute[:]
+    for one in proto.attribute:
+        source = given.get(one.ref_attr_name) if one.ref_attr_name else one
+        if source is not None:
+            own = found.attribute.add()
+            own.CopyFrom(source)
+            own.name = one.name
+    return found
+
+
+def padded(values: Sequence[Value], node: Node) -> list[Value]:
+    """Return values, one for each output of a node."""
+    wanted = len(node.proto.output)
+    return [*values[:wanted], *[Value()] * (wanted - len(values))]

@@ -57,6 +57,7 @@ class Value(NamedTuple):
         name: Of an input (`input:0`), or of what is stored; else empty.
         stored: All parameters that it is made of, as they are stored, where nothing else is.
         home: The storage that holds it, which a view shares with what it is a view of.
+        items: Of a sequence what is in it, where that is known.
     """
 
     dtype: str = ""
@@ -66,11 +67,17 @@ class Value(NamedTuple):
     name: str = ""
     stored: tuple[Parameter, ...] = ()
     home: int = -1
+    items: "tuple[Value, ...] | None" = None
 
     @property
     def is_constant(self) -> bool:
         """Whether no input has a part in it."""
         return self.source == CONSTANT
+
+    @property
+    def all(self) -> "tuple[Value, ...]":
+        """Itself, or what is in it."""
+        return (self,) if self.items is None else self.items
 
     @property
     def elements(self) -> int:

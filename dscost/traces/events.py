@@ -47,6 +47,8 @@ class Event(NamedTuple):
         plain_macs: What it would be if it knew none of that.
         gradient_macs: Multiply-accumulates of its gradients, where it has a backward pass of its
             own.
+        times: How often it ran, each time with the same shapes: in a loop, which is not unrolled.
+            MACs and bytes are those of one time.
     """
 
     module: str
@@ -73,6 +75,7 @@ class Event(NamedTuple):
     unusual: str = ""
     plain_macs: int = 0
     gradient_macs: int | None = None
+    times: int = 1
 
     @property
     def batched_input_shape(self) -> Shape:

@@ -1,0 +1,50 @@
+"""Where the names of a graph stand for values, and what else holds for its nodes."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from onnx import AttributeProto, GraphProto, ValueInfoProto
+
+from dscost.graphs.values import Value
+
+
+class Place(NamedTuple):
+    """A graph, or the body of a function, in a network.
+
+    Args:
+        path: Unique to it.
+        opsets: The version of each domain that its nodes are of.
+        prefix: What the names of its nodes begin with, in a function that of the node that calls.
+        attributes: In a function, those of the call, which attributes of its nodes may refer to.
+        calls: The functions that it is in, the outermost first.
+        depth: How many graphs and functions are around it.
+        declared: What the file says of its values.
+    """
+
+    path: str
+    opsets: Mapping[str, int]
+    prefix: str = ""
+    attributes: Mapping[str, AttributeProto] | None = None
+    calls: tuple[str, ...] = ()
+    depth: int = 0
+    declared: tuple[ValueInfoProto, ...] = ()
+
+    def inside(self, path: str, graph: GraphProto) -> "Place":
+        """Return the place of a graph that one of the nodes here holds."""
+        declared = (*graph.value_info, *graph.output)
+        return self._replace(
+            path=f"{self.path}/{path}", depth=self.depth + 1, declared=tuple(declared)
+        )
+
+
+class Scope(dict[str, Value | None]):
+    """Values by name; what a graph in a node does not know itself is looked up around it."""
+
+    def __init__(self, place: Place, around: "Scope | None" = None) -> None:
+        super().__init__()
+        self.place, self._around = place, around
+
+    def __missing__(self, name: str) -> Value | None:
+        if self._around is None:
+            raise KeyError(name)
+        return self._around[name]
