@@ -75,7 +75,7 @@ TORCH_FREE = frozenset(
     expressions failures files forms formulas house inputs judging knapsack language literals
     marked_yaml operations places printable published_numbers quantities registries rendering
     roofline selectors shapes statistics strict_json swaps variants
-    graph_origins graph_verifying
+    graph_commands graph_origins graph_verifying
     graph_rules
     graphs
     graph_reading

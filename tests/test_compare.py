@@ -419,6 +419,7 @@ def test_json_is_exact(plain_network: str, network: Network) -> None:
         "changed": 1,
         "only_reference": 1,
         "only_other": 0,
+        "folded": 0,
         "renamed": 0,
     }
     body, head = found["layers"]

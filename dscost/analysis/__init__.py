@@ -192,7 +192,7 @@ def analyze(
             f"{target} is a saved report: it cannot be timed again, only the model itself can"
         )
     if time and model.why_untimed:
-        raise InputError(f"{target}: {model.why_untimed}")
+        raise InputError(f"{target} cannot be timed: {model.why_untimed}")
     if time:
         options = timing_options(device, threads, memory_format, time_budget_s, timing)
         report = measure_model(model, options)
@@ -259,7 +259,9 @@ def measure_model(
 
         return readvised(model.report, options.min_channels)
     if model.versions is None or model.why_untimed:
-        why = model.why_untimed or (SAVED_NOT_TIMED if model.saved else NOT_TIMED)
+        why = SAVED_NOT_TIMED if model.saved else NOT_TIMED
+        if model.why_untimed:
+            why = f"Not timed: {model.why_untimed}."
         return model.report._replace(warnings=(*model.report.warnings, why))
     if hasattr(model.versions, "measure"):  # it is in a process of its own: see `isolated`
         measured: Report = model.versions.measure(options, progress)

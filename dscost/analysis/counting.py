@@ -93,7 +93,7 @@ class CountedModel(NamedTuple):
         swaps: What could be swapped.
         versions: What writes it anew; nothing where it is a report only.
         saved: Whether it is a saved report.
-        why_untimed: Why it cannot be timed, in a sentence; empty where it can.
+        why_untimed: Why it cannot be timed, as a part of a sentence; empty where it can.
     """
 
     report: Report

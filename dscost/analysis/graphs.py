@@ -17,7 +17,7 @@ from dscost.reports.records import Input, Totals
 from dscost.sources import GraphSource
 from dscost.traces import Trace
 
-NOT_TIMED = "Not timed: an ONNX file is counted, not run."
+WHY_UNTIMED = "an ONNX file is counted, not run"
 
 
 @collector_paused()
@@ -47,7 +47,7 @@ def count_graph(
         source=source.kind,
         notes=list(without_pair(trace, swaps)),
     )
-    return CountedModel(report, swaps, GraphVersions(trace, given), why_untimed=NOT_TIMED)
+    return CountedModel(report, swaps, GraphVersions(trace, given), why_untimed=WHY_UNTIMED)
 
 
 def inputs_given(

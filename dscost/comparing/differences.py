@@ -8,6 +8,7 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from dscost.comparing.exported import ONNX, essence, folded, held_as, own_params
 from dscost.comparing.matching import are_related, in_order, nature, partners
 from dscost.comparing.notes import place_of
 from dscost.reports.figures import FIGURES, NOTHING, Cost
@@ -82,7 +83,8 @@ class LayerPair(NamedTuple):
         reference: `None` where only the other model has it.
         other: `None` where only the reference has it.
         status: `same`, `changed`, `only_reference` or `only_other`; a layer may be the same under
-            another name.
+            another name. `folded` is a normalisation that an export has made part of the layer
+            before it, and that layer.
     """
 
     reference: Layer | None
@@ -95,6 +97,11 @@ class LayerPair(NamedTuple):
         found = self.other or self.reference
         assert found is not None
         return found
+
+    @property
+    def is_in_both(self) -> bool:
+        """Whether both models have it."""
+        return self.reference is not None and self.other is not None
 
     @property
     def is_renamed(self) -> bool:
@@ -126,7 +133,7 @@ class LayerPair(NamedTuple):
         }
 
 
-STATUSES = ("same", "changed", "only_reference", "only_other")
+STATUSES = ("same", "changed", "only_reference", "only_other", "folded")
 
 
 class Versus(NamedTuple):
@@ -151,6 +158,11 @@ class Versus(NamedTuple):
     def differing(self) -> tuple[LayerPair, ...]:
         """The layers that are not the same."""
         return tuple(pair for pair in self.layers if pair.status != "same")
+
+    @property
+    def folded(self) -> int:
+        """How many normalisations have become part of the layer before them."""
+        return sum(pair.status == "folded" and None in pair[:2] for pair in self.layers)
 
     @property
     def renamed(self) -> int:
@@ -268,8 +280,11 @@ class Comparison(Result):
     @property
     def are_related(self) -> bool:
         """Whether each two of the models share a fifth of their layers or more."""
-        of_each = (one.report.layers for one in self.contenders)
-        return all(are_related(*two) for two in combinations(of_each, 2))
+        reports = (one.report for one in self.contenders)
+        return all(
+            are_related(held_as(one, another), held_as(another, one))
+            for one, another in combinations(reports, 2)
+        )
 
     def layers_of(self, versus: Versus) -> tuple[LayerPair, ...]:
         """Return the layers to be shown, where layers are."""
@@ -292,7 +307,8 @@ class Comparison(Result):
 
 def held_against(reference: Contender, other: Contender) -> Versus:
     """Return what differs between two models."""
-    ours, theirs = reference.report.layers, other.report.layers
+    ours = held_as(reference.report, other.report)
+    theirs = held_as(other.report, reference.report)
     partner = partners(ours, theirs)
     # what is only alike may stand anywhere
     order = [at for our, at in sorted(partner.items()) if ours[our].name == theirs[at].name]
@@ -300,9 +316,32 @@ def held_against(reference: Contender, other: Contender) -> Versus:
         other.label,
         tuple(Difference(name, reference.figure(name), other.figure(name)) for name in METRICS),
         tuple(_latencies(reference, other)),
-        tuple(_pair(*sides) for sides in in_order(ours, theirs, partner)),
+        tuple(_pairs(reference, other, ours, theirs, partner)),
         is_reordered=order != sorted(order),
     )
+
+
+def _pairs(
+    reference: Contender,
+    other: Contender,
+    ours: Sequence[Layer],
+    theirs: Sequence[Layer],
+    partner: Mapping[int, int],
+) -> Iterator[LayerPair]:
+    """Yield all layers in pairs, each with what became of it."""
+    sources = {one.report.source for one in (reference, other)}
+    is_export = ONNX in sources and len(sources) > 1
+    gone: set[int] = set()
+    if ONNX in sources:
+        mine, its = folded(ours, theirs, partner)
+        back = {at: our for our, at in partner.items()}
+        gone = {id(ours[at]) for our in mine for at in (our - 1, our)}
+        gone |= {id(theirs[at]) for at in its} | {id(ours[back[at - 1]]) for at in its}
+    for before, now in in_order(ours, theirs, partner):
+        pair = _pair(before, now, is_export=is_export)
+        is_folded = id(before) in gone or id(now) in gone
+        has_changed = bool(pair.difference("params").change)
+        yield pair._replace(status="folded") if is_folded and has_changed else pair
 
 
 def _latencies(reference: Contender, other: Contender) -> Iterator[Difference]:
@@ -314,8 +353,12 @@ def _latencies(reference: Contender, other: Contender) -> Iterator[Difference]:
             yield Difference("latency_s", before.median_s, now.median_s, setting)
 
 
-def _pair(before: Layer | None, now: Layer | None) -> LayerPair:
+def _pair(before: Layer | None, now: Layer | None, *, is_export: bool) -> LayerPair:
     if before is None or now is None:
         return LayerPair(before, now, "only_other" if before is None else "only_reference")
-    same = nature(before) == nature(now) and before.cost.agrees_with(now.cost)
+    if is_export:  # frameworks have classes of their own, and move other bytes
+        sides = ((essence(one), own_params(one)) for one in (before, now))
+        same = len(set(sides)) == 1
+    else:
+        same = nature(before) == nature(now) and before.cost.agrees_with(now.cost)
     return LayerPair(before, now, "same" if same else "changed")

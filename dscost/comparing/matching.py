@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from dscost.comparing.exported import essence
 from dscost.reports.figures import ALWAYS_KNOWN
 from dscost.reports.records import Layer
 
@@ -40,13 +41,16 @@ def nature(layer: Layer) -> tuple[Any, ...]:
 
 _LIKENESSES: tuple[Callable[[Layer], Any], ...] = (
     lambda layer: (layer.name, layer.op),
+    lambda layer: None if layer.origin is None else (layer.origin, layer.op),
     nature,
+    lambda layer: essence(layer) if layer.cost.macs else None,
     lambda layer: layer.conv,
     lambda layer: (layer.type, layer.output_shape),
     lambda layer: layer.name,
+    lambda layer: (layer.op, layer.output_shape),
 )
-"""What makes two layers belong together, strongest first. A name counts last where it is of another
-operation."""
+"""What makes two layers belong together, strongest first. A name counts little where it is of
+another operation."""
 
 
 def in_order(
@@ -78,7 +82,7 @@ def are_related(reference: Sequence[Layer], other: Sequence[Layer]) -> bool:
     ours, theirs = ours or list(reference), theirs or list(other)
     pairs = ((ours[our], theirs[at]) for our, at in partners(ours, theirs).items())
     shared = sum(
-        (one.name, one.op) == (another.name, another.op) or nature(one) == nature(another)
+        (one.name, one.op) == (another.name, another.op) or essence(one) == essence(another)
         for one, another in pairs
     )
     return shared >= LEAST_SHARED * max(len(ours), len(theirs))

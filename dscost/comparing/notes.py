@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from dscost.comparing.exported import goes_by_modules
 from dscost.notation.units import counted
 from dscost.reports.records import Report, inputs_text
 
@@ -31,9 +32,27 @@ def notes_on(
         ]
         if differing:
             yield f"Settings of {one.label} against {reference.label}: {', '.join(differing)}."
+    pairs = zip(others, versus, strict=True)
+    yield from dict.fromkeys(note for each in pairs for note in _on_export(reference, *each))
     yield from _on_latencies(contenders, versus)
     for one in contenders:
         yield from (f"{one.label}: {warning}" for warning in one.report.warnings)
+
+
+def _on_export(reference: "Contender", other: "Contender", found: "Versus") -> Iterator[str]:
+    """Yield by which names the nodes of an ONNX file go, and what has become part of others."""
+    for one, another in ((reference, other), (other, reference)):
+        is_met = any(each.is_in_both and not each.is_renamed for each in found.layers)
+        if is_met and goes_by_modules(one.report, another.report):
+            yield f"Nodes of {one.label} go by the torch modules that they were exported from."
+    for label, side in ((other.label, "other"), (reference.label, "reference")):
+        folded = [one for one in found.layers if one.status == "folded"]
+        number = sum(getattr(one, side) is None for one in folded)
+        if number:
+            yield (
+                f"{label} has {counted(number, 'normalisation')} less: an export folds them into "
+                "the layers before them, which have their biases then."
+            )
 
 
 def _on_latencies(contenders: Sequence["Contender"], versus: Sequence["Versus"]) -> Iterator[str]:

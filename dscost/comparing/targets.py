@@ -118,6 +118,7 @@ def compared(
         raise InputError("there is nothing to time: all targets are saved reports")
     models = _all_counted(targets, request, progress, COUNTING_SHARE if options else 1.0)
     labels = _labels(targets, [one.report for one in models])
+    named = list(zip(labels, models, strict=True))
     contenders = [
         Contender(label, model.report, was_saved)
         for label, model, was_saved in zip(labels, models, saved, strict=True)
@@ -125,6 +126,10 @@ def compared(
     measured = None
     if options is not None:
         measured = _in_turns(labels, models, options, progress)
+        why = [f"{name} is not timed: {one.why_untimed}." for name, one in named if one.why_untimed]
+        measured = measured._replace(
+            warnings=(*measured.warnings, *why), untimed=(*measured.untimed, *why)
+        )
         contenders = [_with_latency(one, measured) for one in contenders]
     found = _held_against_first(contenders, request, measured, every_layer=every_layer)
     return found._replace(layers=layers)
@@ -150,6 +155,9 @@ def _in_turns(
 
     pairs = zip(labels, models, strict=True)
     entries = [Entry(label, model) for label, model in pairs if model.runnable is not None]
+    if not entries:
+        why = next(model.why_untimed for model in models if not model.saved)
+        raise InputError(f"there is nothing to time: {why}")
     told = part_of(progress, COUNTING_SHARE, 1.0) if progress else None
     return time_side_by_side(entries, options, told)
 

@@ -1,6 +1,6 @@
 """Models held against each other: what is said of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dscost.comparing.differences import (
@@ -194,9 +194,11 @@ def counts_text(versus: Versus, reference: str) -> str:
         "only_other": f"only in {versus.label}",
         "same": "the same",
     }
-    return ", ".join(
-        f"{number} {word}" for status, word in words.items() if (number := versus.count_of(status))
-    )
+    counts = {status: versus.count_of(status) for status in words}
+    told = [f"{number} {words[status]}" for status, number in counts.items() if number]
+    if versus.folded:
+        told.append(f"{counted(versus.folded, 'normalisation')} folded")
+    return ", ".join(told)
 
 
 def _lines_to_show(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
@@ -207,18 +209,30 @@ def _lines_to_show(comparison: Comparison, versus: Versus, view: View) -> list[_
     pairs = comparison.layers_of(versus) if view.depth is None else versus.layers
     lines = [_line(pair, comparison.reference.label, versus.label) for pair in pairs]
     free: list[_Line] = []
+    sums: list[_Line] = []
     if view.depth is not None:
         names = [(pair.reference or pair.layer).name for pair in pairs]
         groups = grouped(zip(names, lines, strict=True), view.depth)
         blocks = [_block(name or ROOT, group) for name, group in groups.items()]
         lines = [line for line in blocks if comparison.every_layer or line.what != "same"]
-    elif not comparison.every_layer and any(map(_has_macs, lines)):
-        free = [line for line in lines if not _has_macs(line)]
-        lines = list(filter(_has_macs, lines))
+    elif not comparison.every_layer:
+        lines, folded = _apart(lines, lambda line: line.what != "folded")
+        if any(map(_has_macs, lines)):
+            lines, free = _apart(lines, _has_macs)
+        if folded:
+            name = f"({counted(versus.folded, 'normalisation')} folded into other layers)"
+            sums.append(_added(name, folded))
     shown, rest = most_of(_sorted(lines, view.sort or DEFAULT_SORT), view.top, _added)
     if free:
-        rest.append(_added(f"({counted(len(free), 'layer')} without MACs)", free))
-    return [*shown, *rest]
+        sums.insert(0, _added(f"({counted(len(free), 'layer')} without MACs)", free))
+    return [*shown, *rest, *sums]
+
+
+def _apart(
+    lines: Sequence[_Line], is_wanted: Callable[[_Line], bool]
+) -> tuple[list[_Line], list[_Line]]:
+    """Return the lines that are wanted, and the others."""
+    return [one for one in lines if is_wanted(one)], [one for one in lines if not is_wanted(one)]
 
 
 def _has_macs(line: _Line) -> bool:
