@@ -7,7 +7,7 @@ from typing import Any
 from dscost.graphs.nodes import Node
 from dscost.graphs.origins import module_path, one_for_all_calls
 from dscost.graphs.values import CONSTANT, Shape, Value
-from dscost.graphs.weights import weights_read
+from dscost.graphs.weights import constant_bytes, weights_read
 from dscost.layers.convolution import ConvSpec
 from dscost.networks.axes import row_major
 from dscost.networks.network import NETWORK_INPUT
@@ -69,12 +69,12 @@ class Books:
         here = len(self.events)
         read = [value for value in node.inputs if value is not None]
         active = [value for value in read if not value.is_constant]
-        results = [self._placed(value, here, active, is_view) for value in written]
+        results = self._placed(node, written, active, is_view=is_view)
         for value in active:
             self._last[value.home] = here
         input_bytes = sum({value.home: value.nbytes for value in active}.values())
-        constant_bytes = sum({id(v): v.nbytes for v in read if v.is_constant}.values())
-        output_bytes = sum(value.nbytes for value in results)
+        output_bytes = sum(map(_written_bytes, node.proto.output, results))
+        moved_bytes = input_bytes + constant_bytes(node) + output_bytes
         first = active[0].shape if active else read[0].shape if read else ()
         output = results[0].shape if results else ()
         self._called(node)
@@ -91,7 +91,7 @@ class Books:
                 macs=macs,
                 input_bytes=input_bytes,
                 output_bytes=output_bytes,
-                traffic_bytes=0 if is_view else input_bytes + constant_bytes + output_bytes,
+                traffic_bytes=0 if is_view else moved_bytes,
                 conv=conv,
                 element_bytes=_element_bytes(results),
                 operands=tuple(map(_operand, read)) if macs else (),
@@ -110,15 +110,26 @@ class Books:
         if path is not None:
             self._paths[node.name] = path
 
-    def _placed(self, value: Value, here: int, active: Sequence[Value], is_view: bool) -> Value:
-        if is_view and active:
-            return value._replace(source=here, home=active[0].home)
-        home = len(self._sizes)
-        self._sizes[home] = value.nbytes
-        self._born[home] = here
-        self._is_sized &= value.shape is not None or value.items is not None
-        self._last.setdefault(home, here)
-        return value._replace(source=here, home=home)
+    def _placed(
+        self, node: Node, written: Sequence[Value], active: Sequence[Value], *, is_view: bool
+    ) -> list[Value]:
+        """Return what the node that is being recorded writes, each in storage of its own.
+
+        A view is in that of what it shows. What has no name is not written.
+        """
+        here = len(self.events)
+        results = []
+        for at, value in enumerate(written):
+            name = node.proto.output[at] if at < len(node.proto.output) else ""
+            if is_view and active:
+                home = active[0].home
+            else:
+                home = len(self._sizes)
+                self._sizes[home] = _written_bytes(name, value)
+                self._born[home] = self._last[home] = here
+                self._is_sized &= not name or value.shape is not None or value.items is not None
+            results.append(value._replace(source=here, home=home))
+        return results
 
     def keep(self, weights: Iterable[Parameter]) -> None:
         """Take what is stored for parameters of the network."""
@@ -197,6 +208,10 @@ class Books:
             live += change
             peak = max(peak, live)
         return always + peak
+
+
+def _written_bytes(name: str, value: Value) -> int:
+    return value.nbytes if name else 0
 
 
 def _element_bytes(results: Sequence[Value]) -> int:

@@ -14,37 +14,53 @@ from dscost.graphs.nodes import MAIN, Node
 from dscost.graphs.values import Value
 from dscost.traces import Parameter
 
-WEIGHT, SCALE, NOTHING = "weight", "scale", "nothing"
-"""What an operator takes one of its inputs for, where its numbers alone do not tell."""
+WEIGHT, SCALE, BUFFER, SETTING = "weight", "scale", "buffer", "setting"
+"""What an operator takes one of its inputs for, where its numbers alone do not tell. A setting,
+such as a size or an axis, is no tensor in torch, and not counted as read."""
 
 _TAKEN: dict[str, dict[int, str]] = {}
 
 
 def _takes(
-    names: str, weights: str, scales: str = "", nothing: str = "", *, domain: str = MAIN
+    names: str,
+    weights: str = "",
+    *,
+    scales: str = "",
+    buffers: str = "",
+    settings: str = "",
+    domain: str = MAIN,
 ) -> None:
     """Say of operators at which places of their inputs stands what."""
-    places = {WEIGHT: weights, SCALE: scales, NOTHING: nothing}
+    places = {WEIGHT: weights, SCALE: scales, BUFFER: buffers, SETTING: settings}
     taken = {int(at): kind for kind, text in places.items() for at in text.split()}
     _TAKEN.update((f"{domain}::{name}", taken) for name in names.split())
 
 
 _takes("Conv ConvTranspose Gemm LayerNormalization GroupNormalization", "1 2")
 _takes("InstanceNormalization", "1 2")
-_takes("BatchNormalization", "1 2", nothing="3 4")
+_takes("BatchNormalization", "1 2", buffers="3 4")
 _takes("RMSNormalization SimplifiedLayerNormalization PRelu", "1")
+_takes("SkipLayerNormalization", "2 3 4")
 _takes("DeformConv", "1 3")
-_takes("LSTM", "1 2 3 7", nothing="4 5 6")
-_takes("GRU RNN", "1 2 3", nothing="4 5")
-_takes("ConvInteger", "1", "2 3")
-_takes("MatMulInteger", "0 1", "2 3")
-_takes("QLinearConv", "3 8", "1 2 4 5 6 7")
-_takes("QLinearMatMul", "0 3", "1 2 4 5 6 7")
-_takes("DequantizeLinear", "0", "1 2")
-_takes("QuantizeLinear", "", "1 2")
-_takes("Clip OneHot Pad Range", "", nothing="1 2 3")
-_takes("Resize Upsample RotaryEmbedding STFT", "", nothing="1 2 3")
-_takes("Attention ScatterND ScatterElements", "", nothing="2 3")
+_takes("LSTM", "1 2 3 7", buffers="4 5 6")
+_takes("GRU RNN", "1 2 3", buffers="4 5")
+_takes("ConvInteger", "1", scales="2 3")
+_takes("MatMulInteger", "0 1", scales="2 3")
+_takes("QLinearConv", "3 8", scales="1 2 4 5 6 7")
+_takes("QLinearMatMul", "0 3", scales="1 2 4 5 6 7")
+_takes("DequantizeLinear", "0", scales="1 2")
+_takes("QuantizeLinear", scales="1 2")
+_takes("Attention", buffers="3")
+_takes("RotaryEmbedding STFT", buffers="1 2 3")
+_takes("ScatterND ScatterElements", buffers="1 2")
+_takes(
+    """
+Clip OneHot Pad Range Resize Upsample Reshape Expand Tile Slice Squeeze Unsqueeze Split TopK CumSum
+CenterCropPad NonMaxSuppression ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1
+ReduceL2 ReduceSumSquare ReduceLogSum ReduceLogSumExp Dropout Col2Im DFT Trilu MaxUnpool
+""",
+    settings="1 2 3 4",
+)
 
 _FUSED = "com.microsoft"
 _takes("FusedConv NhwcConv NhwcFusedConv FusedGemm GroupNorm", "1 2", domain=_FUSED)
@@ -53,17 +69,17 @@ _takes("Attention PackedAttention", "1 2", domain=_FUSED)
 _takes("BiasGelu FastGelu BiasAdd SkipSimplifiedLayerNormalization", "1", domain=_FUSED)
 _takes("SkipLayerNormalization", "2 3 4", domain=_FUSED)
 _takes("EmbedLayerNormalization", "2 3 4 5 6", domain=_FUSED)
-_takes("RotaryEmbedding", "", nothing="2 3", domain=_FUSED)
-_takes("QAttention", "1 2", "3 4 6 7", domain=_FUSED)
-_takes("QLinearConv", "3 8", "1 2 4 5 6 7", domain=_FUSED)
-_takes("QLinearAdd QLinearMul", "0 3", "1 2 4 5 6 7", domain=_FUSED)
-_takes("QGemm", "3 6", "1 2 4 5 7 8", domain=_FUSED)
-_takes("DynamicQuantizeMatMul", "1 4", "2 3", domain=_FUSED)
-_takes("MatMulIntegerToFloat", "0 1 6", "2 3 4 5", domain=_FUSED)
-_takes("DynamicQuantizeLSTM", "1 2 3 7", "8 9 10 11", "4 5 6", domain=_FUSED)
-_takes("MatMulNBits MatMulBnb4", "1 5", "2 3", "4", domain=_FUSED)
-_takes("QuantizeLinear", "", "1 2", domain=_FUSED)
-_takes("DequantizeLinear", "0", "1 2", domain=_FUSED)
+_takes("RotaryEmbedding", buffers="2 3", domain=_FUSED)
+_takes("QAttention", "1 2", scales="3 4 6 7", domain=_FUSED)
+_takes("QLinearConv", "3 8", scales="1 2 4 5 6 7", domain=_FUSED)
+_takes("QLinearAdd QLinearMul", "0 3", scales="1 2 4 5 6 7", domain=_FUSED)
+_takes("QGemm", "3 6", scales="1 2 4 5 7 8", domain=_FUSED)
+_takes("DynamicQuantizeMatMul", "1 4", scales="2 3", domain=_FUSED)
+_takes("MatMulIntegerToFloat", "0 1 6", scales="2 3 4 5", domain=_FUSED)
+_takes("DynamicQuantizeLSTM", "1 2 3 7", scales="8 9 10 11", buffers="4 5 6", domain=_FUSED)
+_takes("MatMulNBits MatMulBnb4", "1 5", scales="2 3", buffers="4", domain=_FUSED)
+_takes("QuantizeLinear", scales="1 2", domain=_FUSED)
+_takes("DequantizeLinear", "0", scales="1 2", domain=_FUSED)
 
 _MOVING = frozenset(
     f"{MAIN}::{name}"
@@ -89,6 +105,23 @@ def weights_read(node: Node) -> list[Parameter]:
     return list(found.values())
 
 
+def constant_bytes(node: Node) -> int:
+    """Return the bytes of what a node reads of constants, each once and as it is stored.
+
+    What was made larger on its way is read as it was; of what was cut, the part that is left.
+    """
+    sizes: dict[object, int] = {}
+    for at, value in enumerate(node.inputs):
+        if value is None or not value.is_constant or _taken(node, at) == SETTING:
+            continue
+        if value.elements == 1 and not any(_counting(node, at, value)):  # as `x / 2` has it
+            continue
+        stored = sum(one.nbytes for one in value.stored)
+        key = tuple(one.name for one in value.stored) or id(value)
+        sizes[key] = min(stored, value.nbytes) if stored else value.nbytes
+    return sum(sizes.values())
+
+
 def stored_in(node: Node) -> tuple[Parameter, ...]:
     """Return of which parameters the result of a node is made that reads nothing but constants."""
     found: dict[str, Parameter] = {}
@@ -105,8 +138,8 @@ def stored_in(node: Node) -> tuple[Parameter, ...]:
 
 def _counting(node: Node, at: int, value: Value) -> Iterator[Parameter]:
     """Yield of what an input is made, as far as it is a parameter or a scale."""
-    taken = _TAKEN.get(node.operator, {}).get(at)
-    if taken == NOTHING:
+    taken = _taken(node, at)
+    if taken in (BUFFER, SETTING):
         return
     for one in value.stored:
         if taken == SCALE:
@@ -115,6 +148,10 @@ def _counting(node: Node, at: int, value: Value) -> Iterator[Parameter]:
             yield _unpacked(node, one)
         elif value.is_floating and one.numel != 1:
             yield one
+
+
+def _taken(node: Node, at: int) -> str | None:
+    return _TAKEN.get(node.operator, {}).get(at)
 
 
 def _unpacked(node: Node, stored: Parameter) -> Parameter:
