@@ -69,7 +69,7 @@ class Books:
         here = len(self.events)
         read = [value for value in node.inputs if value is not None]
         active = [value for value in read if not value.is_constant]
-        results = self._placed(node, written, active, is_view=is_view)
+        results = self._written(node, written, active, is_view=is_view)
         for value in active:
             self._last[value.home] = here
         input_bytes = sum({value.home: value.nbytes for value in active}.values())
@@ -110,26 +110,30 @@ class Books:
         if path is not None:
             self._paths[node.name] = path
 
-    def _placed(
+    def _written(
         self, node: Node, written: Sequence[Value], active: Sequence[Value], *, is_view: bool
     ) -> list[Value]:
         """Return what the node that is being recorded writes, each in storage of its own.
 
         A view is in that of what it shows. What has no name is not written.
         """
-        here = len(self.events)
-        results = []
-        for at, value in enumerate(written):
-            name = node.proto.output[at] if at < len(node.proto.output) else ""
-            if is_view and active:
-                home = active[0].home
-            else:
-                home = len(self._sizes)
-                self._sizes[home] = _written_bytes(name, value)
-                self._born[home] = self._last[home] = here
-                self._is_sized &= not name or value.shape is not None or value.items is not None
-            results.append(value._replace(source=here, home=home))
-        return results
+        here, names = len(self.events), node.proto.output
+        if is_view and active:
+            return [value._replace(source=here, home=active[0].home) for value in written]
+        named = [at < len(names) and bool(names[at]) for at in range(len(written))]
+        return [
+            self._placed(value, here, is_there=name)
+            for name, value in zip(named, written, strict=True)
+        ]
+
+    def _placed(self, value: Value, here: int, *, is_there: bool = True) -> Value:
+        """Return a value with a storage of its own, that some event has filled."""
+        home = len(self._sizes)
+        self._sizes[home] = value.nbytes if is_there else 0
+        self._born[home] = self._last[home] = here
+        if is_there and value.shape is None and value.items is None:
+            self._is_sized = False
+        return value._replace(source=here, home=home)
 
     def keep(self, weights: Iterable[Parameter]) -> None:
         """Take what is stored for parameters of the network."""
@@ -149,7 +153,7 @@ class Books:
 
     def held(self, value: Value) -> Value:
         """Return a value with a storage of its own, that what made it last has filled."""
-        return self._placed(value, max(0, len(self.events) - 1), (), False)
+        return self._placed(value, max(0, len(self.events) - 1))
 
     def kept(self) -> Mapping[str, Any]:
         """Return what there is by now, to come back to."""
