@@ -1,80 +1,217 @@
-"""A node that convolves → the `ConvSpec` that it is, and the input that it sees."""
+"""A node that convolves → where its weights are, the `ConvSpec` that it is, and what it writes."""
 
-from collections.abc import Sequence
-from math import prod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from dscost.errors import SpecError
-from dscost.graphs.nodes import Node
-from dscost.layers.convolution import ConvSpec, Shape, spread
+from dscost.graphs.nodes import MAIN, Node
+from dscost.graphs.values import Shape
+from dscost.graphs.windows import Window, each, pads_of, window_of
+from dscost.layers.convolution import ConvSpec
+
+MICROSOFT = "com.microsoft"
 
 
-def conv_of(node: Node, shape: Shape, weight: Shape, *, bias: bool) -> tuple[ConvSpec, Shape]:
-    """Return a convolution and the shape of the input that a symmetric padding is added to.
+class Kind(NamedTuple):
+    """How a convolution is written as an operator.
 
-    Where its own is not, the input is larger by what is padded on one side more.
+    Args:
+        weight: Which input its weights are, `(N, M/G, *K)` or `(M, N/G, *K)` of a transposed one.
+        bias: Which input its bias is, if it may have one.
+        transposed: Whether it is spread over its taps.
+        channels_last: Whether its input is `(B, *positions, M)`.
+        quantized: Whether it multiplies whole numbers.
+    """
+
+    weight: int = 1
+    bias: int | None = 2
+    transposed: bool = False
+    channels_last: bool = False
+    quantized: bool = False
+
+
+KINDS: Mapping[str, Kind] = {
+    f"{MAIN}::Conv": Kind(),
+    f"{MAIN}::ConvTranspose": Kind(transposed=True),
+    f"{MAIN}::ConvInteger": Kind(bias=None, quantized=True),
+    f"{MAIN}::QLinearConv": Kind(weight=3, bias=8, quantized=True),
+    f"{MICROSOFT}::FusedConv": Kind(),
+    f"{MICROSOFT}::NhwcConv": Kind(channels_last=True),
+    f"{MICROSOFT}::NhwcFusedConv": Kind(channels_last=True),
+    f"{MICROSOFT}::QLinearConv": Kind(weight=3, bias=8, quantized=True),
+    f"{MICROSOFT}::ConvTransposeWithDynamicPads": Kind(bias=3, transposed=True),
+}
+"""Convolutions by operator."""
+
+
+class Convolution(NamedTuple):
+    """A convolution in a graph.
+
+    Args:
+        kind: How it is written.
+        window: What slides over its input.
+        channels: M of its input.
+        out_channels: N of its output.
+        groups: G.
+        extents: The positions of its input.
+        positions: Those of its output.
+        batch: B.
+        has_bias: Whether it has one.
+    """
+
+    kind: Kind
+    window: Window
+    channels: int
+    out_channels: int
+    groups: int
+    extents: Shape
+    positions: Shape
+    batch: int
+    has_bias: bool
+
+    @property
+    def output_shape(self) -> Shape:
+        """What it writes, its channels where those of its input are."""
+        if self.kind.channels_last:
+            return (self.batch, *self.positions, self.out_channels)
+        return (self.batch, self.out_channels, *self.positions)
+
+    def spec(self) -> tuple[ConvSpec, Shape]:
+        """Return the layer that it is, and the input that a symmetric padding is added to.
+
+        Where its own padding is not symmetric, the input is larger by what is padded on one side
+        more.
+
+        Raises:
+            SpecError: There is no such layer.
+        """
+        total = [sum(pair) for pair in zip(self.window.before, self.window.behind, strict=True)]
+        padding: Any = tuple(one // 2 for one in total)
+        extents: Shape = self.extents
+        more: Shape = ()
+        is_same = tuple(total) == self.window.reach and set(self.window.stride) == {1}
+        if self.kind.transposed:
+            padding, more = self._trimmed(total)
+        elif is_same and any(one % 2 for one in total):
+            padding = "same"
+        else:
+            extents = tuple(a + b % 2 for a, b in zip(extents, total, strict=True))
+        spec = ConvSpec(
+            in_channels=self.channels,
+            out_channels=self.out_channels,
+            kernel_size=self.window.kernel,
+            stride=self.window.stride,
+            padding=padding,
+            dilation=self.window.dilation,
+            groups=self.groups,
+            bias=self.has_bias,
+            transposed=self.kind.transposed,
+            output_padding=more,
+        )
+        seen = (self.batch, self.channels, *extents)
+        if spec.output_shape(seen) != (self.batch, self.out_channels, *self.positions):
+            raise SpecError("no layer of torch writes as many positions")
+        return spec, seen
+
+    def _trimmed(self, total: list[int]) -> tuple[Any, Shape]:
+        """Return the padding and the output padding of a transposed one, by what it writes."""
+        padding, more = [], []
+        for size, step, reach, given, out in zip(
+            self.extents,
+            self.window.stride,
+            self.window.reach,
+            total,
+            self.positions,
+            strict=True,
+        ):
+            less = (size - 1) * step + reach + 1 - out
+            # as the node says it, where it says so on both sides alike
+            half = given // 2 if given % 2 == 0 and given >= less else max(0, -(-less // 2))
+            padding.append(half)
+            more.append(2 * half - less)
+        return tuple(padding), tuple(more)
+
+
+def convolution_of(node: Node) -> Convolution | None:
+    """Return the convolution that a node is, `None` if it is none.
 
     Raises:
-        SpecError: No such convolution exists.
+        SpecError: Its weights do not fit its input.
     """
-    read = node.attributes
-    extents, kernel = shape[2:], tuple(weight[2:])
-    dims = len(kernel)
-    if len(shape) != dims + 2 or not dims:
+    kind = KINDS.get(node.operator)
+    if kind is None:
+        return None
+    if node.attributes.get("channels_last"):
+        kind = kind._replace(channels_last=True)
+    shape, weight = node.shape(0), node.shape(kind.weight)
+    if shape is None or weight is None:
+        raise SpecError("it has no weights")
+    kernel = weight[2:]
+    if len(shape) != len(weight) or not kernel:
         raise SpecError(f"an input {shape} does not fit weights {weight}")
-    stride, dilation = (_each(read, name, dims) for name in ("strides", "dilations"))
-    groups = read.get("group", 1)
-    if not prod(stride) or min(dilation) < 1 or groups < 1:
-        raise SpecError("strides, dilations and groups are at least 1")
-    padding = _paddings(node, extents, kernel, stride, dilation)
-    sides = list(zip(padding[:dims], padding[dims:], strict=True))
-    total = [sum(pair) for pair in sides]
-    if any(side < 0 for pair in sides for side in pair):
-        raise SpecError("a padding is at least 0")
-    is_same = tuple(total) == spread(kernel, dilation) and set(stride) == {1}
-    sized: Any = tuple(size // 2 for size in total)
-    uneven = [size % 2 for size in total]
-    if any(uneven) and is_same:
-        sized, uneven = "same", [0] * dims
-    spec = ConvSpec(
-        in_channels=weight[1] * groups,
-        out_channels=weight[0],
-        kernel_size=kernel,
-        stride=stride,
-        padding=sized,
-        dilation=dilation,
-        groups=groups,
-        bias=bias,
+    told = tuple(node.attributes.get("kernel_shape") or kernel)
+    if told != kernel:
+        raise SpecError(f"kernel_shape is {told}, but its weights are {weight}")
+    channels = shape[-1] if kind.channels_last else shape[1]
+    extents = shape[1:-1] if kind.channels_last else shape[2:]
+    groups: int = node.attributes.get("group", 1)
+    wanted, out_channels = _channels(weight, groups, transposed=kind.transposed)
+    if channels != wanted:
+        raise SpecError(f"in_channels={wanted}, but the input has {channels} channels")
+    window = window_of(node.attributes, extents, kernel)
+    if kind.transposed:
+        window, positions = _spread(node, window, extents)
+    else:
+        positions = window.positions(extents)
+    has_bias = kind.bias is not None and node.input(kind.bias) is not None
+    return Convolution(
+        kind, window, channels, out_channels, groups, extents, positions, shape[0], has_bias
     )
-    seen = (*shape[:2], *(size + more for size, more in zip(extents, uneven, strict=True)))
-    return spec, seen
 
 
-def _each(read: Any, name: str, dims: int) -> Shape:
-    values: Shape = tuple(read.get(name) or (1,) * dims)
-    if len(values) != dims:
-        raise SpecError(f"{name} {values} are not of {dims} dimensions")
-    return values
+def _channels(weight: Shape, groups: int, *, transposed: bool) -> tuple[int, int]:
+    """Return M and N."""
+    if groups < 1 or weight[0] % groups:
+        raise SpecError(f"groups={groups} does not divide the weights {weight}")
+    if transposed:
+        return weight[0], weight[1] * groups
+    return weight[1] * groups, weight[0]
 
 
-def _paddings(
-    node: Node, extents: Sequence[int], kernel: Shape, stride: Shape, dilation: Shape
-) -> Shape:
-    """Return what is added before every axis, and then behind each."""
-    dims, way = len(kernel), node.attributes.get("auto_pad", "NOTSET")
-    if way in ("NOTSET", ""):
-        pads: Shape = tuple(node.attributes.get("pads") or (0,) * 2 * dims)
-        if len(pads) != 2 * dims:
-            raise SpecError(f"pads {pads} are not of {dims} dimensions")
-        return pads
-    if way == "VALID":
-        return (0,) * 2 * dims
-    if way not in ("SAME_UPPER", "SAME_LOWER"):
-        raise SpecError(f"there is no auto_pad {way}")
-    reach = spread(kernel, dilation)
-    total = [
-        max(0, (-(-size // step) - 1) * step + taps + 1 - size)
-        for size, step, taps in zip(extents, stride, reach, strict=True)
+def _spread(node: Node, window: Window, extents: Shape) -> tuple[Window, Shape]:
+    """Return the window of a transposed convolution and how many positions it writes.
+
+    Raises:
+        SpecError: Its padding takes all of them.
+    """
+    read, dims = node.attributes, len(extents)
+    window = window._replace(before=(0,) * dims, behind=(0,) * dims)
+    more = each(read, "output_padding", dims, 0)
+    way = read.get("auto_pad") or "NOTSET"
+    whole = [
+        (size - 1) * step + reach + 1 + end
+        for size, step, reach, end in zip(extents, window.stride, window.reach, more, strict=True)
     ]
-    less, more = [size // 2 for size in total], [size - size // 2 for size in total]
-    return (*less, *more) if way == "SAME_UPPER" else (*more, *less)
+    told = tuple(read.get("output_shape") or ())
+    if told:
+        positions = told[-dims:]
+    elif way in ("SAME_UPPER", "SAME_LOWER"):
+        positions = tuple(size * step for size, step in zip(extents, window.stride, strict=True))
+    else:
+        pads = pads_of(read, dims) if way == "NOTSET" else (0,) * 2 * dims
+        positions = tuple(size - pads[at] - pads[at + dims] for at, size in enumerate(whole))
+        window = window._replace(before=pads[:dims], behind=pads[dims:])
+    if len(positions) != dims or min(positions) < 1 or min(more) < 0:
+        raise SpecError(f"it would write {positions} positions")
+    return window, positions
+
+
+def layer_of(node: Node) -> tuple[ConvSpec, Shape] | tuple[None, None]:
+    """Return the layer that a node is and the input that it sees, if it is one that torch has."""
+    try:
+        found = convolution_of(node)
+        if found is not None and not found.kind.channels_last:
+            return found.spec()
+    except SpecError:
+        pass
+    return None, None

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from onnx import GraphProto, ModelProto, NodeProto
 
-from dscost.errors import InputError, SpecError
+from dscost.errors import InputError
 from dscost.graphs import carrying, rules  # noqa: F401 - rules register themselves
 from dscost.graphs.books import Books
 from dscost.graphs.constants import constant_of, known_results
 from dscost.graphs.control import CONTROL
-from dscost.graphs.convolutions import conv_of
+from dscost.graphs.convolutions import layer_of
 from dscost.graphs.costs import has_rule, macs_of, notes_of, word_for
 from dscost.graphs.declaring import declared_types
 from dscost.graphs.functions import Functions, of_schema
@@ -28,7 +28,6 @@ from dscost.graphs.sequences import SEQUENCES
 from dscost.graphs.shapes import types_of
 from dscost.graphs.values import Value
 from dscost.graphs.weights import stored_in, weights_read
-from dscost.layers.convolution import ConvSpec, Shape
 from dscost.traces import Trace
 
 MOST_STEPS = 15_000
@@ -231,7 +230,7 @@ class Evaluation:
         if not has_rule(node.operator):
             return self.unknown(node, types)
         self.books.notes.update(dict.fromkeys(notes_of(node)))
-        conv, seen = self._conv(node)
+        conv, seen = layer_of(node)
         weights = weights_read(node)
         return self.books.record(
             node,
@@ -244,15 +243,6 @@ class Evaluation:
             is_view=node.operator in VIEWS,
             weights=weights,
         )
-
-    def _conv(self, node: Node) -> tuple[ConvSpec | None, Shape | None]:
-        shape, weight = node.shape(0), node.shape(1)
-        if node.base != "Conv" or shape is None or weight is None:
-            return None, None
-        try:
-            return conv_of(node, shape, weight, bias=node.input(2) is not None)
-        except SpecError:
-            return None, None
 
 
 def _all_read(model: ModelProto) -> frozenset[str]:
