@@ -10,6 +10,7 @@ from typing import NamedTuple
 from dscost.errors import SpecError
 from dscost.graphs.nodes import Node
 from dscost.graphs.shapes import (  # noqa: F401 - they register themselves
+    attention,
     elementwise,
     microsoft,
     moving,

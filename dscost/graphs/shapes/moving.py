@@ -151,17 +151,23 @@ def _tiled(node: Node) -> Sequence[Type]:
 
 @shaped("Concat")
 def _joined(node: Node) -> Sequence[Type]:
-    dtype, first = read(node)
-    axis = axis_of(node.attributes.get("axis", 1), len(first))
-    total = 0
-    for at in range(len(node.inputs)):
-        shape = read(node, at).shape
-        if len(shape) != len(first) or without(shape, (axis,), keep=True) != without(
-            first, (axis,), keep=True
-        ):
+    shapes = [read(node, at).shape for at in range(len(node.inputs))]
+    return [(read(node).dtype, joined(shapes, node.attributes.get("axis", 1)))]
+
+
+def joined(shapes: Sequence[Shape], axis: int) -> Shape:
+    """Return several shapes one after the other along an axis.
+
+    Raises:
+        SpecError: They differ in another one.
+    """
+    first = shapes[0]
+    axis = axis_of(axis, len(first))
+    rest = without(first, (axis,), keep=True)
+    for shape in shapes:
+        if len(shape) != len(first) or without(shape, (axis,), keep=True) != rest:
             raise SpecError(f"shapes {first} and {shape} cannot be joined along axis {axis}")
-        total += shape[axis]
-    return [(dtype, (*first[:axis], total, *first[axis + 1 :]))]
+    return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
 
 
 @shaped("Split")
@@ -211,8 +217,17 @@ def _taken(size: int, start: int, end: int, step: int) -> int:
 @shaped("Pad")
 def _padded(node: Node) -> Sequence[Type]:
     dtype, shape = read(node)
-    pads = numbers(node, 1, "pads" if "pads" in node.attributes else "paddings") or ()
-    axes = axes_of(numbers(node, 3) or range(len(shape)), len(shape))
+    pads = numbers(node, 1, "pads" if "pads" in node.attributes else "paddings")
+    return [(dtype, padded(shape, pads or (), numbers(node, 3)))]
+
+
+def padded(shape: Shape, pads: Shape, axes: Shape | None = None) -> Shape:
+    """Return a shape with something added, or cut off, before and behind all or some axes.
+
+    Raises:
+        SpecError: Nothing is left, or they are not the pads of these axes.
+    """
+    axes = axes_of(range(len(shape)) if axes is None else axes, len(shape))
     if len(pads) != 2 * len(axes):
         raise SpecError(f"pads {pads} are not those of {len(axes)} axes")
     sizes = list(shape)
@@ -220,7 +235,7 @@ def _padded(node: Node) -> Sequence[Type]:
         sizes[axis] += pads[at] + pads[at + len(axes)]
     if min(sizes, default=0) < 0:
         raise SpecError(f"pads {pads} leave nothing of {shape}")
-    return [(dtype, tuple(sizes))]
+    return tuple(sizes)
 
 
 # -- looked up
