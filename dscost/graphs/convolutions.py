@@ -87,15 +87,10 @@ class Convolution(NamedTuple):
         """
         total = [sum(pair) for pair in zip(self.window.before, self.window.behind, strict=True)]
         padding: Any = tuple(one // 2 for one in total)
-        extents: Shape = self.extents
-        more: Shape = ()
+        extents = tuple(size + one % 2 for size, one in zip(self.extents, total, strict=True))
         is_same = tuple(total) == self.window.reach and set(self.window.stride) == {1}
-        if self.kind.transposed:
-            padding, more = self._trimmed(total)
-        elif is_same and any(one % 2 for one in total):
-            padding = "same"
-        else:
-            extents = tuple(a + b % 2 for a, b in zip(extents, total, strict=True))
+        if is_same and extents != self.extents:
+            padding, extents = "same", self.extents
         spec = ConvSpec(
             in_channels=self.channels,
             out_channels=self.out_channels,
@@ -105,31 +100,10 @@ class Convolution(NamedTuple):
             dilation=self.window.dilation,
             groups=self.groups,
             bias=self.has_bias,
-            transposed=self.kind.transposed,
-            output_padding=more,
         )
         seen = (self.batch, self.channels, *extents)
-        if spec.output_shape(seen) != (self.batch, self.out_channels, *self.positions):
-            raise SpecError("no layer of torch writes as many positions")
+        spec.output_shape(seen)  # within the bounds of what a layer may be
         return spec, seen
-
-    def _trimmed(self, total: list[int]) -> tuple[Any, Shape]:
-        """Return the padding and the output padding of a transposed one, by what it writes."""
-        padding, more = [], []
-        for size, step, reach, given, out in zip(
-            self.extents,
-            self.window.stride,
-            self.window.reach,
-            total,
-            self.positions,
-            strict=True,
-        ):
-            less = (size - 1) * step + reach + 1 - out
-            # as the node says it, where it says so on both sides alike
-            half = given // 2 if given % 2 == 0 and given >= less else max(0, -(-less // 2))
-            padding.append(half)
-            more.append(2 * half - less)
-        return tuple(padding), tuple(more)
 
 
 def convolution_of(node: Node) -> Convolution | None:
@@ -207,10 +181,13 @@ def _spread(node: Node, window: Window, extents: Shape) -> tuple[Window, Shape]:
 
 
 def layer_of(node: Node) -> tuple[ConvSpec, Shape] | tuple[None, None]:
-    """Return the layer that a node is and the input that it sees, if it is one that torch has."""
+    """Return the layer that a node is and the input that it sees, if other versions are known.
+
+    As of torch, they are not of one that is transposed or multiplies whole numbers.
+    """
     try:
         found = convolution_of(node)
-        if found is not None and not found.kind.channels_last:
+        if found is not None and found.kind == Kind():
             return found.spec()
     except SpecError:
         pass

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from math import prod
 
+from dscost.graphs.convolutions import KINDS
 from dscost.graphs.nodes import MAIN, Node
 from dscost.graphs.rules.free import FOURIER
 from dscost.graphs.values import Shape, Value
-from dscost.traces.notes import FOURIER_NOTE
+from dscost.traces.notes import FOURIER_NOTE, QUANTIZED_NOTE
 from dscost.traces.rules import FORMULAS, word_of
 
 MEANS = frozenset((f"{MAIN}::ReduceMean", "com.microsoft::QLinearReduceMean"))
@@ -56,4 +57,7 @@ def _is_global(read: Shape | None, written: Shape | None) -> bool:
 
 def notes_of(node: Node) -> tuple[str, ...]:
     """Return by which convention a node was counted, where there is one to tell."""
-    return (FOURIER_NOTE,) if node.operator in FOURIER else ()
+    if node.operator in FOURIER:
+        return (FOURIER_NOTE,)
+    kind = KINDS.get(node.operator)
+    return (QUANTIZED_NOTE,) if kind is not None and kind.quantized else ()
