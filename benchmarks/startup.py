@@ -5,6 +5,9 @@ under a second, and torch must not be loaded for it.
 
 A traced model, `torchvision:resnet18`, is held against a script that imports torch and torchvision and makes the model.
 
+An ONNX file of 5 MB, squeezenet1_1 as TorchScript exports it, must take no more than three times the floor and, on top
+of that, what `import onnx` takes, which is that of a Python that does this less one that does nothing.
+
 Method: whole processes, one of each command in turn, so that a slow moment of the machine hits all alike;
 medians over the rounds, the first two left out; ratios to the floor, a two-option Typer program that prints a
 three-row rich table. Run: `python benchmarks/startup.py [ROUNDS]`.
@@ -42,17 +45,28 @@ MAKING, TRACED = (
 )
 LIMIT_TRACED = 1.15
 """Times what it takes to have the model."""
+NOTHING, IMPORTING, ONNX = "python -c pass", "python -c 'import onnx'", "model squeezenet1_1.onnx"
+LIMIT_ONNX = 3.0
+"""Times the floor, beside the import of onnx."""
 CHECK = "check of twenty models"
 LIMITS_S = {CHECK: 1.0}
 
-MAKE = """
+PREPARE = """
 import torch
 operators = torch.library.Library("torchvision", "DEF")  # PyPI's torchvision does not fit a CPU build of torch
 for name in ("nms", "qnms"):
     operators.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 import torchvision
-torchvision.models.resnet18()
 """
+MAKE = PREPARE + "torchvision.models.resnet18()\n"
+EXPORT = (
+    PREPARE
+    + """
+import sys
+model = torchvision.models.squeezenet1_1().eval()
+torch.onnx.export(model, (torch.zeros(1, 3, 224, 224),), sys.argv[1], dynamo=False, opset_version=17)
+"""
+)
 
 TWENTY = """
 version: 1
@@ -93,6 +107,8 @@ def main(rounds: int) -> int:
         floor.write_text(FLOOR)
         making = Path(folder) / "make.py"
         making.write_text(MAKE)
+        file = str(Path(folder) / "squeezenet1_1.onnx")
+        subprocess.run([sys.executable, "-c", EXPORT, file], capture_output=True, check=True)
         subprocess.run([dscost, "baseline", "save", budget], capture_output=True, check=True)
         commands = {
             "floor": [sys.executable, str(floor), "--a", "3"],
@@ -110,6 +126,9 @@ def main(rounds: int) -> int:
             "model resnet18 --no-time": [dscost, "model", "resnet18", "--no-time"],
             CHECK: [dscost, "check", budget],
             "--help": [dscost, "--help"],
+            NOTHING: [sys.executable, "-c", "pass"],
+            IMPORTING: [sys.executable, "-c", "import onnx"],
+            ONNX: [dscost, "model", file],
             MAKING: [sys.executable, str(making)],
             TRACED: [dscost, "model", "torchvision:resnet18", "--no-time"],
         }
@@ -121,7 +140,7 @@ def main(rounds: int) -> int:
                 times[name].append(time.perf_counter() - before)
     medians = {name: statistics.median(values[2:]) for name, values in times.items()}
     print(
-        f"{date.today()}, Python {platform.python_version()}, typer {version('typer')}, rich {version('rich')}, "
+        f"{date.today()}, Python {platform.python_version()}, typer {version('typer')}, rich {version('rich')}, onnx {version('onnx')}, "
         f"{rounds} rounds"
     )
     print("\n| command | median | of the floor | limit |\n| :-- | --: | --: | --: |")
@@ -130,8 +149,12 @@ def main(rounds: int) -> int:
         print(f"| {name} | {median * 1e3:.0f} ms | {median / medians['floor']:.2f} | {limit} |")
     ratio = medians[TRACED] / medians[MAKING]
     print(f"\n{TRACED}: {ratio:.2f} of what it takes to make the model (limit {LIMIT_TRACED})")
+    onnx_s = medians[IMPORTING] - medians[NOTHING]
+    onnx_ratio = (medians[ONNX] - onnx_s) / medians["floor"]
+    print(f"{ONNX}: {onnx_ratio:.2f} of the floor beside the import of onnx (limit {LIMIT_ONNX})")
     return (
         ratio > LIMIT_TRACED
+        or onnx_ratio > LIMIT_ONNX
         or any(medians[name] > limit * medians["floor"] for name, limit in LIMITS.items())
         or any(medians[name] > limit for name, limit in LIMITS_S.items())
     )
