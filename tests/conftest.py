@@ -77,6 +77,7 @@ TORCH_FREE = frozenset(
     roofline selectors shapes statistics strict_json swaps variants
     graph_commands graph_origins graph_verifying
     graph_rules
+    graph_light
     graphs
     graph_reading
     """.split()

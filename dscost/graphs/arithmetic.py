@@ -4,7 +4,7 @@ Each takes the node and its inputs, `None` for one that is left out, and returns
 does not fit raises `Unknowable`, or what numpy raises; so does what would come out large.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -208,6 +208,29 @@ def _gather(node: Node, a: Array, at: Array) -> Sequence[Array]:
     axis = node.attributes.get("axis", 0)
     _small((a.size // max(1, a.shape[axis]), at.size))
     return [np.take(a, at.astype(np.int64), axis)]
+
+
+_SCATTERED: Mapping[str, Any] = {
+    "add": np.add,
+    "mul": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+}
+
+
+@_of("ScatterND")
+def _scatter(node: Node, a: Array, at: Array, given: Array) -> Sequence[Array]:
+    if not at.shape[-1] or given.shape != at.shape[:-1] + a.shape[at.shape[-1] :]:
+        raise Unknowable
+    found, places = a.copy(), tuple(np.moveaxis(at, -1, 0))
+    reduction = node.attributes.get("reduction", "none")
+    if reduction == "none":
+        found[places] = given
+    elif reduction in _SCATTERED:
+        _SCATTERED[reduction].at(found, places, given)
+    else:
+        raise Unknowable
+    return [found]
 
 
 @_of("Slice")

@@ -4,6 +4,7 @@ What most of them are made of is computed here by numpy; onnx's evaluator, which
 import, does the rest of what is small and harmless.
 """
 
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -22,7 +23,7 @@ _OTHERS = frozenset(
     "ArgMax ArgMin BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor CastLike Compress CumSum "
     "DepthToSpace DequantizeLinear Elu Exp EyeLike GatherElements GatherND Hardmax HardSigmoid "
     "IsInf IsNaN LeakyRelu Log Mean OneHot Pad QuantizeLinear ReduceL1 ReduceL2 ReduceSumSquare "
-    "Relu ReverseSequence ScatterElements ScatterND Shrink Sigmoid Softmax Softplus SpaceToDepth "
+    "Relu ReverseSequence ScatterElements Shrink Sigmoid Softmax Softplus SpaceToDepth "
     "Tanh ThresholdedRelu TopK Trilu Unique Sin Cos".split()
 )
 """Operators of `ai.onnx` that its evaluator may run on what is small."""
@@ -84,7 +85,13 @@ def _size(node: Node) -> list[Value] | None:
 
 def _value(content: np.ndarray) -> Value:
     known = content if content.size <= MOST_KNOWN else None
-    return Value(str(content.dtype), tuple(map(int, content.shape)), known)
+    return Value(_name_of(content.dtype), content.shape, known)
+
+
+@cache
+def _name_of(dtype: np.dtype) -> str:
+    """Return the name of a dtype, which numpy puts together anew whenever it is asked."""
+    return str(dtype)
 
 
 def _computed(node: Node, function: Any) -> list[Value] | None:

@@ -26,7 +26,7 @@ from dscost.graphs.rules.free import VIEWS
 from dscost.graphs.scopes import Place, Scope
 from dscost.graphs.sequences import SEQUENCES
 from dscost.graphs.shapes import types_of
-from dscost.graphs.values import Value
+from dscost.graphs.values import Value, made_of
 from dscost.graphs.weights import stored_in, weights_read
 from dscost.traces import Trace
 
@@ -165,7 +165,8 @@ class Evaluation:
             raise InputError(
                 f"node '{known.name}' reads '{error.args[0]}', which nothing before makes"
             ) from None
-        return known._replace(inputs=inputs)
+        # a quarter of the time of `_replace`, once for every node that runs
+        return Node(known.name, known.operator, known.attributes, inputs, known.proto, known.opset)
 
     def _unique(self, proto: NodeProto, prefix: str) -> str:
         """Return the name of a node, or of what it writes; no two have the same."""
@@ -187,8 +188,7 @@ class Evaluation:
             return padded(special(self, node, scope), node)
         known = known_results(node)
         if known is not None:
-            stored = stored_in(node)
-            return padded([value._replace(stored=stored) for value in known], node)
+            return padded(made_of(stored_in(node), known), node)
         body = self.functions.body_of(node, is_known=has_rule(node.operator))
         if body is not None:
             return padded(self.functions.run(self, node, body, scope), node)
@@ -201,8 +201,7 @@ class Evaluation:
             if self._has_unknown(node, types):
                 return self.unknown(node, types)
         if not node.draws and all(value is None or value.is_constant for value in node.inputs):
-            stored = stored_in(node)
-            return [value._replace(stored=stored) for value in types]
+            return made_of(stored_in(node), types)
         return self._recorded(node, types)
 
     def _has_unknown(self, node: Node, types: Sequence[Value]) -> bool:

@@ -1,6 +1,7 @@
 """A node of a graph with its attributes as plain values."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from onnx import AttributeProto, NodeProto
@@ -33,12 +34,12 @@ class Node(NamedTuple):
     @property
     def base(self) -> str:
         """Its type without the domain."""
-        return self.operator.rpartition("::")[2]
+        return _base(self.operator)
 
     @property
     def draws(self) -> bool:
         """Whether what it writes is drawn by chance, and so no constant whatever it reads."""
-        return self.base.startswith("Random") or self.base in ("Bernoulli", "Multinomial")
+        return _draws(self.operator)
 
     def input(self, at: int) -> Value | None:
         """Return one of its inputs, `None` where it has not so many."""
@@ -48,6 +49,17 @@ class Node(NamedTuple):
         """Return the shape of one of its inputs, `None` where it is not known or not there."""
         value = self.input(at)
         return None if value is None else value.shape
+
+
+@cache
+def _base(operator: str) -> str:
+    return operator.rpartition("::")[2]
+
+
+@cache
+def _draws(operator: str) -> bool:
+    base = _base(operator)
+    return base.startswith("Random") or base in ("Bernoulli", "Multinomial")
 
 
 def operator_of(proto: NodeProto) -> str:

@@ -1,7 +1,9 @@
 """Tensors that are stored in a file: what is wrong with them, and what is known of their values."""
 
+from collections.abc import Mapping
 from math import prod
 
+import numpy as np
 import onnx
 from onnx import SparseTensorProto, TensorProto
 
@@ -14,6 +16,14 @@ DTYPES = {
 }
 DTYPES[TensorProto.FLOAT], DTYPES[TensorProto.DOUBLE] = "float32", "float64"
 """The dtypes of tensors in files, by their number there."""
+
+_RAW: Mapping[int, np.dtype] = {
+    TensorProto.INT64: np.dtype("<i8"),
+    TensorProto.INT32: np.dtype("<i4"),
+    TensorProto.FLOAT: np.dtype("<f4"),
+    TensorProto.BOOL: np.dtype("?"),
+}
+"""What most sizes and numbers are as raw bytes, read at once; onnx reads all others."""
 
 MOST_ELEMENTS = 2**48
 """Of a tensor: none that is larger has been stored anywhere."""
@@ -76,14 +86,20 @@ def _written(dims: tuple[int, ...]) -> str:
 def stored_value(tensor: TensorProto, name: str) -> Value:
     """Return what is known of a stored tensor: its values too, if it is small and in the file."""
     shape, dtype = tuple(tensor.dims), DTYPES.get(tensor.data_type, "")
-    value = Value(dtype, shape, None, name=name)
-    value = value._replace(stored=(Parameter(name, value.elements, value.nbytes),))
-    if is_external(tensor) or not is_followed(tensor):
-        return value
+    stored = (Parameter(name, prod(shape), bytes_of(tensor)),)
+    is_known = is_followed(tensor) and not is_external(tensor)
+    content = _content(tensor, shape) if is_known else None
+    return Value(dtype, shape, content, name=name, stored=stored)
+
+
+def _content(tensor: TensorProto, shape: tuple[int, ...]) -> np.ndarray | None:
+    raw, dtype = tensor.raw_data, _RAW.get(tensor.data_type)
     try:
-        return value._replace(content=onnx.numpy_helper.to_array(tensor))
+        if raw and dtype is not None:
+            return np.frombuffer(raw, dtype).reshape(shape)
+        return onnx.numpy_helper.to_array(tensor)
     except (ValueError, TypeError):  # fewer elements than the shape says: their values are unknown
-        return value
+        return None
 
 
 def sparse_value(tensor: SparseTensorProto, name: str) -> Value:

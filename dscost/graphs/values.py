@@ -1,5 +1,6 @@
 """What is known of a value in a graph while its nodes are evaluated, without computing it."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -93,3 +94,8 @@ class Value(NamedTuple):
     def is_floating(self) -> bool:
         """Whether its elements are floating-point numbers."""
         return "float" in self.dtype
+
+
+def made_of(stored: tuple[Parameter, ...], values: Sequence[Value]) -> list[Value]:
+    """Return values that are made of what is stored."""
+    return [value._replace(stored=stored) for value in values] if stored else list(values)
