@@ -79,7 +79,7 @@ TORCH_FREE = frozenset(
     graph_rules
     graph_light
     graphs
-    graph_reading
+    graph_reading graph_binding
     """.split()
 )
 """Files of tests that need no torch, but for those of their tests that are marked `torch`: what `pytest tests` runs where

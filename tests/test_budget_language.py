@@ -543,7 +543,7 @@ def test_a_setting_that_sizes_the_input_knows_whether_the_input_is_the_models_ow
                      [f"4:12: {SHAPE}, found '1,3,x'"], id="input text"),
         pytest.param(HEAD + "    input: {}\n", [f"4:12: {SHAPE}, found {{}}"], id="input of nothing"),
         pytest.param(HEAD + "    input: {a: b=1}\n", [f"4:16: {SHAPE}, found 'b=1'"], id="input named twice"),
-        pytest.param(HEAD + "    input: {a b: [1]}\n", ["4:13: expected the name of an argument, found 'a b'"],
+        pytest.param(HEAD + "    input: {a b: [1]}\n", ["4:13: expected the name of an input, found 'a b'"],
                      id="input with a space in its name"),
         pytest.param(HEAD + "    input: [[1, 3], 5]\n", [f"4:12: {SHAPE}, found [[1, 3], 5]"], id="a number too"),
         pytest.param(HEAD + "    input: [[1, 3], [0]]\n", [f"4:21: {SHAPE}, found [0]"], id="one input wrong"),

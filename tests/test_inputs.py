@@ -40,6 +40,14 @@ from dscost.notation.inputs import TensorSpec, input_pattern, inputs_of, parse_i
         ("x=2x2:uint8=[[1,2],(3, 4)]", TensorSpec((2, 2), "uint8", "x", ((1, 2), (3, 4)))),
         ("x=1x3:int64=0x10", TensorSpec((1, 3), "int64", "x", 16)),
         ("z=2:complex64=1", TensorSpec((2,), "complex64", "z", 1)),
+        # of ONNX files
+        ("serving_default_input_2:0=1,3", TensorSpec((1, 3), None, "serving_default_input_2:0")),
+        ("x:0=():int64=16000", TensorSpec((), "int64", "x:0", 16000)),
+        ("images.1=1x3x8x8", TensorSpec((1, 3, 8, 8), None, "images.1")),
+        ("/model/in = (1, 3)", TensorSpec((1, 3), None, "/model/in")),
+        ("input-0=1,3:float32", TensorSpec((1, 3), "float32", "input-0")),
+        ("onnx::Flatten_0=5", TensorSpec((5,), None, "onnx::Flatten_0")),
+        ("画=1,3", TensorSpec((1, 3), None, "画")),
     ],
 )
 def test_an_input_is_read_as_it_is_written(text: str, expected: TensorSpec) -> None:
@@ -74,6 +82,10 @@ def test_an_input_is_read_as_it_is_written(text: str, expected: TensorSpec) -> N
             "1.5",
             "٣",
             "1" * 16,
+            "a,b=1",
+            "'a'=1",
+            "-a=1",
+            "x:0=a",
         ),
         *("()=", "1=", "1::int64", "x=()()", "1:int64:=3", ":int64", "x=:int64=3"),
     ],
@@ -166,6 +178,10 @@ def test_the_pattern_has_a_name_only_where_one_may_stand() -> None:
         ("a=3:int64=[1, 2, 3]", True, False),
         ("a=1,200:int64=0..199", True, False),
         ("1:int64=word", False, False),
+        ("x:0=1,3:int64", True, False),
+        ("a/b.1-c=1,3", True, False),
+        ("a b=1,3", False, False),
+        ("-a=1,3", False, False),
     ):
         assert bool(re.search(input_pattern(), text)) is anywhere
         assert bool(re.search(input_pattern(named=False), text)) is unnamed

@@ -1858,6 +1858,13 @@ def test_an_input_that_is_none_is_refused(given: Any, message: str) -> None:
     assert str(caught.value).startswith(message)
 
 
+def test_the_name_of_an_input_of_a_module_is_one_of_python() -> None:
+    with pytest.raises(
+        InputError, match=r"^an argument of a forward has a name of Python, found 'x:0'$"
+    ):
+        dscost.analyze(nn.Conv2d(3, 4, 1), input=(parse_input("x:0=1,3,4,4"),))
+
+
 def test_a_module_without_an_input_is_asked_for_one() -> None:
     with pytest.raises(
         InputError, match="Linear does not state its input: give it with --input 1,3 or"

@@ -1,6 +1,7 @@
 """An ONNX file → its report. No torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from dscost.analysis.collecting import collector_paused
 from dscost.analysis.counting import CountedModel
@@ -8,7 +9,7 @@ from dscost.analysis.targets import Request
 from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, without_pair
 from dscost.analysis.traced_layers import costs_of, totals_of
 from dscost.errors import InputError
-from dscost.graphs.binding import bound
+from dscost.graphs.binding import Bound, bind
 from dscost.graphs.evaluating import traced
 from dscost.graphs.values import Value
 from dscost.layers.convolution import Shape
@@ -30,8 +31,9 @@ def count_graph(
         InputError: An axis is left open, the graph cannot be evaluated, or `strict` and an operator
             is of unknown cost.
     """
-    inputs = inputs_given(source, request, target=target, train=train)
-    trace = traced(source.model, inputs)
+    inputs, notes = _bound(source, request, target=target, train=train)
+    with _of(target):
+        trace = traced(source.model, inputs)
     if strict and trace.unknown:
         raise InputError(f"{target}: {unknown_in_words(trace)}")
     swaps = tuple(find_swaps(trace.events, trace.outputs))
@@ -45,7 +47,7 @@ def count_graph(
         swaps=swaps,
         target=target,
         source=source.kind,
-        notes=list(without_pair(trace, swaps)),
+        notes=[*notes, *without_pair(trace, swaps)],
     )
     return CountedModel(report, swaps, GraphVersions(trace, given), why_untimed=WHY_UNTIMED)
 
@@ -58,11 +60,25 @@ def inputs_given(
     Raises:
         InputError: An axis is left open, or what is asked for makes no sense of such a file.
     """
+    return _bound(source, request, target=target, train=train).values
+
+
+def _bound(source: GraphSource, request: Request, *, target: str, train: bool) -> Bound:
     wrong = {"--train": train, "--set": request.settings, "--dtype": request.dtype}
     for option, is_given in wrong.items():
         if is_given:
             raise InputError(f"{target} is an ONNX file: {option} has no meaning for it")
-    return bound(source.model.graph, request.input, request.batch)
+    with _of(target):
+        return bind(source.model.graph, request.input, request.batch)
+
+
+@contextmanager
+def _of(target: str) -> Iterator[None]:
+    """Name the file in what is wrong with it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{target}: {error}") from error
 
 
 class GraphVersions:

@@ -53,8 +53,8 @@ def _tensor(node: Node, name: str | None, problems: Problems) -> TensorSpec | No
     found = problems.kept(node, _shape_or_text, node, name is None)
     if found is None or name is None:
         return found
-    if not re.fullmatch(inputs.NAME_PATTERN, name):
-        problems.at_key(node, f"expected the name of an argument, found '{name}'")
+    if not re.fullmatch(inputs.INPUT_NAME_PATTERN, name):
+        problems.at_key(node, f"expected the name of an input, found '{name}'")
         return None
     return found._replace(name=name)
 
@@ -85,7 +85,7 @@ def _inputs_schema(definitions: Definitions) -> Schema:
     unnamed = [sizes, {"type": "string", "pattern": inputs.input_pattern(named=False)}]
     by_name = {
         "type": "object",
-        "patternProperties": {f"^{inputs.NAME_PATTERN}$": {"anyOf": unnamed}},
+        "patternProperties": {f"^{inputs.INPUT_NAME_PATTERN}$": {"anyOf": unnamed}},
         "minProperties": 1,
         "additionalProperties": False,
     }

@@ -1,81 +1,307 @@
 """The inputs of a graph, and what they are given as: every axis has a size before nodes run."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from math import prod
+from shlex import quote
+from typing import Any, NamedTuple
 
-from onnx import GraphProto, ValueInfoProto
+from onnx import GraphProto, TypeProto, ValueInfoProto
 
 from dscost.errors import InputError, UnknownNameError
-from dscost.graphs.reading import DTYPES
-from dscost.graphs.values import Value
+from dscost.graphs.examples import LENGTH, example_sizes
+from dscost.graphs.giving import Gift, gifts, written
+from dscost.graphs.sequences import NOTHING, sequence_of
+from dscost.graphs.tensors import DTYPES, MOST_ELEMENTS
+from dscost.graphs.values import Shape, Value
 from dscost.networks.network import NETWORK_INPUT
-from dscost.notation.inputs import TensorSpec
 from dscost.traces import INPUT
+
+Axes = tuple[int | str | None, ...]
+"""Of an input in a file: sizes, names of sizes that are left open, or neither."""
+
+
+class Bound(NamedTuple):
+    """The inputs of a graph by name, and what is to be said of them."""
+
+    values: dict[str, Value]
+    notes: tuple[str, ...]
+
+
+class _Input(NamedTuple):
+    """What a file says of an input; `axes` is `None` where it says nothing of its shape."""
+
+    name: str
+    dtype: str
+    axes: Axes | None
+    is_sequence: bool = False
+    is_optional: bool = False
+    is_tensor: bool = True
 
 
 def inputs_of(graph: GraphProto) -> list[ValueInfoProto]:
     """Return what a graph has to be given: older files list what they store as well."""
-    stored = {one.name for one in graph.initializer}
+    stored = _stored(graph)
     return [one for one in graph.input if one.name not in stored]
 
 
-def bound(graph: GraphProto, given: Any, batch: int | None) -> dict[str, Value]:
-    """Return the inputs of a graph by name, of the sizes that are given for them.
+def bind(graph: GraphProto, given: Any, batch: int | None) -> Bound:
+    """Return the inputs of a graph, of the sizes that are given for them.
+
+    Axes of one name have one size, whichever input it is given for.
 
     Args:
-        given: A shape, several, or `TensorSpec`s with the names of inputs; nothing to leave it all
-            to the file.
-        batch: The size of the first axis of every input that leaves that open.
+        given: As `gifts` takes it; nothing to leave it all to the file.
+        batch: The size of the first axis of every input that leaves that open, and of all axes of
+            that name.
 
     Raises:
-        InputError: An axis is left open, or has another size in the file; or there is no such
-            input.
+        InputError: An axis is left open, has another size in the file or for another input; or
+            there is no such input.
     """
-    inputs = inputs_of(graph)
-    wanted = _by_name([one.name for one in inputs], given)
-    sizes: dict[str, int] = {}
-    values: dict[str, Value] = {}
-    for at, one in enumerate(inputs):
-        tensor = one.type.tensor_type
-        spec = wanted.get(one.name)
-        axes = [_axis(axis) for axis in tensor.shape.dim]
-        shape: list[int] = []
-        for place, axis in enumerate(axes):
-            size: int | str | None = axis
-            if spec is not None and place < len(spec.shape):
-                size = spec.shape[place]
-            elif isinstance(axis, str):
-                size = sizes.get(axis) if axis else None
-                size = batch if size is None and place == 0 else size
-            if size is None:
-                raise InputError(f"axis '{axis}' of input '{one.name}' is open: give its size")
-            if isinstance(axis, str) and axis:
-                sizes.setdefault(axis, int(size))
-            shape.append(int(size))
-        dtype = DTYPES.get(tensor.elem_type, "")
-        values[one.name] = Value(
-            dtype, tuple(shape), None, NETWORK_INPUT, f"{INPUT}{at}", (), -1 - at
-        )
-    return values
+    inputs = [_read(one) for one in inputs_of(graph)]
+    found = _matched(inputs, gifts(given), _stored(graph))
+    wrong = [told for one in inputs for told in _misfits(one, found.get(one.name))]
+    if wrong:
+        raise InputError("; ".join(wrong))
+    by_batch = _by_batch(inputs, batch)
+    sizes = _sizes(inputs, found, by_batch)
+    shapes = {one.name: _shape(one, found.get(one.name), by_batch, sizes) for one in inputs}
+    _refuse_open(graph, inputs, shapes)
+    values = {
+        one.name: _value(at, one, shapes[one.name], found.get(one.name))
+        for at, one in enumerate(inputs)
+    }
+    return Bound(values, tuple(_notes(inputs, values)))
 
 
-def _axis(axis: Any) -> int | str:
-    size: int | str = axis.dim_value if axis.HasField("dim_value") else axis.dim_param
-    return size
+def bound(graph: GraphProto, given: Any, batch: int | None) -> dict[str, Value]:
+    """Return the inputs of a graph by name, as `bind` does."""
+    return bind(graph, given, batch).values
 
 
-def _by_name(names: Sequence[str], given: Any) -> Mapping[str, TensorSpec]:
-    if given is None:
-        return {}
-    specs = given
-    if isinstance(given, TensorSpec) or (given and isinstance(given[0], int)):
-        specs = (given,)
-    found: dict[str, TensorSpec] = {}
-    left = iter(names)
-    for one in specs:
-        spec = one if isinstance(one, TensorSpec) else TensorSpec(tuple(one))
-        name = spec.name or next(left, None)
-        if name is None or name not in names:
-            raise UnknownNameError("input", str(name), names)
-        found[name] = spec
+# -- what the file says
+
+
+def _stored(graph: GraphProto) -> set[str]:
+    sparse = (one.values.name for one in graph.sparse_initializer)
+    return {*(one.name for one in graph.initializer), *sparse}
+
+
+def _read(one: ValueInfoProto) -> _Input:
+    kind = one.type
+    is_optional = kind.HasField("optional_type")
+    if is_optional:
+        kind = kind.optional_type.elem_type
+    is_sequence = kind.HasField("sequence_type")
+    if is_sequence:
+        kind = kind.sequence_type.elem_type
+    is_tensor = kind.HasField("tensor_type")
+    tensor: TypeProto.Tensor = kind.tensor_type
+    axes = tuple(map(_axis, tensor.shape.dim)) if tensor.HasField("shape") else None
+    dtype = DTYPES.get(tensor.elem_type, "")
+    return _Input(one.name, dtype, axes, is_sequence, is_optional, is_tensor)
+
+
+def _axis(axis: Any) -> int | str | None:
+    """Return a size, the name of one, or neither; some files write -1 or 0 for an open one."""
+    if axis.HasField("dim_value"):
+        return int(axis.dim_value) if axis.dim_value > 0 else None
+    return str(axis.dim_param) or None
+
+
+def _in_the_file(one: _Input) -> str:
+    return f"input '{one.name}' is {written(one.axes or ())} in the file"
+
+
+# -- what is given
+
+
+def _matched(inputs: Sequence[_Input], given: Sequence[Gift], stored: set[str]) -> dict[str, Gift]:
+    """Return what is given by the names of inputs; what has no name is for the next in order."""
+    names = [one.name for one in inputs]
+    named = {gift.name: gift for gift in given if gift.name}
+    for name in named:
+        if name not in names and name in stored:
+            raise InputError(f"input '{name}' has its value in the file: leave it out")
+        if name not in names:
+            raise UnknownNameError("input", name, names)
+    unnamed = [gift for gift in given if not gift.name]
+    left = [name for name in names if name not in named]
+    if len(unnamed) > len(left):
+        there = f"the file has {len(names)}: {', '.join(names)}" if names else "the file has none"
+        raise InputError(f"{len(given)} inputs are given, {there}")
+    return named | dict(zip(left, unnamed, strict=False))
+
+
+def _misfits(one: _Input, gift: Gift | None) -> list[str]:
+    """Return what is wrong with what is given for an input."""
+    if gift is None:
+        return []
+    found = []
+    for item in gift.items or (gift,):
+        if min(item.shape, default=0) < 0 or prod(item.shape) > MOST_ELEMENTS:
+            found.append(f"input '{one.name}' cannot be of {written(item.shape)}")
+        elif one.axes is not None and not _fits(one.axes, item.shape):
+            told = f"{_in_the_file(one)}, found {written(item.shape)}"
+            found.append(f"{told}{_hint(one.axes, item.shape)}")
+        if item.dtype is not None and one.dtype and item.dtype != one.dtype:
+            found.append(f"input '{one.name}' is of {one.dtype} in the file, found {item.dtype}")
+    if gift.items is not None and not one.is_sequence:
+        found.append(f"input '{one.name}' is one tensor, found {len(gift.items)}")
     return found
+
+
+def _fits(axes: Axes, shape: Shape) -> bool:
+    return len(axes) == len(shape) and all(
+        not isinstance(axis, int) or axis == size for axis, size in zip(axes, shape, strict=True)
+    )
+
+
+def _hint(axes: Axes, shape: Shape) -> str:
+    """Return what may have been meant by a shape that does not fit."""
+    channels_first = (*shape[:1], *shape[-1:], *shape[1:-1])
+    channels_last = (*shape[:1], *shape[2:], *shape[1:2])
+    guesses = (channels_first, channels_last, (1, *shape))
+    meant = next((one for one in guesses if one != shape and _fits(axes, one)), None)
+    if meant is not None:
+        return f" (did you mean {','.join(map(str, meant))}?)"
+    if shape and _fits(axes, (axes[0], *shape[1:])):  # type: ignore[arg-type]
+        return f": {_FIXED}"
+    return ""
+
+
+_FIXED = "its batch was fixed when it was exported, and others need an export with an open batch"
+
+
+# -- sizes of what is open
+
+
+def _by_batch(inputs: Sequence[_Input], batch: int | None) -> dict[str, int]:
+    """Return the sizes that a batch gives, by the name of the axis or else of the input.
+
+    Raises:
+        InputError: No input leaves its first axis open, and the first is of another size.
+    """
+    if batch is None:
+        return {}
+    firsts = [(one, one.axes[0]) for one in inputs if one.axes]
+    found = {axis or f"{one.name}[0]": batch for one, axis in firsts if not isinstance(axis, int)}
+    if not found and firsts and firsts[0][1] != batch:
+        raise InputError(
+            f"{_in_the_file(firsts[0][0])}, --batch {batch} cannot change it: {_FIXED}"
+        )
+    return found
+
+
+def _sizes(
+    inputs: Sequence[_Input], found: Mapping[str, Gift], by_batch: Mapping[str, int]
+) -> dict[str, int]:
+    """Return the sizes of the axes that have names.
+
+    Raises:
+        InputError: Two inputs are given with different sizes for one.
+    """
+    sizes: dict[str, tuple[int, str]] = {}
+    wrong = []
+    for one in inputs:
+        gift = found.get(one.name)
+        if gift is None or one.axes is None:
+            continue
+        for axis, size in zip(one.axes, gift.shape, strict=True):
+            if not isinstance(axis, str) or axis in by_batch:
+                continue
+            before, name = sizes.setdefault(axis, (size, one.name))
+            if before != size:
+                wrong.append(f"axis '{axis}' is {before} in '{name}' and {size} in '{one.name}'")
+    if wrong:
+        raise InputError("; ".join(wrong))
+    return {axis: size for axis, (size, _) in sizes.items()} | dict(by_batch)
+
+
+def _shape(
+    one: _Input, gift: Gift | None, by_batch: Mapping[str, int], sizes: Mapping[str, int]
+) -> Axes | None:
+    """Return the axes of an input with the sizes that are known."""
+    if one.axes is None:
+        return gift.shape if gift else None
+    shape: list[int | str | None] = []
+    for at, axis in enumerate(one.axes):
+        size: int | str | None = axis
+        if isinstance(axis, str):
+            size = sizes.get(axis, axis)
+        elif axis is None:
+            size = gift.shape[at] if gift else None
+            size = by_batch.get(f"{one.name}[0]", size) if at == 0 else size
+        shape.append(size)
+    return tuple(shape)
+
+
+def _refuse_open(
+    graph: GraphProto, inputs: Sequence[_Input], shapes: Mapping[str, Axes | None]
+) -> None:
+    """Refuse axes that have no size, all at once, with how they might be given."""
+    chosen: dict[str, int] = {}
+    axes, parts = [], []
+    for one in inputs:
+        shape = shapes[one.name]
+        if not one.is_tensor or one.is_optional or (shape is not None and _is_bound(shape)):
+            continue
+        if shape is None:
+            axes.append(f"the shape of '{one.name}'")
+            parts.append(f"--input {quote(f'{one.name}=1,{LENGTH}')}")
+            continue
+        sizes = [chosen.get(axis, axis) if isinstance(axis, str) else axis for axis in shape]
+        new = [axis for axis in enumerate(sizes) if not isinstance(axis[1], int)]
+        if new:
+            told = ", ".join(f"'{axis}'" if axis else f"axis {at}" for at, axis in new)
+            axes.append(f"{told} of '{one.name}'")
+            example = tuple(example_sizes(graph, one.name, sizes))
+            chosen |= {axis: example[at] for at, axis in new if isinstance(axis, str)}
+            parts.append(f"--input {quote(f'{one.name}=' + ','.join(map(str, example)))}")
+    if axes:
+        raise InputError(
+            f"the file leaves open {'; '.join(axes)}: give sizes, such as {' '.join(parts)}"
+        )
+
+
+def _is_bound(shape: Axes) -> bool:
+    return all(isinstance(size, int) for size in shape)
+
+
+# -- what comes of it
+
+
+def _value(at: int, one: _Input, shape: Axes | None, gift: Gift | None) -> Value:
+    if not one.is_tensor or (one.is_optional and (shape is None or not _is_bound(shape))):
+        return NOTHING if one.is_optional else Value(source=NETWORK_INPUT)
+    sizes: Shape = tuple(size for size in shape or () if isinstance(size, int))
+    content = gift.content(one.dtype) if gift and not gift.items else None
+    if content is not None and content.shape != sizes:  # of another batch than it was given with
+        content = None
+    value = Value(one.dtype, sizes, content, NETWORK_INPUT, f"{INPUT}{at}", (), -1 - at)
+    if not one.is_sequence:
+        return value
+    items = gift.items if gift and gift.items else (None,)
+    return sequence_of([value._replace(shape=item.shape) if item else value for item in items])
+
+
+def _notes(inputs: Sequence[_Input], values: Mapping[str, Value]) -> list[str]:
+    """Return which sizes the file leaves open, and what they are."""
+    sizes: dict[str, int] = {}
+    notes = []
+    for one in inputs:
+        value = values[one.name]
+        shape = value.items[0].shape if value.items else value.shape
+        if one.axes and shape:
+            for at, (axis, size) in enumerate(zip(one.axes, shape, strict=True)):
+                if not isinstance(axis, int):
+                    sizes[axis or f"{one.name}[{at}]"] = size
+        if one.is_sequence:
+            many = len(value.items or ())
+            notes.append(f"The sequence {one.name} is taken with {many} tensor{'s'[: many != 1]}.")
+        if value is NOTHING:
+            notes.append(f"The input {one.name} is left out.")
+    if sizes:
+        told = ", ".join(f"{axis} = {size}" for axis, size in sizes.items())
+        notes.insert(0, f"What the file leaves open is {told}.")
+    return notes

@@ -22,6 +22,9 @@ INPUT_DTYPES = (
 INPUT_EXAMPLE = "1,3,224,224 or ids=1,128:int64"
 
 NAME_PATTERN = "[A-Za-z_][A-Za-z0-9_]*"
+"""The name of an argument in Python."""
+INPUT_NAME_PATTERN = r"""[^\s=,'"():0-9\[\]{}+\-][^\s=,'"]*"""
+"""The name of an input: of an ONNX file it may be `serving_default_x:0`, `images.1` or `a/b`."""
 _SIZE = r"-?\d{1,15}"
 
 
@@ -34,7 +37,7 @@ def _shape_pattern(size: str) -> str:
 
 
 _INPUT = re.compile(
-    rf"(?:(?P<name>{NAME_PATTERN})\s*=\s*)?(?P<shape>{_shape_pattern(_SIZE)})"
+    rf"(?:(?P<name>{INPUT_NAME_PATTERN})\s*=\s*)?(?P<shape>{_shape_pattern(_SIZE)})"
     r"(?:\s*:\s*(?P<dtype>\w+))?"
     r"(?:\s*=\s*(?P<fill>\S.*))?",
     re.ASCII | re.DOTALL,
@@ -52,7 +55,7 @@ def input_pattern(*, named: bool = True) -> str:
 
     Unless `named` is false, a name may stand before the shape.
     """
-    name = rf"(?:{NAME_PATTERN}\s*=\s*)?" if named else ""
+    name = rf"(?:{INPUT_NAME_PATTERN}\s*=\s*)?" if named else ""
     shape = _shape_pattern("(?!0+(?![0-9]))[0-9]{1,15}")
     number = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?|[-+]?inf|[Tt]rue|[Ff]alse"
     fill = rf"{number}|[-+]?[0-9]+\.\.[-+]?[0-9]+|[\[(].*[\])]"
@@ -65,7 +68,8 @@ class TensorSpec(NamedTuple):
     Args:
         shape: Sizes of the tensor; empty for a single number.
         dtype: Name of a torch dtype, or `None` for that of the model.
-        name: The keyword argument that it is for, or `None` for the next positional one.
+        name: The keyword argument, or the input of an ONNX file, that it is for; `None` for the
+            next positional one.
         fill: Its values: one for all, a range, or nested tuples as long as the shape or its last
             sizes. Without, floating-point numbers are random, integers zeros, so that they index
             anything, and truth values true.

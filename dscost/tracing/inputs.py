@@ -107,6 +107,9 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
         named = {
             one.name: _made(one, dtype) for one in given if isinstance(one, TensorSpec) and one.name
         }
+        for name in named:
+            if not name.isidentifier():
+                raise InputError(f"an argument of a forward has a name of Python, found '{name}'")
         made = Arguments(tuple(_made(one, dtype) for one in positional), named)
     if not made.tensors:
         for leaf in _leaves((made.args, dict(made.kwargs))):
