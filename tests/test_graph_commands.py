@@ -1,16 +1,21 @@
 """An ONNX file as a target of every command."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import jsonschema
 import onnx
 import pytest
 from onnx import TensorProto, helper
 from program import Ran, run
 
 import dscost
+from dscost.cli.candidates import candidates
 from dscost.errors import InputError
+from dscost.schemas import schema
 
 FLOAT = TensorProto.FLOAT
 STEM, HEAD = 8 * 8 * 16 * 27, 16 * 10
@@ -149,3 +154,178 @@ def test_what_cannot_be_timed_is_said_once(net: str, tmp_path: Path) -> None:
         InputError, match=r"net\.onnx cannot be timed: an ONNX file is counted, not run"
     ):
         dscost.analyze(net, time=True)
+
+
+# -- what it is given
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["model", "net.onnx", "--train"], "net.onnx is an ONNX file: --train has no meaning for it"),
+        (["model", "net.onnx", "--set", "width=2"], "net.onnx is an ONNX file: --set has no meaning for it"),
+        (["model", "net.onnx", "--kwargs", "width=2"], "net.onnx is an ONNX file, not a factory: --kwargs has no meaning"),
+        (["model", "net.onnx", "--dtype", "float16", "--no-time"], "net.onnx is an ONNX file: --dtype has no meaning for it"),
+        (["model", "net.onnx:Net"], "net.onnx:Net: an ONNX file is one model: give net.onnx alone"),
+        (["verify", "net.onnx", "--set", "width=2"], "net.onnx is an ONNX file: --set has no meaning for it"),
+    ],
+)  # fmt: skip
+def test_what_means_nothing_for_a_file_is_refused(net: str, words: list[str], told: str) -> None:
+    assert one_line(run(*words, cwd=Path(net).parent)) == told
+
+
+def test_without_onnx_its_pip_command_is_told(net: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [
+        name
+        for name in sys.modules
+        if name.partition(".")[0] == "onnx" or name.startswith("dscost.graphs")
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    for command in ("model", "verify"):
+        told = one_line(run(command, net))
+        assert told == "onnx is not installed: pip install 'dscost[onnx]'"
+
+
+# -- what it prints and writes
+
+
+def test_a_saved_report_is_read_back(net: str, tmp_path: Path) -> None:
+    saved = tmp_path / "net.json"
+    assert run("model", net, "--no-time", "-o", str(saved)).returncode == 0
+    (subject,) = json.loads(saved.read_text())["subjects"]
+    assert subject["source"] == "onnx"
+    assert subject["totals"]["as_is"]["macs"] == STEM + HEAD
+    assert dscost.analyze(str(saved)).layers == dscost.analyze(net).layers
+    assert dscost.compare(net, str(saved)).versus[0].count_of("same") == 5
+    jsonschema.validate(json.loads(saved.read_text()), schema("report"))
+
+
+def test_the_tree_and_its_depth_follow_the_modules_of_nodes(tmp_path: Path) -> None:
+    names = ("/body/body.0/Conv", "/body/body.0/Relu", "/body/pool/Pool", "/Flatten", "/head/Gemm")
+    net = network(tmp_path / "net.onnx", names=names)
+    tree = run("model", net, "--no-time", "--tree", "--columns", "kind,macs").stdout
+    rows = [line.split() for line in tree.splitlines() if line.startswith(("├", "└", "│", " "))]
+    assert rows == [
+        ["├─", "body", "3", "layers", "27.65k"],
+        ["│", "├─", "0", "2", "layers", "27.65k"],
+        ["│", "│", "├─", "Conv", "conv", "3×3", "27.65k"],
+        ["│", "│", "└─", "Relu", "Relu", "0"],
+        ["│", "└─", "pool", "GlobalAveragePool", "0"],
+        ["├─", "Flatten", "Flatten", "0"],
+        ["└─", "head", "Gemm", "160"],
+    ]
+    assert "frozen" not in tree
+    table = run("model", net, "--no-time", "--depth", "1", "--columns", "macs").stdout
+    assert [line.split()[0] for line in table.splitlines()[5:8]] == [
+        "body",
+        "/Flatten",
+        "/head/Gemm",
+    ]
+
+
+def test_nodes_of_one_name_are_all_in_the_tree(tmp_path: Path) -> None:
+    names = ("/act/Conv", "/act/Relu", "/act/Relu", "/act/Relu", "/act/Relu")
+    net = network(tmp_path / "net.onnx", names=names)
+    tree = run("model", net, "--no-time", "--tree", "--columns", "macs").stdout
+    assert "act " in tree
+    assert tree.count("Relu") >= 1
+    assert "27.81k" in tree.splitlines()[6]
+
+
+def test_an_unknown_operator_is_named_and_makes_totals_partial(tmp_path: Path) -> None:
+    net = network(tmp_path / "net.onnx", head="Mystery", domain="com.acme")
+    ran = run("model", net, "--no-time")
+    assert ran.returncode == 0
+    assert "The total is partial: operators of unknown cost: com.acme::Mystery (1×)" in ran.stdout
+    assert dscost.analyze(net).coverage.unknown == ("com.acme::Mystery (1×)",)
+    told = one_line(run("model", net, "--no-time", "--strict"))
+    assert told == f"{net}: operators of unknown cost: com.acme::Mystery (1×)"
+    ran = run("verify", net)
+    assert ran.returncode == 1
+    assert (
+        "Not all of it was counted twice: operators of unknown cost: com.acme::Mystery (1×)"
+        in ran.stdout
+    )
+
+
+# -- budgets
+
+
+def test_a_budget_judges_it_and_names_its_layers(net: str, tmp_path: Path) -> None:
+    budget = tmp_path / "dscost.yaml"
+    assert run("init", "net.onnx", cwd=tmp_path).returncode == 0
+    assert "target: net.onnx" in budget.read_text()
+    assert run("baseline", "save", cwd=tmp_path).returncode == 0
+    assert run("check", "--strict", cwd=tmp_path).returncode == 0
+    budget.write_text(
+        f"""version: 1
+models:
+  - target: net.onnx
+    limits: {{macs: {STEM + HEAD}}}
+    layers:
+      - {{match: "type:Conv[kernel=3]", total: {{macs: {STEM}}}}}
+      - {{match: "/conv1/*", total: {{macs: {STEM}}}}}
+      - {{match: "op:linear", total: {{macs: {HEAD - 1}}}}}
+    exclude:
+      - {{match: "/pool/Pool", reason: none}}
+"""
+    )
+    ran = run("check", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert "3 limits hold, 1 over budget" in ran.stdout
+    (finding,) = (one for one in dscost.check(budget).findings if one.is_violation)
+    assert (finding.value, finding.limit) == (HEAD, HEAD - 1)
+
+
+def test_open_axes_are_bound_by_the_name_of_the_input(tmp_path: Path) -> None:
+    network(tmp_path / "net.onnx", axes=("n", 3, "h", "w"))
+    budget = tmp_path / "dscost.yaml"
+    for given in ('"x=2,3,8,8"', "{x: [2, 3, 8, 8]}", '["x=2,3,8,8"]', "[2, 3, 8, 8]"):
+        model = f"{{target: net.onnx, input: {given}, limits: {{macs: {2 * (STEM + HEAD)}}}}}"
+        budget.write_text(f"version: 1\nmodels:\n  - {model}\n")
+        assert dscost.check(budget).exit_code == 0
+    budget.write_text("version: 1\nmodels:\n  - {target: net.onnx, limits: {macs: 1}}\n")
+    ran = run("check", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert "axis 'n' of input 'x' is open" in ran.stdout
+
+
+def test_an_export_that_grew_is_seen_against_the_commit_before(net: str, tmp_path: Path) -> None:
+    budget = "version: 1\nbaseline: kept.json\nmodels:\n  - {target: net.onnx, limits: {macs: {max_increase: 0%}}}\n"
+    (tmp_path / "dscost.yaml").write_text(budget)
+    run("baseline", "save", cwd=tmp_path)
+    for words in (
+        ["init", "-q", "-b", "main"],
+        ["add", "."],
+        [*AUTHOR, "commit", "-q", "-m", "before"],
+    ):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    network(tmp_path / "net.onnx", channels=20)
+    ran = run("check", "--against", "main", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert "/conv1/Conv: 16 → 20 output channels" in ran.stdout
+
+
+AUTHOR = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+
+
+def test_completion_offers_files_of_that_kind(net: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(net).parent)
+    found = candidates("model", "target")
+    assert found is not None
+    assert "net.onnx" in found(None, "")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "md", "tex"])
+def test_every_format_has_its_layers(net: str, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"costs.{suffix}"
+    dscost.analyze(net).save(path)
+    text = path.read_text(encoding="utf-8").replace("\\", "")
+    assert "/conv1/Conv" in text
+
+
+def test_a_device_bounds_it(net: str) -> None:
+    report = dscost.analyze(net, on="t4")
+    assert report.predictions["t4"]["as_is"].roofline_s > 0
+    assert report.layers[0].predictions["t4"]["standard"].bound == "memory"

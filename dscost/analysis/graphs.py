@@ -49,6 +49,9 @@ def count_graph(
         source=source.kind,
         notes=[*notes, *without_pair(trace, swaps)],
     )
+    # nothing in such a file says what is trained
+    layers = tuple(layer._replace(frozen_params=None) for layer in report.layers)
+    report = report._replace(layers=layers)
     return CountedModel(report, swaps, GraphVersions(trace, given), why_untimed=WHY_UNTIMED)
 
 

@@ -15,7 +15,7 @@ from dscost.timing import ALLOCATORS, DEVICES, MEMORY_FORMATS, MODES
 Candidates = Callable[[typer.Context, str], list[str]]
 """Returns them, given what has been written before and what is there of the word itself."""
 
-_TARGET_ENDINGS = (".py", ".yaml", ".yml", ".json", ".pt2")
+_TARGET_ENDINGS = (".py", ".yaml", ".yml", ".json", ".pt2", ".onnx")
 
 
 def candidates(command: str, parameter: str) -> Candidates | None:

@@ -28,12 +28,15 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
     "model": (
         Example("dscost model resnet18 --no-time", "a built-in network, counted at once"),
         Example("dscost model net.py:Net --input 1,3,224,224", "your own, counted and timed"),
-        Example("dscost model resnet18 --on raspberry_pi_4 --no-time", "bounds on another device"),
+        Example(
+            "dscost model net.onnx --input x=1,3,224,224 --on raspberry_pi_4",
+            "an ONNX file, and bounds on a device",
+        ),
     ),
     "compare": (
         Example("dscost compare resnet18 resnet34", "two networks, in total and by layer"),
         Example("dscost compare resnet18 mobilenet_v2 --time", "timed in turns, a row each"),
-        Example("dscost compare before.json after.json", "two reports, saved by model -o"),
+        Example("dscost compare net.py:Net net.onnx", "what an export made of a model"),
     ),
     "convert": (
         Example("dscost convert resnet18 --fastest --save cheaper.pt", "the layers that gain here"),
@@ -64,6 +67,7 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
     "verify": (
         Example("dscost verify resnet18", "a built-in network"),
         Example("dscost verify net.py:Net --input 1,3,224,224", "your own"),
+        Example("dscost verify net.onnx", "an ONNX file, as ONNX Runtime runs it"),
     ),
     "list": (
         Example("dscost list", "built-in networks, with what they cost"),

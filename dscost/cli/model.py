@@ -20,8 +20,8 @@ def model(
         str,
         typer.Argument(
             help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, hf:TYPE, "
-            "net.yaml, package.module:factory, path/file.py:factory, program.pt2 "
-            "or a saved report.json (dscost list targets)."
+            "net.yaml, package.module:factory, path/file.py:factory, model.onnx, "
+            "program.pt2 or a saved report.json (dscost list targets)."
         ),
     ],
     asking: opt.Asking = opt.AS_IT_IS,

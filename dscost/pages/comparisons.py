@@ -211,7 +211,7 @@ def _lines_to_show(comparison: Comparison, versus: Versus, view: View) -> list[_
     free: list[_Line] = []
     sums: list[_Line] = []
     if view.depth is not None:
-        names = [(pair.reference or pair.layer).name for pair in pairs]
+        names = [(pair.reference or pair.layer).path for pair in pairs]
         groups = grouped(zip(names, lines, strict=True), view.depth)
         blocks = [_block(name or ROOT, group) for name, group in groups.items()]
         lines = [line for line in blocks if comparison.every_layer or line.what != "same"]

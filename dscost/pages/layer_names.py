@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 ANY = "*"
 """The last part of a name that stands for all that stand below the parts before it."""
+DOT, SLASH = ".", "/"
 
 
 def in_few_words(chosen: Collection[str], every: Sequence[str]) -> list[str]:
@@ -13,30 +14,35 @@ def in_few_words(chosen: Collection[str], every: Sequence[str]) -> list[str]:
     `a.*` is every name below `a`; `a1–3.b` is `a1.b`, `a2.b` and `a3.b`.
 
     Args:
-        chosen: Dotted names.
+        chosen: Dotted names; where there are slashes, as in ONNX files, these part them.
         every: All names that there are, in the order in which patterns come.
 
     >>> every = ["a.0", "a.1", "b1.x", "b1.y", "b2.x", "b2.y"]
     >>> in_few_words(["a.0", "b1.x", "b1.y", "b2.x", "b2.y"], every)
     ['a.0', 'b1–2.*']
+    >>> in_few_words(["/a/a.0/Conv", "/a/a.1/Conv"], ["/a/a.0/Conv", "/a/a.1/Conv", "/b/Conv"])
+    ['/a/*']
     """
     wanted, seen = set(chosen), set()
+    dot = SLASH if any(SLASH in name for name in every) else DOT
     paths: list[tuple[str, ...]] = []
     for name in every:
         if name in wanted:
-            path = _shortest(name, wanted, every)
+            path = _shortest(name, wanted, every, dot)
             if path not in seen:
                 seen.add(path)
                 paths.append(path)
-    return [".".join(path) for path in _ranges(paths)]
+    return [dot.join(path) for path in _ranges(paths)]
 
 
-def _shortest(name: str, wanted: Collection[str], every: Sequence[str]) -> tuple[str, ...]:
+def _shortest(
+    name: str, wanted: Collection[str], every: Sequence[str], dot: str
+) -> tuple[str, ...]:
     """Return the fewest parts of a name below which all names are wanted, and more than one."""
-    parts = tuple(name.split("."))
-    for length in range(1, len(parts)):
-        above = ".".join(parts[:length])
-        below = [one for one in every if one.startswith(f"{above}.")]
+    parts = tuple(name.split(dot))
+    for length in range(2 if name.startswith(dot) else 1, len(parts)):
+        above = dot.join(parts[:length])
+        below = [one for one in every if one.startswith(above + dot)]
         if len(below) > 1 and above not in every and all(one in wanted for one in below):
             return (*parts[:length], ANY)
     return parts

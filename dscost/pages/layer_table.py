@@ -204,7 +204,7 @@ def _lines(report: Report, depth: int | None) -> tuple[list[_Line], list[_Line]]
     """Return the lines to sort and to cut, and what stands below them in any case."""
     lines = [_line(layer, report.skipped) for layer in report.layers]
     if depth is not None:
-        names = [layer.name for layer in report.layers]
+        names = [layer.path for layer in report.layers]
         groups = grouped(zip(names, lines, strict=True), depth)
         return [
             group[0] if len(group) == 1 else _block(name, group, report.blocks.get(name))

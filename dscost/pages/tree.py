@@ -1,5 +1,6 @@
 """A model as the tree of its modules, each with the sums of what stands below it."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -54,8 +55,23 @@ class Node(NamedTuple):
 
 
 def tree_of(layers: Sequence[Layer]) -> Node:
-    """Return layers as a tree, by the dots of their names."""
-    return _node("", [(layer.name.split(".") if layer.name else [], layer) for layer in layers])
+    """Return layers as a tree, by the dots of their paths."""
+    alone = {path for path, number in _holding(layers).items() if number == 1}
+    times: Counter[str] = Counter()
+    entries: list[tuple[Sequence[str], Layer]] = []
+    for layer in layers:
+        # a module that is one node of ONNX is a row, and so is each of several nodes in one place
+        path = layer.origin if layer.origin and layer.origin in alone else layer.path
+        times[path] += 1
+        number = f"#{times[path]}" if times[path] > 1 else ""
+        entries.append((f"{path}{number}".split(".") if path else [], layer))
+    return _node("", entries)
+
+
+def _holding(layers: Sequence[Layer]) -> Mapping[str, int]:
+    """Return how many layers stand in every module, and below it."""
+    paths = (layer.path.split(".") for layer in layers)
+    return Counter(".".join(parts[:at]) for parts in paths for at in range(1, len(parts)))
 
 
 def frozen_in(layers: Iterable[Layer]) -> int | None:

@@ -325,6 +325,15 @@ class Layer(NamedTuple):
     origin: str | None = None
 
     @property
+    def path(self) -> str:
+        """Its place among the modules of the model, dotted; of a node of ONNX as far as is told."""
+        if self.origin is None and "/" not in self.name:
+            return self.name
+        before, _, last = self.name.rpartition("/")
+        above = before.strip("/").replace("/", ".") if self.origin is None else self.origin
+        return f"{above}.{last}" if above else last
+
+    @property
     def swappable(self) -> int:
         """How many of its convolutions could be depthwise-separable, not counting pairs.
 

@@ -147,6 +147,8 @@ def _kind_of(text: str) -> tuple[str, str]:
         return "export", text
     if text.endswith(".onnx"):
         return "onnx", text
+    if path.endswith(".onnx"):
+        raise InputError(f"{text}: an ONNX file is one model: give {path} alone")
     if path.endswith(PYTHON_ENDING):
         return "file", text
     if text.startswith("hf:"):
@@ -169,7 +171,7 @@ def _refuse_unread(text: str) -> None:
         raise InputError(
             f"{text}: refused, since reading a pickled model runs whatever code it holds; "
             "give the code that makes the model instead, as path/file.py:factory, "
-            "or a program.pt2 of torch.export"
+            "or what was exported of it, a program.pt2 of torch.export or a model.onnx"
         )
     if text.endswith(".safetensors"):
         raise InputError(
