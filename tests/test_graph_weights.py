@@ -157,3 +157,16 @@ def test_weights_of_an_unknown_operator_are_parameters_that_something_reads(tmp_
     report = dscost.analyze(tmp_path / "net.onnx")
     assert report.totals.as_is.params == 4 * 4
     assert report.doubts == ()
+
+
+def test_a_bias_of_zeros_made_on_the_way_is_none(tmp_path: Path) -> None:
+    nodes = [
+        node("CastLike", "zero", "x", to="like"),
+        node("Expand", "like", "size", to="zeros"),
+        node("Conv", "x", "w", "zeros"),
+    ]
+    stored = {"zero": np.zeros((), "float32"), "size": np.array([8]), "w": ones(8, 4, 3, 3)}
+    (layer,) = counted(tmp_path, nodes, stored).layers
+    assert layer.conv is not None
+    assert not layer.conv.bias
+    assert layer.cost.params == 8 * 4 * 9

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from dscost.errors import SpecError
 from dscost.graphs.nodes import MAIN, Node
 from dscost.graphs.values import Shape
+from dscost.graphs.weights import is_held
 from dscost.graphs.windows import Window, each, pads_of, window_of
 from dscost.layers.convolution import ConvSpec
 
@@ -137,7 +138,7 @@ def convolution_of(node: Node) -> Convolution | None:
         window, positions = _spread(node, window, extents)
     else:
         positions = window.positions(extents)
-    has_bias = kind.bias is not None and node.input(kind.bias) is not None
+    has_bias = kind.bias is not None and is_held(node, kind.bias)
     return Convolution(
         kind, window, channels, out_channels, groups, extents, positions, shape[0], has_bias
     )

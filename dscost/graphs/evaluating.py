@@ -57,6 +57,10 @@ def traced(
     return found
 
 
+_DECIDING = {f"{MAIN}::CastLike": 1, f"{MAIN}::EyeLike": 0}
+"""How many inputs tell what a node writes, where of the others only the type counts."""
+
+
 class Evaluation:
     """One pass through a model.
 
@@ -200,7 +204,8 @@ class Evaluation:
             types = declared_types(node, types, scope)
             if self._has_unknown(node, types):
                 return self.unknown(node, types)
-        if not node.draws and all(value is None or value.is_constant for value in node.inputs):
+        decide = node.inputs[: _DECIDING.get(node.operator)]
+        if not node.draws and all(value is None or value.is_constant for value in decide):
             return made_of(stored_in(node), types)
         return self._recorded(node, types)
 

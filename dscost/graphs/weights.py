@@ -105,6 +105,12 @@ def weights_read(node: Node) -> list[Parameter]:
     return list(found.values())
 
 
+def is_held(node: Node, at: int) -> bool:
+    """Whether an input of a node is there: computed, or parameters and no zeros made on the way."""
+    value = node.input(at)
+    return value is not None and (not value.is_constant or any(_counting(node, at, value)))
+
+
 def constant_bytes(node: Node) -> int:
     """Return the bytes of what a node reads of constants, each once and as it is stored.
 
@@ -145,7 +151,8 @@ def _counting(node: Node, at: int, value: Value) -> Iterator[Parameter]:
         if taken == SCALE:
             yield one._replace(numel=0)
         elif taken == WEIGHT:
-            yield _unpacked(node, one)
+            if one.numel != 1 or value.elements == 1:  # one number for all is none of them
+                yield _unpacked(node, one)
         elif value.is_floating and one.numel != 1:
             yield one
 
