@@ -9,8 +9,8 @@ onnx package have no figures of somebody else but onnx's shapes: they are run to
 
 Every count is a process of its own, which imports the tool, reads the file, counts, and says how long each took; then
 a process that does what a user does, whose wall time and largest resident memory are taken from outside: of dscost the
-command `dscost model FILE --json`, of the others the least script that prints their count. Medians of ROUNDS, tools by
-turns, the file in the page cache. Dynamic axes are bound as each tool wants them; onnxsim's optional sympy and
+command `dscost model FILE --json`, of the others the least script that prints their count. The fastest of ROUNDS, tools
+by turns, the file in the page cache. Dynamic axes are bound as each tool wants them; onnxsim's optional sympy and
 onnx-shape-inference are not installed, as `pip install onnxsim` leaves them out.
 
 Run: `python benchmarks/onnx.py --files FOLDER [--peers PYTHON] [--rounds N] [NAME …]`. FOLDER keeps the files that are
@@ -22,7 +22,6 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import time
@@ -276,19 +275,19 @@ def counted(tool: str, python: str, path: Path, given: Inputs) -> Result:
 def in_turns(
     pythons: Mapping[str, str], path: Path, given: Inputs, rounds: int
 ) -> dict[str, Result]:
-    """Return what all tools say of a file, medians of some rounds; who fails is asked once."""
+    """Return what all tools say of a file, the fastest of some rounds; who fails is asked once."""
     found: dict[str, list[Result]] = {tool: [] for tool in pythons}
     for _ in range(rounds):
         for tool, python in pythons.items():
             if not found[tool] or (found[tool][0].whole_s and found[tool][0].whole_s < 20):
                 found[tool].append(counted(tool, python, path, given))
-    return {tool: _median(several) for tool, several in found.items()}
+    return {tool: _fastest(several) for tool, several in found.items()}
 
 
-def _median(several: list[Result]) -> Result:
+def _fastest(several: list[Result]) -> Result:
     fields = ("import_s", "read_s", "count_s", "whole_s", "peak_mb")
-    medians = {one: statistics.median(getattr(result, one) for result in several) for one in fields}
-    return several[0]._replace(**medians)
+    least = {one: min(getattr(result, one) for result in several) for one in fields}
+    return several[0]._replace(**least)
 
 
 # -- files

@@ -165,8 +165,9 @@ def _why(name: str, node: NodeProto, nodes: Sequence[NodeProto]) -> str:
     return f"which {called(writer)} writes after it: nodes stand in order, without cycles"
 
 
-def _held(attribute: AttributeProto) -> list[GraphProto]:
-    return [*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs]
+def _held(attribute: AttributeProto) -> Sequence[GraphProto]:
+    held: Sequence[GraphProto] = attribute.graphs
+    return (attribute.g, *held) if attribute.HasField("g") else held
 
 
 def graphs_in(graph: GraphProto) -> Iterator[GraphProto]:

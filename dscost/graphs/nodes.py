@@ -84,7 +84,7 @@ _READ: Mapping[int, Callable[[Any], Any]] = {
 
 def attributes_of(proto: NodeProto) -> dict[str, Any]:
     """Return the attributes of a node by name; those of rare types are left out."""
-    return {one.name: _READ[one.type](one) for one in proto.attribute if one.type in _READ}
+    return {one.name: read(one) for one in proto.attribute if (read := _READ.get(one.type))}
 
 
 def resolved(proto: NodeProto, given: Mapping[str, AttributeProto]) -> NodeProto:
