@@ -73,7 +73,7 @@ class Books:
         for value in active:
             self._last[value.home] = here
         input_bytes = sum({value.home: value.nbytes for value in active}.values())
-        output_bytes = sum(map(_written_bytes, node.proto.output, results))
+        output_bytes = sum(map(_written_bytes, _is_there(node, results), results))
         moved_bytes = input_bytes + constant_bytes(node) + output_bytes
         first = active[0].shape if active else read[0].shape if read else ()
         output = results[0].shape if results else ()
@@ -117,13 +117,12 @@ class Books:
 
         A view is in that of what it shows. What has no name is not written.
         """
-        here, names = len(self.events), node.proto.output
+        here = len(self.events)
         if is_view and active:
             return [value._replace(source=here, home=active[0].home) for value in written]
-        named = [at < len(names) and bool(names[at]) for at in range(len(written))]
         return [
-            self._placed(value, here, is_there=name)
-            for name, value in zip(named, written, strict=True)
+            self._placed(value, here, is_there=one)
+            for value, one in zip(written, _is_there(node, written), strict=True)
         ]
 
     def _placed(self, value: Value, here: int, *, is_there: bool = True) -> Value:
@@ -214,8 +213,14 @@ class Books:
         return always + peak
 
 
-def _written_bytes(name: str, value: Value) -> int:
-    return value.nbytes if name else 0
+def _written_bytes(is_there: bool, value: Value) -> int:
+    return value.nbytes if is_there else 0
+
+
+def _is_there(node: Node, written: Sequence[Value]) -> list[bool]:
+    """Return what of all that a node may write has a name; more than it has are in a sequence."""
+    names = node.proto.output
+    return [at >= len(names) or bool(names[at]) for at in range(len(written))]
 
 
 def _element_bytes(results: Sequence[Value]) -> int:

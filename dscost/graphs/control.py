@@ -77,12 +77,9 @@ def _both(evaluation: "Evaluation", node: Node, scope: Scope) -> Sequence[Value]
     first, second = found
     if len(first) != len(second):
         raise InputError(f"the branches of node '{node.name}' put out different numbers of values")
-    deciding = deciding_inputs(evaluation.model, node)
-    decided = f", which {' and '.join(deciding)} decides" if len(deciding) == 1 else ""
-    books.note(
-        f"Both branches of {node.name} are counted{decided}: {BRANCHES[0]} {macs[0]:,} MACs, "
-        f"{BRANCHES[1]} {macs[1]:,} MACs."
-    )
+    costs = ", ".join(f"{name} {own:,} MACs" for name, own in zip(BRANCHES, macs, strict=True))
+    decided = _decided(evaluation, node)
+    books.note(f"Both branches of {node.name} are counted: {costs}.{decided}")
     evaluation.open_branches += 1
     condition = node.input(0) or Value()
     merged = [_either(*pair, condition) for pair in zip(first, second, strict=True)]
@@ -90,6 +87,20 @@ def _both(evaluation: "Evaluation", node: Node, scope: Scope) -> Sequence[Value]
         books.met_unknown(node)
         return books.record(node, merged, op="other")
     return merged
+
+
+def _decided(evaluation: "Evaluation", node: Node) -> str:
+    """Return a sentence on the input that decides which branch runs, if that can be told."""
+    deciding = deciding_inputs(evaluation.model, node)
+    if len(deciding) != 1:
+        return ""
+    (name,) = deciding
+    value = evaluation.inputs.get(name)
+    how = ""
+    if value is not None and value.shape == () and not value.is_floating:
+        example = "true" if value.dtype == "bool" else "1"
+        how = f": give its value, as in --input '{name}=():{value.dtype}={example}'"
+    return f" The input '{name}' decides which of them runs{how}."
 
 
 def _either(one: Value, other: Value, condition: Value) -> Value:
@@ -127,7 +138,7 @@ def deciding_inputs(model: ModelProto, node: Node) -> list[str]:
             continue
         seen.add(name)
         if name in inputs:
-            found.append(f"'{name}'")
+            found.append(name)
         maker = makers.get(name)
         if maker is not None and maker.op_type not in ("Shape", "Size"):
             waiting += maker.input

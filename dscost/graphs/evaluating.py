@@ -20,6 +20,7 @@ from dscost.graphs.nodes import (
     operator_of,
     padded,
     resolved,
+    without_missing,
 )
 from dscost.graphs.reading import graphs_in, graphs_of, sparse_value, stored_value
 from dscost.graphs.rules.free import VIEWS
@@ -68,6 +69,7 @@ class Evaluation:
 
     Attributes:
         model: The model.
+        inputs: What it is given, by name.
         books: What is kept of it.
         nodes: The nodes that were met, by their names in the trace.
         steps: How many nodes may still be evaluated.
@@ -75,7 +77,7 @@ class Evaluation:
     """
 
     def __init__(self, model: ModelProto, inputs: Mapping[str, Value]) -> None:
-        self.model, self._inputs = model, inputs
+        self.model, self.inputs = model, inputs
         self.books = Books(inputs.values())
         self.nodes: dict[str, NodeProto] = {}
         self.open_branches = 0
@@ -91,7 +93,7 @@ class Evaluation:
         graph = self.model.graph
         opsets = {one.domain or MAIN: one.version for one in self.model.opset_import}
         scope = Scope(Place("", opsets, declared=(*graph.value_info, *graph.output)))
-        scope.update(self._inputs)
+        scope.update(self.inputs)
         return self.books.trace([one for value in self.evaluate(graph, scope) for one in value.all])
 
     def evaluate(self, graph: GraphProto, scope: Scope) -> list[Value]:
@@ -164,15 +166,18 @@ class Evaluation:
             raise InputError(
                 f"node '{name}' reads '{error.args[0]}', which nothing before makes"
             ) from None
-        if known is not None:
-            return known._replace(inputs=inputs)
-        operator = operator_of(proto)
+        if known is None:
+            operator = operator_of(proto)
+            if place.attributes is not None:
+                proto = resolved(proto, place.attributes)
+            name = self._unique(proto, place.prefix)
+            opset = place.opsets.get(proto.domain or MAIN, 1)
+            known = Node(name, operator, attributes_of(proto), inputs, proto, opset)
+            self._known[key] = known
+        else:
+            known = known._replace(inputs=inputs)
         if place.attributes is not None:
-            proto = resolved(proto, place.attributes)
-        name = self._unique(proto, place.prefix)
-        opset = place.opsets.get(proto.domain or MAIN, 1)
-        known = Node(name, operator, attributes_of(proto), inputs, proto, opset)
-        self._known[key] = known
+            return known._replace(proto=without_missing(known.proto, inputs))
         return known
 
     def _unique(self, proto: NodeProto, prefix: str) -> str:

@@ -103,6 +103,19 @@ def resolved(proto: NodeProto, given: Mapping[str, AttributeProto]) -> NodeProto
     return found
 
 
+def without_missing(proto: NodeProto, inputs: Sequence[Value | None]) -> NodeProto:
+    """Return a node of a function without those inputs that its call has left out."""
+    if all(value is not None or not name for name, value in zip(proto.input, inputs, strict=True)):
+        return proto
+    found = NodeProto()
+    found.CopyFrom(proto)
+    del found.input[:]
+    found.input.extend(
+        "" if value is None else name for name, value in zip(proto.input, inputs, strict=True)
+    )
+    return found
+
+
 def padded(values: Sequence[Value], node: Node) -> list[Value]:
     """Return values, one for each output of a node."""
     wanted = len(node.proto.output)

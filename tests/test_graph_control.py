@@ -1,0 +1,247 @@
+"""Branches and loops of ONNX files. A product of a row with `w` costs 2 · 2 MACs, by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from dscost.errors import InputError
+from dscost.notation.inputs import TensorSpec
+from tests.graph_texts import SQUARE, counted, macs
+
+ROW = 2 * 2
+
+
+def looped(inputs: str, body: str, *, given: str = "float[1,2] x", stored: str = "") -> str:
+    """Return a network that is a loop, which carries `x` on as `a`."""
+    return f"""({given}) => (y) <{SQUARE}{stored}> {{
+        y = Loop({inputs}) <body = turn (int64 i, bool on, float a) => (bool go, float b) {{{body}}}>
+    }}"""
+
+
+GOES_ON = "go = Identity(on)"
+
+
+# -- branches
+
+BRANCHED = f"""(bool c, float[3,2] x) => (y) <{SQUARE}> {{
+    y = If(c) <
+        then_branch = one () => (a) {{ [first] b = MatMul(x, w) [second] a = MatMul(b, w) }},
+        else_branch = other () => (d) {{ [third] d = MatMul(x, w) }}>
+}}"""
+
+
+def test_both_branches_count_where_nobody_knows_which_runs(tmp_path: Path) -> None:
+    report = counted(tmp_path, BRANCHED)
+    assert macs(report) == 3 * ROW * 2 + 3 * ROW
+    (note,) = (one for one in report.warnings if "branches" in one)
+    assert note == (
+        "Both branches of y are counted: then_branch 24 MACs, else_branch 12 MACs. "
+        "The input 'c' decides which of them runs: give its value, as in --input 'c=():bool=true'."
+    )
+    assert not report.coverage.unknown
+
+
+@pytest.mark.parametrize(("fill", "rows"), [(True, 2), (False, 1)], ids=str)
+def test_a_known_condition_takes_its_branch(tmp_path: Path, fill: bool, rows: int) -> None:
+    given = (TensorSpec((), "bool", "c", fill), TensorSpec((3, 2), name="x"))
+    report = counted(tmp_path, BRANCHED, input=given)
+    assert macs(report) == 3 * ROW * rows
+    assert not any("branches" in one for one in report.warnings)
+
+
+def test_what_a_branch_that_does_not_run_holds_is_told_and_not_doubted(tmp_path: Path) -> None:
+    report = counted(
+        tmp_path,
+        """(float[3,2] x) => (y) <bool c = {0}> {
+        y = If(c) <
+            then_branch = one () => (a) <float[2,5] more = {1,2,3,4,5,6,7,8,9,10}> { a = MatMul(x, more) },
+            else_branch = other () => (d) <float[2,3] own = {1,2,3,4,5,6}> { d = MatMul(x, own) }>
+        }""",
+    )
+    assert (macs(report), report.totals.as_is.params) == (3 * 2 * 3, 10 + 6)
+    assert (
+        "y takes its else_branch: 10 params of its then_branch are in the file all the same."
+        in (report.warnings)
+    )
+    assert not report.doubts
+
+
+def test_branches_of_two_shapes_leave_what_follows_unknown(tmp_path: Path) -> None:
+    report = counted(
+        tmp_path,
+        f"""(bool c, float[3,2] x) => (y) <{SQUARE}> {{
+        e = If(c) <
+            then_branch = one () => (a) {{ a = Concat<axis = 0>(x, x) }},
+            else_branch = other () => (d) {{ d = MatMul(x, w) }}>
+        y = MatMul(e, w)
+        }}""",
+    )
+    assert set(report.coverage.unknown) == {"ai.onnx::If (1×)", "ai.onnx::MatMul (1×)"}
+    assert macs(report) == 3 * ROW
+    assert report.peak_activation_bytes is None
+
+
+def test_a_name_inside_comes_before_the_same_name_around(tmp_path: Path) -> None:
+    report = counted(
+        tmp_path,
+        f"""(bool c, float[3,2] x) => (y) <{SQUARE}> {{
+        y = If(c) <
+            then_branch = one () => (a) {{ [in] a = MatMul(x, w) }},
+            else_branch = other () => (a) <float[2,2] w = {{5, 6, 7, 8}}> {{ [in] a = MatMul(x, w) }}>
+        }}""",
+    )
+    assert macs(report) == 2 * 3 * ROW
+    assert [layer.name for layer in report.layers] == ["in", "a"]
+
+
+# -- loops
+
+
+def test_iterations_that_are_alike_are_not_unrolled(tmp_path: Path) -> None:
+    body = f"[mm] b = MatMul(a, w) {GOES_ON}"
+    report = counted(tmp_path, looped("M, , x", body, stored=", int64 M = {1000000}"))
+    (layer,) = report.layers
+    assert (layer.name, layer.calls, layer.cost.macs) == ("mm", 1_000_000, 1_000_000 * ROW)
+    assert (macs(report), report.totals.as_is.params) == (1_000_000 * ROW, 4)
+    assert layer.cost.traffic_bytes == 1_000_000 * (2 + 4 + 2) * 4
+
+
+def test_a_loop_in_a_loop(tmp_path: Path) -> None:
+    inner = f"""b = Loop(M, , a) <body = in (int64 j, bool o, float p) => (bool q, float r) {{
+        [mm] r = MatMul(p, w) q = Identity(o) }}> {GOES_ON}"""
+    report = counted(tmp_path, looped("M, , x", inner, stored=", int64 M = {300}"))
+    assert macs(report) == 300 * 300 * ROW
+
+
+def test_iterations_that_grow_are_counted_one_by_one(tmp_path: Path) -> None:
+    body = f"b = Concat<axis = 0>(a, x) [mm] r = MatMul(b, w) {GOES_ON}"
+    report = counted(tmp_path, looped("M, , x", body, stored=", int64 M = {4}"))
+    assert macs(report) == (2 + 3 + 4 + 5) * ROW
+    assert report.layers[-1].calls == 4
+
+
+def test_what_depends_on_the_number_of_an_iteration_is_evaluated(tmp_path: Path) -> None:
+    body = f"""p = Unsqueeze(i, zero) e = Add(p, one) s = Slice(x, zero, e, zero)
+        [mm] r = MatMul(s, w) b = Identity(a) {GOES_ON}"""
+    stored = ", int64 M = {3}, int64[1] zero = {0}, int64[1] one = {1}"
+    graph = looped("M, , x", body, given="float[3,2] x", stored=stored)
+    assert macs(counted(tmp_path, graph)) == (1 + 2 + 3) * ROW
+
+
+def test_a_condition_that_is_worked_out_ends_a_loop(tmp_path: Path) -> None:
+    body = "[mm] b = MatMul(a, w) n = Add(i, one) go = Less(n, most)"
+    stored = ", bool yes = {1}, int64 one = {1}, int64 most = {7}"
+    assert macs(counted(tmp_path, looped(", yes, x", body, stored=stored))) == 7 * ROW
+
+
+def test_the_condition_ends_a_loop_before_its_most_iterations(tmp_path: Path) -> None:
+    body = "[mm] b = MatMul(a, w) n = Add(i, one) go = Less(n, most)"
+    stored = ", int64 M = {50}, int64 one = {1}, int64 most = {7}"
+    assert macs(counted(tmp_path, looped("M, , x", body, stored=stored))) == 7 * ROW
+
+
+def test_a_loop_that_never_runs_costs_nothing_and_holds_its_weights(tmp_path: Path) -> None:
+    graph = looped("M, , x", f"b = MatMul(a, w) {GOES_ON}", stored=", int64 M = {0}")
+    report = counted(tmp_path, graph)
+    assert (macs(report), report.totals.as_is.params) == (0, 4)
+    assert not report.coverage.unknown
+    assert not report.doubts
+
+
+@pytest.mark.parametrize(
+    ("inputs", "given", "going"),
+    [
+        ("M, , x", "float[1,2] x, int64 M", GOES_ON),
+        (", c, x", "float[1,2] x, bool c", GOES_ON),
+        (
+            ", yes, x",
+            "float[1,2] x",
+            "s = ReduceSum<keepdims = 0>(b) z = Sub(s, s) go = Less(z, s)",
+        ),
+    ],
+    ids=["number given when it runs", "condition given when it runs", "computed condition"],
+)
+def test_a_loop_that_runs_nobody_knows_how_often_is_unknown(
+    tmp_path: Path, inputs: str, given: str, going: str
+) -> None:
+    body = f"[mm] b = MatMul(a, w) {going}"
+    graph = looped(inputs, body, given=given, stored=", bool yes = {1}")
+    report = counted(tmp_path, graph)
+    assert report.coverage.unknown == ("ai.onnx::Loop (1×)",)
+    assert (macs(report), report.totals.as_is.params) == (ROW, 4)
+    assert "How often y runs is not known: one iteration of it is counted." in report.warnings
+
+
+def test_what_a_loop_keeps_of_each_iteration_has_their_number_first(tmp_path: Path) -> None:
+    report = counted(
+        tmp_path,
+        f"""(float[1,2] x) => (z) <{SQUARE}, int64 M = {{6}}> {{
+        last, kept = Loop(M, , x) <body = turn (int64 i, bool on, float a)
+            => (bool go, float b, float c) {{ b = MatMul(a, w) c = Identity(b) {GOES_ON} }}>
+        [after] z = MatMul(kept, w)
+        }}""",
+    )
+    assert report.layers[-1].output_shape == (6, 1, 2)
+    assert macs(report) == 6 * ROW + 6 * ROW
+
+
+def test_a_loop_without_end_is_unknown_before_long(tmp_path: Path) -> None:
+    body = f"b = MatMul(a, w) {GOES_ON}"
+    report = counted(tmp_path, looped(", yes, x", body, stored=", bool yes = {1}"))
+    assert report.coverage.unknown == ("ai.onnx::Loop (1×)",)
+
+
+def test_an_unknown_operator_in_a_loop_is_as_often_unknown(tmp_path: Path) -> None:
+    graph = f"""(float[1,2] x) => (y) <{SQUARE}, int64 M = {{9}}> {{
+        y = Loop(M, , x) <body = turn (int64 i, bool on, float a) => (bool go, float b) {{
+            [odd] c = my.Odd(a) b = MatMul(a, w) {GOES_ON} }}>
+    }}"""
+    report = counted(tmp_path, graph)
+    assert report.coverage.unknown == ("my::Odd (9×)",)
+    assert (macs(report), report.coverage.counted) == (9 * ROW, 9)
+
+
+def test_a_scan_runs_along_its_axis_and_keeps_along_another(tmp_path: Path) -> None:
+    report = counted(
+        tmp_path,
+        f"""(float[2] h, float[2,5] x) => (y, z) <{SQUARE}> {{
+        y, all = Scan<num_scan_inputs = 1, scan_input_axes = [1], scan_output_axes = [-1],
+            body = turn (float[2] a, float[2] e) => (float[2] b, float[2] c) {{
+                d = Add(a, e) [mm] b = MatMul(d, w) c = Identity(b) }}>(h, x)
+        [after] z = MatMul(w, all)
+        }}""",
+    )
+    assert macs(report) == 5 * ROW + 2 * 2 * 5
+    assert report.layers[-1].output_shape == (2, 5)
+
+
+def test_a_scan_over_axes_of_two_sizes_is_unknown(tmp_path: Path) -> None:
+    report = counted(
+        tmp_path,
+        """(float[3,2] x, float[4,2] u) => (y) {
+        y = Scan<num_scan_inputs = 2, body = turn (float[2] a, float[2] e) => (float[2] c) {
+            c = Add(a, e) }>(x, u)
+        }""",
+    )
+    assert report.coverage.unknown == ("ai.onnx::Scan (1×)",)
+
+
+def test_a_body_of_other_inputs_is_refused(tmp_path: Path) -> None:
+    graph = looped("M, , x, x", f"b = MatMul(a, w) {GOES_ON}", stored=", int64 M = {3}")
+    with pytest.raises(InputError, match="the body of node 'y' has 3 inputs, Loop gives it 4"):
+        counted(tmp_path, graph)
+
+
+def test_a_convolution_in_a_loop_is_made_separable_as_often_as_it_runs(tmp_path: Path) -> None:
+    weights = ", ".join(["0"] * 4 * 4 * 9)
+    report = counted(
+        tmp_path,
+        f"""(float[1,4,5,5] x) => (y) <float[4,4,3,3] k = {{{weights}}}, int64 M = {{8}}> {{
+        y = Loop(M, , x) <body = turn (int64 i, bool on, float a) => (bool go, float b) {{
+            [conv] b = Conv<pads = [1, 1, 1, 1]>(a, k) {GOES_ON} }}>
+        }}""",
+    )
+    dense, separable = 25 * 4 * 4 * 9, 25 * (4 * 9 + 4 * 4)
+    assert macs(report) == 8 * dense
+    assert report.totals.depthwise_separable.macs == 8 * separable
+    assert report.totals.depthwise_separable.params == 4 * 9 + 4 * 4
