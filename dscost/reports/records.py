@@ -395,7 +395,8 @@ class Input(NamedTuple):
 
 def inputs_text(inputs: Iterable[Input]) -> str:
     """Return what figures hold for, in words."""
-    return ", ".join(f"{format_shape(one.shape)} {one.dtype}" for one in inputs) or "nothing"
+    told = (f"{format_shape(one.shape) or '()'} {one.dtype}" for one in inputs)
+    return ", ".join(told) or "nothing"
 
 
 class Coverage(NamedTuple):
