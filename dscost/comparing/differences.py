@@ -8,7 +8,7 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from dscost.comparing.exported import ONNX, essence, folded, held_as, own_params
+from dscost.comparing.exported import ONNX, folded, held_as, is_kept
 from dscost.comparing.matching import are_related, in_order, nature, partners
 from dscost.comparing.notes import place_of
 from dscost.reports.figures import FIGURES, NOTHING, Cost
@@ -357,8 +357,7 @@ def _pair(before: Layer | None, now: Layer | None, *, is_export: bool) -> LayerP
     if before is None or now is None:
         return LayerPair(before, now, "only_other" if before is None else "only_reference")
     if is_export:  # frameworks have classes of their own, and move other bytes
-        sides = ((essence(one), own_params(one)) for one in (before, now))
-        same = len(set(sides)) == 1
+        same = is_kept(before, now)
     else:
         same = nature(before) == nature(now) and before.cost.agrees_with(now.cost)
     return LayerPair(before, now, "same" if same else "changed")

@@ -54,10 +54,22 @@ def essence(layer: Layer) -> tuple[Any, ...]:
     return layer.op, conv, layer.output_shape, layer.cost.macs
 
 
-def own_params(layer: Layer) -> int:
-    """Return the parameters of a layer without the bias of a convolution."""
-    bias = layer.conv.out_channels if layer.conv and layer.conv.bias else 0
-    return layer.cost.params - bias
+def is_kept(layer: Layer, other: Layer) -> bool:
+    """Whether an export has kept a layer: what it computes, and its weights.
+
+    Of what multiplies nothing the weights tell. A bias may have come, gone, or be one that several
+    layers share.
+    """
+    multiplies = layer.cost.macs or other.cost.macs
+    is_same = essence(layer) == essence(other) if multiplies else True
+    return is_same and not _counts(layer).isdisjoint(_counts(other))
+
+
+def _counts(layer: Layer) -> set[int]:
+    bias = layer.output_shape[-1] if layer.op == "linear" and layer.output_shape else 0
+    if layer.conv:
+        bias = layer.conv.out_channels if layer.conv.bias else 0
+    return {layer.cost.params, layer.cost.params - bias}
 
 
 def folded(

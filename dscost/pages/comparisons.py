@@ -217,7 +217,7 @@ def _lines_to_show(comparison: Comparison, versus: Versus, view: View) -> list[_
         lines = [line for line in blocks if comparison.every_layer or line.what != "same"]
     elif not comparison.every_layer:
         lines, folded = _apart(lines, lambda line: line.what != "folded")
-        if any(map(_has_macs, lines)):
+        if folded or any(map(_has_macs, lines)):
             lines, free = _apart(lines, _has_macs)
         if folded:
             name = f"({counted(versus.folded, 'normalisation')} folded into other layers)"
