@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dscost.comparing.targets import compare
     from dscost.converting.applying import Conversion
     from dscost.converting.convert import conversion, convert, plan
+    from dscost.converting.writing import export_onnx
     from dscost.errors import DscostError
     from dscost.layers.convolution import ConvSpec, conv2d
     from dscost.layers.variants import register_variant
@@ -47,6 +48,7 @@ __all__ = [
     "conversion",
     "convert",
     "device",
+    "export_onnx",
     "layer",
     "plan",
     "register_formula",
@@ -79,6 +81,7 @@ _HOMES = {
     "conversion": "dscost.converting.convert",
     "convert": "dscost.converting.convert",
     "device": "dscost.analysis",
+    "export_onnx": "dscost.converting.writing",
     "layer": "dscost.analysis",
     "plan": "dscost.converting.convert",
     "register_formula": "dscost.traces.rules",

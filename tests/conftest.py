@@ -79,7 +79,6 @@ TORCH_FREE = frozenset(
     graph_verifying
     graph_rules
     graph_light
-    graph_shapes
     graphs
     graph_reading graph_binding
     """.split()

@@ -279,14 +279,14 @@ class ArchitectureVersions:
 
     def totals(self, swaps: "Sequence[Swap]") -> Totals:
         """Return what the versions cost with these swaps and no others."""
-        written = [self._written(name, swaps) for name in VERSIONS]
+        written = [self.written(name, swaps) for name in VERSIONS]
         return Totals(*(network_cost(one, self._element_bytes) for one in written))
 
     def build(self, variant: str, swaps: "Sequence[Swap]") -> "tuple[nn.Module, Mapping[str, str]]":
         """Return a version of the model by its name; no layer has to be left."""
         from dscost.modules.building import Network
 
-        return Network(self._written(variant, swaps)), {}
+        return Network(self.written(variant, swaps)), {}
 
     def arguments(self, setting: "Setting") -> "Arguments":
         """Return a random input."""
@@ -296,7 +296,8 @@ class ArchitectureVersions:
         shape = (setting.batch or self._input_shape[0], *self._input_shape[1:])
         return Arguments((random_input(shape, **setting.place),), {})
 
-    def _written(self, variant: str, swaps: "Sequence[Swap]") -> Sequence[Operation]:
+    def written(self, variant: str, swaps: "Sequence[Swap]") -> Sequence[Operation]:
+        """Return the operations of a version of the model by its name."""
         from dscost.networks.swaps import with_variant
 
         if variant == "as_is":

@@ -108,7 +108,7 @@ class TracedVersions:
     """A traced model that can be written anew with some of its swaps done."""
 
     def __init__(self, source: ModuleSource, arguments: Arguments, traced: Trace) -> None:
-        self._source, self._arguments, self.traced = source, arguments, traced
+        self.source, self._arguments, self.traced = source, arguments, traced
         self.importing = source.importing
 
     def layer_of(self, swap: Swap) -> tuple[str, Shape]:
@@ -125,7 +125,7 @@ class TracedVersions:
         from dscost.modules.building import with_values
         from dscost.rewriting.versions import rewritten
 
-        module = with_values(self._source.module, self._source.make_real)
+        module = with_values(self.source.module, self.source.make_real)
         if variant == "as_is":
             return module, {}
         return rewritten(module, self.traced.events, swaps, variant)

@@ -10,6 +10,7 @@ import typer
 
 from dscost.cli.colours import CHOICES
 from dscost.cli.completing import words
+from dscost.cli.model_files import FORMAT, WRITE_MODELS
 from dscost.timing import ALLOCATORS, DEVICES, MEMORY_FORMATS, MODES
 
 Candidates = Callable[[typer.Context, str], list[str]]
@@ -112,7 +113,10 @@ def _formats(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _exports(ctx: typer.Context, incomplete: str) -> list[str]:
-    return [] if "=" in incomplete else [f"{name}=" for name in _formats(ctx, incomplete)]
+    if "=" in incomplete:
+        return []
+    models = [FORMAT] if ctx.command.name in WRITE_MODELS else []
+    return [f"{name}=" for name in (*_formats(ctx, incomplete), *models)]
 
 
 def _columns(ctx: typer.Context, incomplete: str) -> list[str]:

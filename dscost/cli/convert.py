@@ -8,7 +8,8 @@ import typer
 
 from dscost.cli import options as opt
 from dscost.cli.getting import SAVED_TO
-from dscost.cli.output_options import DEFAULTS, All
+from dscost.cli.model_files import ModelFile
+from dscost.cli.output_options import DEFAULTS, OfConverted
 from dscost.cli.places import Read, check_places, target_files
 from dscost.cli.printing import Output
 from dscost.cli.streams import foreign_code
@@ -49,6 +50,16 @@ class Saves(NamedTuple):
     def models(self) -> Sequence[Path]:
         """The files of the model or its weights."""
         return self.save or ()
+
+    def with_exported(self, files: Sequence[ModelFile]) -> "Saves":
+        """Return them with the model files that are exported, which is to save them as well."""
+        for one in files:
+            if one.version is not None:
+                raise InputError(
+                    f"--export {one.entry}: it is the converted model that is written, "
+                    f"by onnx={one.path}"
+                )
+        return self._replace(save=[*self.models, *(one.path for one in files)])
 
     def check(self, out: Output, read: Sequence[Read]) -> None:
         """Refuse files that cannot be written, before any work; a plan may replace itself."""
@@ -180,11 +191,12 @@ def convert(
     every_layer: Annotated[
         bool, typer.Option("--all", help="Show layers that cannot be converted as well.")
     ] = False,
-    asked: All = DEFAULTS,
+    asked: OfConverted = DEFAULTS,
 ) -> None:
     """Make a model depthwise-separable, weights included: by a goal, what pays, or a plan."""
     read = _read_files(target, plan, weights, proof)
     out = asked.output("convert", View(brief=asked.quiet), read=read)
+    saves = saves.with_exported(out.models)
     goal = _only(goals)
     with out.progress():  # an exporter takes a while to import
         saves.check(out, read)

@@ -7,9 +7,12 @@ import typer
 from dscost.analysis import count_layer, measure_layer
 from dscost.cli import options as opt
 from dscost.cli.geometry import NOTHING, Geometry
-from dscost.cli.output_options import DEFAULTS, All, Stages
+from dscost.cli.model_files import Content, contents
+from dscost.cli.output_options import DEFAULTS, OfLayer, Stages
 from dscost.cli.places import device_files
+from dscost.cli.printing import Output
 from dscost.pages import View
+from dscost.reports.records import Report
 
 
 def layer(
@@ -30,7 +33,7 @@ def layer(
     on: opt.On = None,
     explain: opt.Explain = False,
     stages: Stages = False,
-    asked: All = DEFAULTS,
+    asked: OfLayer = DEFAULTS,
     verbose: opt.Verbose = False,
 ) -> None:
     """Compare a convolution with its depthwise-separable variant, or others: counted and timed."""
@@ -50,12 +53,22 @@ def layer(
     report = opt.with_bounds(report, on or (), explain=explain, timed=measuring.time)
     for source in sources if verbose else ():
         out.note(source)
+    models = _models(out, report)
     if not measuring.time:
         opt.check_columns(out.view.columns, report)
-        out.write([report])
+        out.write([report], models)
         return
     out.check([report])
     with opt.only_measuring(), out.meanwhile([report], shown=True), out.progress() as progress:
         report = measure_layer(report, timing, progress)
     out.lacks(one.text for one in report.untimed)
-    out.write([report])
+    out.write([report], models)
+
+
+def _models(out: Output, report: Report) -> list[Content]:
+    """Return the layer as files are to hold it."""
+    if not out.models:
+        return []
+    from dscost.converting.writing import layer_as_onnx
+
+    return contents(out.models, lambda variant: layer_as_onnx(report, variant))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dscost.cli.model_files import FORMAT, MEANING
 from dscost.cli.output_options import DEFAULTS, Fixed
 from dscost.errors import UnknownNameError
 from dscost.pages import View
@@ -83,7 +84,7 @@ def _formats() -> Entries:
         endings = f"[{' '.join(one.endings)}] " if one.endings else ""
         whose = " For what is judged: dscost check." if one.says == "findings" else ""
         meanings[name] = f"{endings}{one.meaning}{whose}"
-    return _named(meanings)
+    return _named({**meanings, FORMAT: MEANING})
 
 
 def _columns() -> Entries:

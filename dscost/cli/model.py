@@ -4,15 +4,18 @@ from typing import Annotated
 
 import typer
 
-from dscost.analysis import count, measure_model
+from dscost.analysis import CountedModel, count, measure_model
 from dscost.analysis.isolated import Worker
 from dscost.cli import options as opt
 from dscost.cli.getting import Own, command_for
-from dscost.cli.output_options import DEFAULTS, All, Stages, Totals
+from dscost.cli.model_files import Content, contents
+from dscost.cli.output_options import DEFAULTS, OfModel, Stages, Totals
 from dscost.cli.places import device_files, target_files
+from dscost.cli.printing import Output
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.pages import View
+from dscost.timing import Progress
 
 
 def model(
@@ -52,7 +55,7 @@ def model(
     tree: opt.Tree = False,
     stages: Stages = False,
     totals: Totals = False,
-    asked: All = DEFAULTS,
+    asked: OfModel = DEFAULTS,
     verbose: opt.Verbose = False,
     isolate: opt.Isolate = False,
     load_timeout: opt.LoadTimeout = None,
@@ -87,6 +90,8 @@ def model(
             counting = worker.count if isolate and runs_code(target) else count
             counted = counting(target, request, strict=strict, train=train, progress=progress)
         report = counted.report
+        with out.progress() as progress, foreign_code(target):
+            models = _models(out, counted, progress)
         for source in (f"{target}: {report.source}", *sources) if verbose else ():
             out.note(source)
         if measuring.time:
@@ -104,4 +109,13 @@ def model(
     if report.advice:
         own = Own(batch, trust, min_channels)
         out = out.getting(command_for(report, target, asking, measuring, own, out))
-    out.write([opt.with_bounds(report, on or (), explain=explain, timed=measuring.time)])
+    out.write([opt.with_bounds(report, on or (), explain=explain, timed=measuring.time)], models)
+
+
+def _models(out: Output, counted: CountedModel, progress: Progress | None) -> list[Content]:
+    """Return the model as files are to hold it."""
+    if not out.models:
+        return []
+    from dscost.converting.writing import model_as_onnx
+
+    return contents(out.models, lambda version: model_as_onnx(counted, version), progress)

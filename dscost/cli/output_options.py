@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from dscost.cli.colours import wants_color
+from dscost.cli.model_files import ENDING, FORMAT, WRITE_MODELS, check_model_files, model_file
 from dscost.cli.options import OutputPath, Quiet, parse_names
 from dscost.cli.places import Read, check_places
 from dscost.cli.printing import Output, on_terminal, terminal_width
@@ -25,6 +26,9 @@ _OF_ROWS = ("stages", "totals")
 """What exports honour as well: of these there is but one table to choose."""
 
 
+_EXPORTED = "[FORMAT=]PATH"
+_EXPORTS = "Write another file as well, in the format of its ending unless one is named; repeatable"
+
 _PLAIN = View()
 
 
@@ -34,14 +38,7 @@ class Asked(NamedTuple):
     format_name: Annotated[str | None, typer.Option("--format")] = None
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
     path: OutputPath = None
-    export: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[FORMAT=]PATH",
-            help="Write another file as well, in the format of its ending unless one is named; "
-            "repeatable.",
-        ),
-    ] = None
+    export: Annotated[list[str] | None, typer.Option(metavar=_EXPORTED, help=f"{_EXPORTS}.")] = None
     columns: Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")] = (
         None
     )
@@ -64,9 +61,15 @@ class Asked(NamedTuple):
         """
         if self.json and self.format_name not in (None, "json"):
             raise InputError(f"--json and --format {self.format_name} contradict each other")
-        exports = tuple(_export(entry) for entry in self.export or ())
-        files = [self.path, *(target for _, target in exports)]
+        models = tuple(filter(None, map(model_file, self.export or ())))
+        others = [entry for entry in self.export or () if model_file(entry) is None]
+        exports = tuple(map(_export, others))
+        exported = [path for _, path in exports]
+        files = [self.path, *exported, *(one.path for one in models)]
         check_places(files, read)
+        check_model_files(models, command)
+        if command in WRITE_MODELS:
+            self._refuse_model_as_result()
         chosen = "json" if self.json else self.format_name or _format_of(self.path)
         for name in (chosen, *(name for name, _ in exports)):
             if renderer(name).says == "findings" and not judges:
@@ -86,7 +89,14 @@ class Asked(NamedTuple):
         for option in dict.fromkeys(name for names in _VIEW_OPTIONS.values() for name in names):
             if getattr(view, option) not in (None, False) and option not in honoured:
                 raise InputError(f"--{option} has no meaning for --format {chosen}")
-        return Output(chosen, self.path, exports, view, self.quiet)
+        return Output(chosen, self.path, exports, view, self.quiet, models)
+
+    def _refuse_model_as_result(self) -> None:
+        """Refuse `--format onnx` and `-o net.onnx`, and say how a model is written."""
+        ends_so = self.path is not None and self.path.suffix == ENDING
+        if self.format_name == FORMAT or (ends_so and not (self.format_name or self.json)):
+            file = self.path if ends_so else f"FILE{ENDING}"
+            raise InputError(f"onnx is the model, not what it costs: --export onnx={file}")
 
 
 def _format_of(path: Path | None) -> str:
@@ -127,11 +137,13 @@ class Offered(NamedTuple):
         without: Names of those that it has not.
         judges: Whether its results have findings, for which there are formats of their own.
         quiet: What silencing means, where it means more.
+        models: What else may be exported, where models are.
     """
 
     without: tuple[str, ...] = ()
     judges: bool = False
     quiet: str | None = None
+    models: str | None = None
 
     def in_its_own_way(self, *, asks_help: bool) -> dict[str, Any]:
         """Return the options that are not spelled as in `Asked`; `None` for one that it has not."""
@@ -140,11 +152,27 @@ class Offered(NamedTuple):
         own: dict[str, Any] = {"format_name": Annotated[str | None, option]}
         if self.quiet is not None:
             own["quiet"] = Annotated[bool, typer.Option("-q", "--quiet", help=self.quiet)]
+        if self.models is not None:
+            own["export"] = Annotated[
+                list[str] | None, typer.Option(metavar=_EXPORTED, help=f"{_EXPORTS}; {self.models}")
+            ]
         return {**own, **dict.fromkeys(self.without)}
 
 
 All = Annotated[Asked, Offered()]
 """The output options of a command whose tables have columns to choose from."""
+OfLayer = Annotated[
+    Asked,
+    Offered(models="onnx=FILE writes the convolution itself, onnx:ghost=FILE a variant of it."),
+]
+"""Those of the command that has a layer to write."""
+OfModel = Annotated[
+    Asked,
+    Offered(models="onnx=FILE writes the model itself, onnx:depthwise_separable=FILE made so."),
+]
+"""Those of the command that has a model to write."""
+OfConverted = Annotated[Asked, Offered(models="onnx=FILE writes the converted model, as --save.")]
+"""Those of the command that has a converted one."""
 Fixed = Annotated[Asked, Offered(without=("columns",))]
 """Those of one whose tables are always the same."""
 Plain = Annotated[Asked, Offered(without=("columns", "wide"))]

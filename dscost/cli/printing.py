@@ -2,13 +2,14 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dscost.cli import FAILED
 from dscost.cli.colours import wants_color
+from dscost.cli.model_files import Content, ModelFile
 from dscost.cli.progress import aside, fitting, is_live, progress_line
 from dscost.cli.streams import result_stream
 from dscost.errors import DscostError, FileProblems, OutputError
@@ -75,6 +76,7 @@ class Output(NamedTuple):
         exports: More formats and their files.
         view: What to show.
         quiet: Whether notes and progress are silenced.
+        models: Files of the model itself.
     """
 
     format_name: str
@@ -82,6 +84,7 @@ class Output(NamedTuple):
     exports: tuple[tuple[str, Path], ...]
     view: View
     quiet: bool
+    models: tuple[ModelFile, ...] = ()
 
     @property
     def fills_in(self) -> bool:
@@ -99,8 +102,13 @@ class Output(NamedTuple):
         """Render what is known, so that a wrong column fails before anything is measured."""
         render(result, self.format_name, self.view._replace(pending=True))
 
-    def write(self, result: Any) -> None:
-        """Write what a command came to everywhere; all is rendered before the first file is."""
+    def write(self, result: Any, models: Sequence[Content] = ()) -> None:
+        """Write what a command came to everywhere; all is rendered before the first file is.
+
+        Args:
+            result: What it came to.
+            models: Files of the model itself, which are written first.
+        """
         plain = self.view._replace(width=None, color=False, encoding=None, brief=False)
         # --columns speaks of the main format; an export has all of its own
         every_column = plain._replace(columns=None)
@@ -108,6 +116,9 @@ class Output(NamedTuple):
         if self.path:
             files.append((self.path, render(result, self.format_name, plain)))
         text = None if self.path else render(result, self.format_name, self.view)
+        for path, bare, told in models:
+            write_whole(path, bare)
+            self.note(f"wrote {path}{told and f' ({told})'}")
         for path, content in files:
             write_whole(path, content)
             self.note(f"wrote {path}")

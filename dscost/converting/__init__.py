@@ -10,5 +10,7 @@ is said (`reporting`, in the records of `results`). It is saved as weights, as a
 (`saving`, `exporting`), or as code that makes it (`coding`, of layers in `layer_code` and of
 `code_parts`; tried by `trying_code`).
 
+Any layer or model is written as ONNX as it is, too (`writing`).
+
 One convolution is a `Site`, may become one of several `Option`s, and ends as a `LayerOutcome`.
 """

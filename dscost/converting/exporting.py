@@ -5,7 +5,7 @@ never saved.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from io import BytesIO, StringIO
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
@@ -50,13 +50,16 @@ class Exported(NamedTuple):
         return "of any batch" if self.batch is None else f"of batch {self.batch} only"
 
 
-def as_program(module: nn.Module, arguments: Arguments, dtype: str) -> Exported:
+def as_program(
+    module: nn.Module, arguments: Arguments, dtype: str, *, any_batch: bool = True
+) -> Exported:
     """Return a module as a program for inference; only the batch may have another size, if any.
 
     Args:
         module: Left as it is.
         arguments: Of its forward; values are made up where there are none.
         dtype: Of values that are made up.
+        any_batch: Whether it is to take any batch, if that can be.
 
     Raises:
         InputError: torch cannot trace it, or traces something that does not do the same.
@@ -65,10 +68,9 @@ def as_program(module: nn.Module, arguments: Arguments, dtype: str) -> Exported:
         here = arguments.with_values(
             device=device_of(module), dtype=dtype, memory_format="contiguous"
         )
-        try:
-            return _of_any_batch(module, here)
-        except _NotTheSameError:
-            pass
+        if any_batch:
+            with suppress(_NotTheSameError):
+                return _of_any_batch(module, here)
         try:
             return _of_this_batch(module, here)
         except _NotTheSameError as error:

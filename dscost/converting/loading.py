@@ -144,7 +144,7 @@ def load_subject(
     notes: list[str] = []
     with naming_input:
         source, arguments, name = module_source(target, request)
-        module = _module(source, seed, is_changed=weights is not None)
+        module = real_module(source, seed, is_changed=weights is not None)
         if weights is not None:
             hint = OWN_NAMES if source.kind in MADE_BY_DSCOST else ""
             notes = load_weights(module, Path(weights), hint=hint, ignore_extra=ignore_extra)
@@ -179,7 +179,7 @@ def _explained(source: ModuleSource, name: str) -> Iterator[str]:
         )
 
 
-def _module(source: ModuleSource, seed: int, *, is_changed: bool) -> nn.Module:
+def real_module(source: ModuleSource, seed: int, *, is_changed: bool) -> nn.Module:
     """Return the module of a source with values, its own if that is not going to be changed."""
     with own_random_numbers():
         torch.manual_seed(seed)

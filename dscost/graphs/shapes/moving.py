@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from math import prod
 
-from onnx import TensorProto
-
 from dscost.errors import SpecError
 from dscost.graphs.nodes import Node
 from dscost.graphs.reading import DTYPES
@@ -213,7 +211,7 @@ def _taken(size: int, start: int, end: int, step: int) -> int:
     least, most = (0, size) if step > 0 else (-1, size - 1)
     start, end = (one + size if one < 0 else one for one in (start, end))
     begin, stop = min(max(start, 0), most), min(max(end, least), most)
-    return max(0, -((begin - stop) // step))
+    return len(range(begin, stop, step))
 
 
 @shaped("Pad")
@@ -284,7 +282,7 @@ def _size(node: Node) -> Sequence[Type]:
 @shaped("ConstantOfShape")
 def _filled(node: Node) -> Sequence[Type]:
     value = node.attributes.get("value")
-    dtype = DTYPES.get(value.data_type, "") if isinstance(value, TensorProto) else "float32"
+    dtype = "float32" if value is None else DTYPES.get(value.data_type, "")
     return [(dtype, numbers(node, 0) or ())]
 
 
