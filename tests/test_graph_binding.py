@@ -63,6 +63,7 @@ def test_axes_without_names_are_told_by_their_place() -> None:
     net = graph(given("x", [None, 3, -1]))
     assert bind(net, (1, 3, 5), None).notes == ("What the file leaves open is x[0] = 1, x[2] = 5.",)
     assert bind(graph(given("x", [1, 3])), None, None).notes == ()
+    assert shapes(graph(given("x", [-1, 3, "?", "?"])), "1,3,48,192") == {"x": (1, 3, 48, 192)}
 
 
 def test_axes_of_one_name_have_one_size() -> None:

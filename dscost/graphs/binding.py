@@ -103,10 +103,10 @@ def _read(one: ValueInfoProto) -> _Input:
 
 
 def _axis(axis: Any) -> int | str | None:
-    """Return a size, the name of one, or neither; some files write -1 or 0 for an open one."""
+    """Return a size, the name of one, or neither; some files write -1, 0 or `?` for an open one."""
     if axis.HasField("dim_value"):
         return int(axis.dim_value) if axis.dim_value > 0 else None
-    return str(axis.dim_param) or None
+    return None if axis.dim_param in ("", "?", "-1", "None") else str(axis.dim_param)
 
 
 def _in_the_file(one: _Input) -> str:
