@@ -12,6 +12,7 @@ from dscost.graphs.control import CONTROL
 from dscost.graphs.convolutions import layer_of
 from dscost.graphs.costs import has_rule, macs_of, notes_of, word_for
 from dscost.graphs.declaring import declared_types
+from dscost.graphs.fitting import fits
 from dscost.graphs.functions import Functions, of_schema
 from dscost.graphs.nodes import (
     MAIN,
@@ -35,6 +36,9 @@ _CONSTANT = f"{MAIN}::Constant"
 
 MOST_STEPS = 15_000
 """How many nodes are evaluated beyond those in the file: loops and functions may ask for more."""
+
+ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What rules raise at nodes that are none of their operator, as with text for a number."""
 
 MOST_DEEP = 60
 """How many graphs and functions may be inside of each other."""
@@ -172,7 +176,8 @@ class Evaluation:
                 proto = resolved(proto, place.attributes)
             name = self._unique(proto, place.prefix)
             opset = place.opsets.get(proto.domain or MAIN, 1)
-            known = Node(name, operator, attributes_of(proto), inputs, proto, opset)
+            is_right = fits(proto, opset)
+            known = Node(name, operator, attributes_of(proto), inputs, proto, opset, is_right)
             self._known[key] = known
         else:
             known = known._replace(inputs=inputs)
@@ -193,7 +198,18 @@ class Evaluation:
         return name
 
     def _results(self, node: Node, scope: Scope) -> Sequence[Value]:
-        """Return what a node writes, one value for each of its outputs."""
+        """Return what a node writes, one value for each of its outputs.
+
+        What is written as no such operator is, is of unknown cost.
+        """
+        if node.fits:
+            try:
+                return self._written(node, scope)
+            except ODD:
+                pass
+        return self.unknown(node._replace(attributes={}), padded([], node))
+
+    def _written(self, node: Node, scope: Scope) -> Sequence[Value]:
         if node.operator == _CONSTANT:
             return [constant_of(node)]
         special = CONTROL.get(node.operator) or SEQUENCES.get(node.operator)

@@ -22,6 +22,7 @@ class Node(NamedTuple):
         inputs: What it reads; `None` for one that is left out.
         proto: The node itself.
         opset: The version of its domain.
+        fits: Whether it is written as its operator wants it, as far as ONNX knows that.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Node(NamedTuple):
     inputs: tuple[Value | None, ...]
     proto: NodeProto
     opset: int
+    fits: bool = True
 
     @property
     def base(self) -> str:
