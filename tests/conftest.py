@@ -79,6 +79,7 @@ TORCH_FREE = frozenset(
     graph_verifying
     graph_rules
     graph_light
+    graph_shapes
     graphs
     graph_reading graph_binding
     """.split()

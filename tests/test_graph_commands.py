@@ -145,6 +145,7 @@ def test_two_files_go_by_their_own_names(net: str, tmp_path: Path) -> None:
     assert versus.count_of("changed") == 5
 
 
+@pytest.mark.torch
 def test_what_cannot_be_timed_is_said_once(net: str, tmp_path: Path) -> None:
     other = network(tmp_path / "other.onnx", channels=8)
     told = one_line(run("compare", net, other, "--time"))

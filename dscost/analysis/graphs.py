@@ -32,8 +32,9 @@ def count_graph(
             is of unknown cost.
     """
     inputs, notes = _bound(source, request, target=target, train=train)
+    is_asked_for = request.input is not None or request.batch is not None
     with _of(target):
-        trace = traced(source.model, inputs)
+        trace = traced(source.model, inputs, must_fit=is_asked_for)
     if strict and trace.unknown:
         raise InputError(f"{target}: {unknown_in_words(trace)}")
     swaps = tuple(find_swaps(trace.events, trace.outputs))

@@ -1,6 +1,6 @@
 """What is kept of a graph while its nodes are evaluated: its events, its weights, what is alive."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -12,6 +12,9 @@ from dscost.layers.convolution import ConvSpec
 from dscost.networks.axes import row_major
 from dscost.networks.network import NETWORK_INPUT
 from dscost.traces import Event, Parameter, Trace
+
+MOST_MISFITS = 3
+"""Of how many nodes that do not fit a report says why."""
 
 _LASTING = ("events", "unseen")
 """What is not copied to come back to it."""
@@ -25,6 +28,7 @@ class Books:
         parameters: What is stored, by name, once something has read it as weights.
         unknown: Operators of unknown cost and how often they ran.
         notes: Sentences that the reader must know.
+        misfits: Which nodes do not fit what they read and why, and whether they surely run.
         unseen: Names of parameters whose readers do not run, or not as often as is known.
     """
 
@@ -33,6 +37,7 @@ class Books:
         self.parameters: dict[str, Parameter] = {}
         self.unknown: dict[str, int] = {}
         self.notes: dict[str, None] = {}
+        self.misfits: dict[str, bool] = {}
         self.unseen: set[str] = set()
         self.calls: dict[str, int] = {}
         self.types: dict[str, str] = {}
@@ -140,6 +145,11 @@ class Books:
             if one.numel or one.name not in self.parameters:  # to some it may be a scale
                 self.parameters[one.name] = one
 
+    def met_misfit(self, node: Node, why: str, *, is_certain: bool) -> None:
+        """Keep in mind that a node does not fit what it reads."""
+        text = f"{node.base} '{node.name}' does not fit what it reads: {why}"
+        self.misfits[text] = self.misfits.get(text, False) or is_certain
+
     def met_unknown(self, node: Node) -> None:
         """Take a node for one of unknown cost; its weights are parameters all the same."""
         self.unknown[node.operator] = self.unknown.get(node.operator, 0) + 1
@@ -192,7 +202,7 @@ class Books:
             output_bytes=sum(value.nbytes for value in outputs),
             doubts=(),
             unseen=frozenset(self.unseen),
-            notes=tuple(self.notes),
+            notes=(*self.notes, *_told(self.misfits)),
             origins=one_for_all_calls(self._paths),
         )
 
@@ -232,3 +242,11 @@ def _operand(value: Value) -> int | str | None:
     if value.source in (NETWORK_INPUT, CONSTANT):
         return value.name or (value.stored[0].name if value.stored else None)
     return value.source
+
+
+def _told(misfits: Iterable[str]) -> Iterator[str]:
+    """Yield what to say of nodes that do not fit: the others mostly follow from the first."""
+    texts = list(misfits)
+    yield from (f"{text}." for text in texts[:MOST_MISFITS])
+    if len(texts) > MOST_MISFITS:
+        yield f"Nor do {len(texts) - MOST_MISFITS} other nodes fit what they read."

@@ -9,6 +9,7 @@ from dscost.graphs.values import Shape
 from dscost.graphs.weights import is_held
 from dscost.graphs.windows import Window, each, pads_of, window_of
 from dscost.layers.convolution import ConvSpec
+from dscost.notation.units import format_shape
 
 MICROSOFT = "com.microsoft"
 
@@ -132,7 +133,9 @@ def convolution_of(node: Node) -> Convolution | None:
     groups: int = node.attributes.get("group", 1)
     wanted, out_channels = _channels(weight, groups, transposed=kind.transposed)
     if channels != wanted:
-        raise SpecError(f"in_channels={wanted}, but the input has {channels} channels")
+        last = " (they come first)" if shape[-1] == wanted else ""
+        found = format_shape(shape)
+        raise SpecError(f"in_channels={wanted}, but its input {found} has {channels}{last}")
     window = window_of(node.attributes, extents, kernel)
     if kind.transposed:
         window, positions = _spread(node, window, extents)
@@ -171,7 +174,8 @@ def _spread(node: Node, window: Window, extents: Shape) -> tuple[Window, Shape]:
     if told:
         positions = told[-dims:]
     elif way in ("SAME_UPPER", "SAME_LOWER"):
-        positions = tuple(size * step for size, step in zip(extents, window.stride, strict=True))
+        wanted = [size * step for size, step in zip(extents, window.stride, strict=True)]
+        positions = tuple(map(min, wanted, whole))  # a padding takes away, and adds nothing
     else:
         pads = pads_of(read, dims) if way == "NOTSET" else (0,) * 2 * dims
         positions = tuple(size - pads[at] - pads[at + dims] for at, size in enumerate(whole))

@@ -27,9 +27,10 @@ from dscost.graphs.reading import graphs_in, graphs_of, sparse_value, stored_val
 from dscost.graphs.rules.free import VIEWS
 from dscost.graphs.scopes import Place, Scope
 from dscost.graphs.sequences import SEQUENCES
-from dscost.graphs.shapes import types_of
+from dscost.graphs.shapes import typed
 from dscost.graphs.values import Value, made_of
 from dscost.graphs.weights import stored_in, weights_read
+from dscost.notation.units import format_shape
 from dscost.traces import Trace
 
 _CONSTANT = f"{MAIN}::Constant"
@@ -45,7 +46,11 @@ MOST_DEEP = 60
 
 
 def traced(
-    model: ModelProto, inputs: Mapping[str, Value], nodes: dict[str, NodeProto] | None = None
+    model: ModelProto,
+    inputs: Mapping[str, Value],
+    nodes: dict[str, NodeProto] | None = None,
+    *,
+    must_fit: bool = False,
 ) -> Trace:
     """Return what a model does, given the types of its inputs.
 
@@ -53,12 +58,19 @@ def traced(
         model: The model.
         inputs: Its inputs by name.
         nodes: Where every node is put by its name in the trace, if anybody asks.
+        must_fit: Whether a node that does not fit what it reads is an error, as it is where the
+            sizes of the inputs are asked for; else it is of unknown cost, as in a file that is
+            wrong by itself.
 
     Raises:
         InputError: A node reads what nothing has made, or functions go in circles or too far.
     """
     evaluation = Evaluation(model, inputs)
     found = evaluation.run()
+    wrong = next((text for text, certain in evaluation.books.misfits.items() if certain), "")
+    if must_fit and wrong:
+        given = (f"{name} = {format_shape(value.shape or ())}" for name, value in inputs.items())
+        raise InputError(f"given {', '.join(given)}, {wrong}")
     if nodes is not None:
         nodes.update(evaluation.nodes)
     return found
@@ -221,7 +233,11 @@ class Evaluation:
         body = self.functions.body_of(node, is_known=has_rule(node.operator))
         if body is not None:
             return padded(self.functions.run(self, node, body, scope), node)
-        types = [Value(dtype, shape) for dtype, shape in types_of(node)]
+        found = typed(node)
+        types = [Value(dtype, shape) for dtype, shape in found.types]
+        if found.misfit:
+            self.books.met_misfit(node, found.misfit, is_certain=not scope.place.path)
+            return self.unknown(node, types)
         if self._has_unknown(node, types):
             body = of_schema(node)
             if body is not None:

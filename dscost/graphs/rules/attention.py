@@ -78,10 +78,10 @@ def linear_attention_macs(
     It is read by each of H heads of queries, and written by each of G heads; the delta rule reads
     it once more for each of these. Decay is elementwise.
     """
-    heads: int = max(1, attributes["kv_num_heads"])
+    heads: int = max(1, attributes.get("kv_num_heads", 1))
     size = (k[-1] // heads) * (v[-1] // heads)
     is_delta: bool = attributes.get("update_rule", "gated_delta").endswith("delta")
-    readers: int = attributes["q_num_heads"] + heads * is_delta
+    readers: int = attributes.get("q_num_heads", 1) + heads * is_delta
     return prod(q[:-1]) * size * (readers + heads)
 
 

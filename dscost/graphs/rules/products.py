@@ -82,7 +82,7 @@ def packed_gate_macs(a: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
 @register_formula(f"{MICROSOFT}::MatMulNBitsQkv", op="linear")
 def packed_projections_macs(a: Shape, /, *_: Any, out: Shape, **attributes: Any) -> int:
     """Return `rows · (Nq + 2·Nkv) · K`."""
-    columns: int = attributes["Nq"] + 2 * attributes["Nkv"]
+    columns: int = attributes.get("Nq", 0) + 2 * attributes.get("Nkv", 0)
     return formulas.linear_macs(a[-1], columns, rows=prod(a[:-1]))
 
 
@@ -121,7 +121,7 @@ def einsum_macs(*shapes: Shape, out: Shape, **attributes: Any) -> int:
     summed, before the product where one of the two has it alone. A product in which nothing is
     summed is elementwise. That is how torch does it too, without opt_einsum.
     """
-    terms, result, sizes = labelled(attributes["equation"], shapes)
+    terms, result, sizes = labelled(attributes.get("equation", ""), shapes)
     macs, held = 0, set(terms[0])
     for at in range(1, len(terms)):
         later = set(result).union(*terms[at + 1 :])

@@ -8,6 +8,7 @@ unknown.
 from typing import NamedTuple
 
 from dscost.errors import SpecError
+from dscost.graphs.attributes import wrong_attribute
 from dscost.graphs.nodes import Node
 from dscost.graphs.shapes import (  # noqa: F401 - they register themselves
     attention,
@@ -22,6 +23,10 @@ from dscost.graphs.shapes.inferred import inferred
 from dscost.graphs.shapes.table import SHAPED, Type, Unknowable, broadcast
 
 __all__ = ["Type", "Typed", "broadcast", "typed", "types_of"]
+
+
+MOST_ELEMENTS = 2**63
+"""No axis of a file can be longer."""
 
 
 class Typed(NamedTuple):
@@ -45,9 +50,11 @@ def typed(node: Node) -> Typed:
     """Return what a node writes, and why not where it does not fit what it reads."""
     known = SHAPED.get(node.operator)
     found: list[Type] = []
-    misfit = ""
+    misfit = wrong_attribute(node.proto)
     try:
-        if known is None:
+        if misfit:
+            pass
+        elif known is None:
             found = inferred(node)
         elif all(one is None or one.shape is not None for one in node.inputs):
             found = list(known(node))
@@ -62,6 +69,6 @@ def typed(node: Node) -> Typed:
 
 def _checked(one: Type) -> Type:
     dtype, shape = one
-    if shape is not None and any(size < 0 for size in shape):
+    if shape is not None and not all(0 <= size < MOST_ELEMENTS for size in shape):
         return dtype, None
     return one

@@ -71,7 +71,9 @@ def _asked(node: Node) -> Sequence[Type]:
 @shaped("Cast")
 def _cast(node: Node) -> Sequence[Type]:
     to = node.attributes.get("to", 0)
-    dtype = DTYPES.get(to, "") if isinstance(to, int) else _OLD_DTYPES.get(to, to.lower())
+    dtype = DTYPES.get(to, "") if isinstance(to, int) else ""
+    if isinstance(to, str):
+        dtype = _OLD_DTYPES.get(to, to.lower())
     return [(dtype, read(node).shape)]
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from math import prod
 
+from onnx import TensorProto
+
 from dscost.errors import SpecError
 from dscost.graphs.nodes import Node
 from dscost.graphs.reading import DTYPES
@@ -211,7 +213,7 @@ def _taken(size: int, start: int, end: int, step: int) -> int:
     least, most = (0, size) if step > 0 else (-1, size - 1)
     start, end = (one + size if one < 0 else one for one in (start, end))
     begin, stop = min(max(start, 0), most), min(max(end, least), most)
-    return len(range(begin, stop, step))
+    return max(0, -((begin - stop) // step))
 
 
 @shaped("Pad")
@@ -282,7 +284,7 @@ def _size(node: Node) -> Sequence[Type]:
 @shaped("ConstantOfShape")
 def _filled(node: Node) -> Sequence[Type]:
     value = node.attributes.get("value")
-    dtype = "float32" if value is None else DTYPES.get(value.data_type, "")
+    dtype = DTYPES.get(value.data_type, "") if isinstance(value, TensorProto) else "float32"
     return [(dtype, numbers(node, 0) or ())]
 
 

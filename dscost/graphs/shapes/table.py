@@ -65,11 +65,14 @@ def numbers(node: Node, at: int, name: str = "") -> tuple[int, ...] | None:
 
     Raises:
         Unknowable: They are computed.
+        SpecError: They are no whole numbers.
     """
     value = node.input(at) if at >= 0 else None
     if value is not None:
         if value.content is None:
             raise Unknowable(f"input {at + 1} is computed")
+        if value.content.dtype.kind not in "iub":
+            raise SpecError(f"its input {at + 1} is {value.dtype}, no whole numbers")
         return tuple(int(one) for one in value.content.reshape(-1))
     given = node.attributes.get(name) if name else None
     return None if given is None else tuple(given)

@@ -20,6 +20,9 @@ from dscost.graphs.shapes.table import (
 from dscost.graphs.values import Shape
 from dscost.graphs.windows import window_of
 
+MOST_SCALED = 1e6
+"""No axis is made longer by more."""
+
 
 def _convolved(node: Node) -> Sequence[Type]:
     found = convolution_of(node)
@@ -104,7 +107,7 @@ def _scales(node: Node, at: int) -> Sequence[float]:
 
 
 def _scaled(extents: Sequence[int], scales: Sequence[float]) -> Shape:
-    if len(scales) != len(extents) or not all(scale > 0 for scale in scales):
+    if len(scales) != len(extents) or not all(0 < scale < MOST_SCALED for scale in scales):
         raise SpecError(f"scales {tuple(scales)} are not those of {tuple(extents)}")
     return tuple(
         floor(np.float32(size) * np.float32(scale))
@@ -118,6 +121,8 @@ def _fitted(node: Node, extents: Sequence[int], sizes: Shape) -> Shape:
     policy = node.attributes.get("keep_aspect_ratio_policy", "stretch")
     if policy == "stretch":
         return sizes
+    if not all(extents):
+        raise SpecError(f"{tuple(extents)} has no positions")
     ratios = [np.float32(a) / np.float32(b) for a, b in zip(sizes, extents, strict=True)]
     ratio = min(ratios) if policy == "not_larger" else max(ratios)
     return tuple(floor(np.float32(size) * ratio + np.float32(0.5)) for size in extents)
