@@ -77,6 +77,7 @@ TORCH_FREE = frozenset(
     roofline selectors shapes statistics strict_json swaps variants
     graph_commands graph_constants graph_control graph_functions graph_origins graph_sequences
     graph_verifying
+    graph_quantized
     graph_rules
     graph_light
     graph_shapes

@@ -139,13 +139,29 @@ def _weights_of(events: Sequence[Event], swap: Swap) -> tuple[object, ...]:
 def _stages_of(events: Sequence[Event], swap: Swap, variant: str) -> tuple[Stage, ...]:
     first = events[swap.positions[0]]
     is_complex = first.unusual == "complex"
-    return _stages(swap.convs(variant), first.batched_input_shape, first.element_bytes, is_complex)
+    stages = _stages(
+        swap.convs(variant), first.batched_input_shape, first.element_bytes, is_complex
+    )
+    if first.stored_bits is None:
+        return stages
+    return tuple(_as_stored(stage, *first.stored_bits) for stage in stages)
 
 
 @lru_cache(maxsize=8192)
 def _stages(convs: Convs, shape: Shape, element_bytes: int, is_complex: bool) -> tuple[Stage, ...]:
     stages = stage_costs(convs, shape, element_bytes)
     return tuple(map(_of_complex_products, stages)) if is_complex else stages
+
+
+def _as_stored(stage: Stage, bits: int, bias_bits: int) -> Stage:
+    """Return a stage whose weights and bias take so many bits an element."""
+    conv, cost = stage.conv, stage.cost
+    biases = conv.out_channels if conv is not None and conv.bias else 0
+    nbytes = -(-(cost.params - biases) * bits // 8) + biases * bias_bits // 8
+    more = nbytes - cost.weight_bytes
+    return stage._replace(
+        cost=cost._replace(weight_bytes=nbytes, traffic_bytes=cost.traffic_bytes + more)
+    )
 
 
 def _of_complex_products(stage: Stage) -> Stage:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
 
+from dscost.graphs.convolutions import stored_bits
+from dscost.graphs.costs import operands_of
 from dscost.graphs.nodes import Node
 from dscost.graphs.origins import module_path, one_for_all_calls
 from dscost.graphs.values import CONSTANT, Shape, Value
@@ -99,11 +101,12 @@ class Books:
                 traffic_bytes=0 if is_view else moved_bytes,
                 conv=conv,
                 element_bytes=_element_bytes(results),
-                operands=tuple(map(_operand, read)) if macs else (),
+                operands=tuple(map(_operand, operands_of(node))) if macs else (),
                 stack=(),
                 layouts=tuple((v.shape or (), row_major(v.shape or ())) for v in active),
                 strides=row_major(output or ()),
                 axes=axes,
+                stored_bits=None if conv is None else stored_bits(node),
             )
         )
         return results

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from dscost.errors import SpecError
 from dscost.graphs.nodes import MAIN, Node
-from dscost.graphs.values import Shape
+from dscost.graphs.values import Shape, Value
 from dscost.graphs.weights import is_held
 from dscost.graphs.windows import Window, each, pads_of, window_of
 from dscost.layers.convolution import ConvSpec
@@ -188,12 +188,45 @@ def _spread(node: Node, window: Window, extents: Shape) -> tuple[Window, Shape]:
 def layer_of(node: Node) -> tuple[ConvSpec, Shape] | tuple[None, None]:
     """Return the layer that a node is and the input that it sees, if other versions are known.
 
-    As of torch, they are not of one that is transposed or multiplies whole numbers.
+    As of torch, they are not of one that is transposed. Nor of one whose sums are whole numbers:
+    between two stages they would have to be scaled.
     """
     try:
         found = convolution_of(node)
-        if found is not None and found.kind == Kind():
+        if found is not None and found.kind in _LAYERS:
             return found.spec()
     except SpecError:
         pass
     return None, None
+
+
+_LAYERS = (KINDS[f"{MAIN}::Conv"], KINDS[f"{MAIN}::QLinearConv"])
+
+
+def multiplied_by(node: Node) -> tuple[Value | None, ...]:
+    """Return the weights and the bias of a convolution; nothing of other nodes."""
+    kind = KINDS.get(node.operator)
+    if kind is None:
+        return ()
+    return node.input(kind.weight), None if kind.bias is None else node.input(kind.bias)
+
+
+def stored_bits(node: Node) -> tuple[int, int] | None:
+    """Return the bits of a weight and of a bias of a convolution as they are stored.
+
+    `None` of other nodes, and where nobody knows. A bias that is not there takes those of one that
+    would be: where weights are whole numbers, four bytes.
+    """
+    weight, bias = (*multiplied_by(node), None, None)[:2]
+    bits = None if weight is None else _bits(weight)
+    if bits is None:
+        return None
+    of_bias = None if bias is None else _bits(bias)
+    return bits, of_bias or max(bits, 32 if bits < 16 else 0)
+
+
+def _bits(value: Value) -> int | None:
+    """Return the bits of an element of what is stored, scales and the like left out."""
+    numbers = [one for one in value.stored if one.numel]
+    elements = sum(one.numel for one in numbers)
+    return 8 * sum(one.nbytes for one in numbers) // elements if elements else None

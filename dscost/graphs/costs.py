@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import prod
 
-from dscost.graphs.convolutions import KINDS
+from dscost.graphs.convolutions import KINDS, layer_of, multiplied_by
 from dscost.graphs.nodes import MAIN, Node
 from dscost.graphs.rules.free import FOURIER
 from dscost.graphs.values import Shape, Value
@@ -60,4 +60,17 @@ def notes_of(node: Node) -> tuple[str, ...]:
     if node.operator in FOURIER:
         return (FOURIER_NOTE,)
     kind = KINDS.get(node.operator)
-    return (QUANTIZED_NOTE,) if kind is not None and kind.quantized else ()
+    is_without_versions = kind is not None and kind.quantized and layer_of(node)[0] is None
+    return (QUANTIZED_NOTE,) if is_without_versions else ()
+
+
+def operands_of(node: Node) -> list[Value]:
+    """Return what a node multiplies and adds, what is multiplied first; scales are left out."""
+    rule = FORMULAS.get(node.operator)
+    if node.operator in KINDS:
+        found = (node.input(0), *multiplied_by(node))
+    elif rule is not None and rule.factors[:2] != (0, 1):
+        found = tuple(map(node.input, rule.factors))
+    else:
+        found = node.inputs
+    return [one for one in found if one is not None]

@@ -49,6 +49,8 @@ class Event(NamedTuple):
             own.
         times: How often it ran, each time with the same shapes: in a loop, which is not unrolled.
             MACs and bytes are those of one time.
+        stored_bits: Of a weight and of a bias of a convolution as they are stored, where they are
+            not those of an element of its result.
     """
 
     module: str
@@ -76,6 +78,7 @@ class Event(NamedTuple):
     plain_macs: int = 0
     gradient_macs: int | None = None
     times: int = 1
+    stored_bits: tuple[int, int] | None = None
 
     @property
     def batched_input_shape(self) -> Shape:

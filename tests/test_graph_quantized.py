@@ -1,0 +1,120 @@
+"""Quantised layers of ONNX files, in whole numbers or with scales around them: by hand."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+import dscost
+from dscost.reports.records import Report
+from dscost.traces.notes import QUANTIZED_NOTE
+
+C, N, SIZE = 4, 6, 5
+WHERE = SIZE * SIZE
+DENSE, PAIR = WHERE * C * N * 9, WHERE * C * 9 + WHERE * C * N
+
+STORED = {
+    "depthwise": np.ones((C, 1, 3, 3), np.int8),
+    "pointwise": np.ones((N, C, 1, 1), np.int8),
+    "dense": np.ones((N, C, 3, 3), np.int8),
+    "bias": np.ones(N, np.int32),
+    "scale": np.array(0.1, np.float32),
+    "scales": np.full(N, 0.1, np.float32),
+    "zero": np.array(0, np.uint8),
+    "signed_zero": np.array(0, np.int8),
+}
+PADS = {"pads": [1, 1, 1, 1]}
+
+
+def counted(tmp_path: Path, nodes: Sequence[NodeProto], dtype: int = TensorProto.UINT8) -> Report:
+    used = {name for node in nodes for name in node.input}
+    graph = helper.make_graph(
+        list(nodes),
+        "net",
+        [helper.make_tensor_value_info("x", dtype, (1, C, SIZE, SIZE))],
+        [onnx.ValueInfoProto(name=nodes[-1].output[0])],
+        [numpy_helper.from_array(value, name) for name, value in STORED.items() if name in used],
+    )
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets), tmp_path / "net.onnx")
+    return dscost.analyze(tmp_path / "net.onnx")
+
+
+def whole(x: str, weights: str, y: str, bias: str = "", **attributes: object) -> NodeProto:
+    inputs = [x, "scale", "zero", weights, "scale", "signed_zero", "scale", "zero", bias]
+    return helper.make_node("QLinearConv", inputs, [y], y, **attributes)
+
+
+def scaled(
+    weights: str, x: str, y: str, *, bias: bool = False, **attributes: object
+) -> list[NodeProto]:
+    """A convolution with weights that are stored as whole numbers and their scales."""
+    nodes = [helper.make_node("DequantizeLinear", [weights, "scale"], [f"{y}_w"])]
+    if bias:
+        nodes.append(helper.make_node("DequantizeLinear", ["bias", "scale"], [f"{y}_b"]))
+    inputs = [x, f"{y}_w", *([f"{y}_b"] if bias else [])]
+    return [*nodes, helper.make_node("Conv", inputs, [y], y, **attributes)]
+
+
+def test_a_pair_in_whole_numbers_stands_for_a_convolution_in_whole_numbers(tmp_path: Path) -> None:
+    nodes = [
+        whole("x", "depthwise", "d", group=C, **PADS),
+        helper.make_node(
+            "QLinearLeakyRelu",
+            ["d", "scale", "zero", "scale", "zero"],
+            ["r"],
+            "r",
+            domain="com.microsoft",
+        ),
+        whole("r", "pointwise", "y", "bias"),
+    ]
+    totals = counted(tmp_path, nodes).totals
+    assert (totals.as_is.macs, totals.standard.macs) == (PAIR, DENSE)
+    assert (totals.as_is.params, totals.standard.params) == (C * 9 + C * N + N, C * N * 9 + N)
+    # a weight is a byte, a bias are four, a scale is one of four bytes and a zero point of one
+    assert totals.as_is.weight_bytes == C * 9 + C * N + 4 * N + 4 + 1 + 1
+    assert totals.standard.weight_bytes == C * N * 9 + 4 * N
+
+
+def test_a_convolution_in_whole_numbers_could_be_separable(tmp_path: Path) -> None:
+    report = counted(tmp_path, [whole("x", "dense", "y", "bias", strides=[2, 2], **PADS)])
+    (layer,) = report.layers
+    assert layer.op == "convolution"
+    assert layer.conv is not None
+    assert (layer.conv.kernel_size, layer.conv.stride, layer.conv.bias) == ((3, 3), (2, 2), True)
+    stages = layer.variants["depthwise_separable"]
+    assert stages.weight_bytes == C * 9 + C * N + 4 * N
+    # bytes of the input, what is between and the output, each value one
+    between, written = C * 9, N * 9
+    assert stages.traffic_bytes == C * WHERE + 2 * between + written + stages.weight_bytes
+
+
+def test_weights_that_are_scaled_are_those_that_are_stored(tmp_path: Path) -> None:
+    nodes = [
+        *scaled("depthwise", "x", "d", group=C, **PADS),
+        helper.make_node("Relu", ["d"], ["r"], "r"),
+        *scaled("pointwise", "r", "y", bias=True),
+    ]
+    totals = counted(tmp_path, nodes, TensorProto.FLOAT).totals
+    assert (totals.as_is.macs, totals.standard.macs) == (PAIR, DENSE)
+    assert totals.as_is.params == C * 9 + C * N + N
+    assert totals.as_is.weight_bytes == C * 9 + C * N + 4 * N + 4
+    assert totals.standard.weight_bytes == C * N * 9 + 4 * N
+
+
+def test_layers_that_share_a_scale_share_no_weights(tmp_path: Path) -> None:
+    nodes = [whole("x", "dense", "a", **PADS), whole("x", "depthwise", "b", group=C, **PADS)]
+    report = counted(tmp_path, [*nodes, helper.make_node("Concat", ["a", "b"], ["y"], axis=1)])
+    assert report.totals.as_is.params == C * N * 9 + C * 9
+    separable = report.totals.depthwise_separable
+    assert separable.params == C * 9 + C * N + C * 9
+
+
+def test_sums_in_whole_numbers_have_no_other_versions_and_it_is_said(tmp_path: Path) -> None:
+    node = helper.make_node("ConvInteger", ["x", "dense", "zero"], ["y"], "y", **PADS)
+    report = counted(tmp_path, [node])
+    assert report.totals.as_is.macs == DENSE
+    assert report.totals.as_is == report.totals.depthwise_separable
+    assert QUANTIZED_NOTE in report.warnings
