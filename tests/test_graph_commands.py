@@ -110,7 +110,7 @@ def test_an_export_is_held_against_its_model_by_the_modules_of_its_nodes(
     assert versus.folded == 1
     # 16 scales and 16 shifts are gone, 16 biases have come
     assert versus.totals[0].change == 16 - 32
-    assert "net.onnx has 1 normalisation less" in " ".join(found.notes)
+    assert "net.onnx lacks 1 normalisation: an export folds it" in " ".join(found.notes)
 
 
 def test_a_folded_normalisation_is_one_line_and_adds_up(net: str, yaml: str) -> None:

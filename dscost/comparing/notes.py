@@ -49,9 +49,10 @@ def _on_export(reference: "Contender", other: "Contender", found: "Versus") -> I
         folded = [one for one in found.layers if one.status == "folded"]
         number = sum(getattr(one, side) is None for one in folded)
         if number:
+            which = "them" if number > 1 else "it"
             yield (
-                f"{label} has {counted(number, 'normalisation')} less: an export folds them into "
-                "the layers before them, which have their biases then."
+                f"{label} lacks {counted(number, 'normalisation')}: an export folds {which} into "
+                "what comes before, as a bias."
             )
 
 

@@ -67,13 +67,9 @@ def shapes_seen(
         ends: Whether it is known to end.
     """
     notes: list[str] = []
-    can_run = ends and _with_all_weights(model, notes)
-    for method, runs, most in (
-        (_by_runtime, find_spec("onnxruntime") is not None, MOST_MACS),
-        (_by_reference, True, MOST_MACS_OF_REFERENCE),
-    ):
-        if not (can_run and runs and macs <= most):
-            continue
+    methods = [_by_runtime] if find_spec("onnxruntime") and macs <= MOST_MACS else []
+    methods += [_by_reference] if macs <= MOST_MACS_OF_REFERENCE else []
+    for method in methods if ends and methods and _with_all_weights(model, notes) else []:
         try:
             return method(model, _made(inputs), notes)
         # what another program says of a file may be anything

@@ -61,7 +61,8 @@ def register_formula(
     """Return a decorator that makes a function the MAC formula of some operators.
 
     Args:
-        operators: Names such as `aten::mm` or `mylib::fused_attention`, without overload.
+        operators: Names such as `aten::mm` or `mylib::fused_attention`, without overload; of ONNX
+            the domain and the type, as `com.acme::Attention`.
         op: What they compute, in the words of a report, such as `matmul`. By default that of the
             formula before, if there was one, or `other`.
         factors: Positions of the operands that are multiplied, by default the first two. In
