@@ -388,6 +388,8 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     options.files.mkdir(parents=True, exist_ok=True)
     os.environ["BENCH_TMP"] = str(options.files)
+    # a program that may not keep its bytecode compiles its modules at each of its starts
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     peers = install(options.files) if options.install else options.peers
     pythons = {"dscost": sys.executable}
     versions = [f"Python {platform.python_version()}", f"onnx {_version(sys.executable, 'onnx')}"]
