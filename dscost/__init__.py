@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from dscost.budgets.keeping import baseline, save_baseline, update_baseline
     from dscost.comparing.differences import Comparison
     from dscost.comparing.targets import compare
-    from dscost.converting.applying import Conversion
     from dscost.converting.convert import conversion, convert, plan
+    from dscost.converting.results import Conversion
     from dscost.converting.writing import export_onnx
     from dscost.errors import DscostError
     from dscost.layers.convolution import ConvSpec, conv2d
@@ -69,7 +69,7 @@ _HOMES = {
     "CheckResults": "dscost.budgets.findings",
     "Comparison": "dscost.comparing.differences",
     "ConvSpec": "dscost.layers.convolution",
-    "Conversion": "dscost.converting.applying",
+    "Conversion": "dscost.converting.results",
     "DscostError": "dscost.errors",
     "Report": "dscost.reports.records",
     "Verification": "dscost.analysis.verification",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 import dscost
-from dscost.converting.applying import Conversion
+from dscost.converting.results import Conversion
 from dscost.errors import InputError
 
 DOUBLE = torch.float64

@@ -41,13 +41,13 @@ from torch.nn.utils import parametrizations, parametrize, prune
 import dscost
 from dscost.analysis import Request, count, traced
 from dscost.cli import run
-from dscost.converting import convert, rehearsing, sites
+from dscost.converting import of_modules, rehearsing, surveying
 from dscost.converting.convert import convert_target
 from dscost.converting.decomposing import Decomposition
 from dscost.converting.options import able_sites
 from dscost.converting.plan_file import Plan, plan_text
 from dscost.converting.results import LayerOutcome
-from dscost.converting.sites import survey
+from dscost.converting.surveying import survey
 from dscost.errors import InputError
 from dscost.layers.convolution import ConvSpec, conv2d
 from dscost.modules.building import Network
@@ -1244,11 +1244,11 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(home, name, count_and_call)
 
-    for home in (traced, sites, rehearsing):
+    for home in (traced, surveying, rehearsing):
         counting(home, "trace")
     counting(torch.linalg, "svd")
-    counting(sites, "kernel_of")
-    counting(convert, "survey")
+    counting(surveying, "kernel_of")
+    counting(of_modules, "survey")
     return counted
 
 

@@ -13,7 +13,7 @@ from torch import nn
 import dscost
 from dscost.analysis import Request
 from dscost.analysis.choice_timing import AS_IS, BothTimes, ChoiceTimes, Seconds
-from dscost.converting import deciding, reporting
+from dscost.converting import layer_times, reporting
 from dscost.converting.convert import convert_target
 from dscost.converting.loading import Subject
 from dscost.converting.plan_file import KEEP, Decision, read_plan
@@ -163,7 +163,7 @@ class Clock:
         self.left: Iterator[Speedup | float | None] = iter(speedups)
         self.modules: list[nn.Module] = []
         self.environment = A_PROCESSOR
-        monkeypatch.setattr(deciding, "layer_times", made_up_times)
+        monkeypatch.setattr(layer_times, "measured", made_up_times)
         monkeypatch.setattr(reporting, "time_both", self)
 
     def __call__(

@@ -7,10 +7,11 @@ from torch.nn.utils.parametrizations import weight_norm
 from dscost.analysis import Request
 from dscost.analysis.choice_timing import ChoiceTimes, Seconds
 from dscost.converting.choosing import Options
+from dscost.converting.layer_times import by_layer
 from dscost.converting.loading import load_subject
 from dscost.converting.options import able_sites, every_option
 from dscost.converting.plan_file import KEEP, Decision
-from dscost.converting.sites import survey
+from dscost.converting.surveying import survey
 from dscost.errors import InputError
 from dscost.reports.records import Environment
 
@@ -31,7 +32,7 @@ def tied(count: int, last: nn.Module | None = None) -> nn.Sequential:
 def offered(module: nn.Module, decisions: dict[str, Decision] | None = None) -> Sequence[Options]:
     subject = load_subject(module, Request((1, 32, 8, 8)))
     sites = survey(module, min_channels=1, traced=subject.traced)
-    return every_option(module, able_sites(sites), decisions=decisions)
+    return every_option(able_sites(sites), subject.readers(), decisions=decisions)
 
 
 def test_every_layer_is_offered_kept_and_at_every_rank() -> None:
@@ -81,7 +82,9 @@ def test_with_times_only_what_has_fewer_macs_is_an_option() -> None:
     key = (site.conv, site.runs[0].batched_input_shape)
     of = {key: {rank: Seconds(1.0) for rank in range(6)}}  # of it as it is, and of five ranks
     environment = Environment("a processor", 1, "float32", "contiguous", "system", "2", None, None)
-    (layer,) = every_option(module, [site], times=ChoiceTimes(9.0, of, environment, ()))
+    (layer,) = every_option(
+        [site], subject.readers(), times=by_layer(ChoiceTimes(9.0, of, environment, ()))
+    )
     assert [option.decision for option in layer] == [KEEP, 1, 2, 3, 4, 5]
 
 

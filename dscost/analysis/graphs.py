@@ -1,7 +1,8 @@
 """An ONNX file → its report. No torch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from dscost.analysis.collecting import collector_paused
 from dscost.analysis.counting import CountedModel
@@ -19,6 +20,9 @@ from dscost.reports.records import Input, Totals
 from dscost.sources import GraphSource
 from dscost.traces import Trace
 
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
 WHY_UNTIMED = "an ONNX file is counted, not run"
 
 
@@ -34,8 +38,9 @@ def count_graph(
     """
     inputs, notes = _bound(source, request, target=target, train=train)
     is_asked_for = request.input is not None or request.batch is not None
+    nodes: dict[str, NodeProto] = {}
     with _of(target):
-        trace = traced(source.model, inputs, must_fit=is_asked_for)
+        trace = traced(source.model, inputs, nodes, must_fit=is_asked_for)
     if strict and trace.unknown:
         raise InputError(f"{target}: {unknown_in_words(trace)}")
     swaps = tuple(find_swaps(trace.events, trace.outputs))
@@ -54,7 +59,8 @@ def count_graph(
     # nothing in such a file says what is trained
     layers = tuple(layer._replace(frozen_params=None) for layer in report.layers)
     report = report._replace(layers=layers)
-    return CountedModel(report, swaps, GraphVersions(trace, given), why_untimed=WHY_UNTIMED)
+    versions = GraphVersions(trace, given, nodes)
+    return CountedModel(report, swaps, versions, why_untimed=WHY_UNTIMED)
 
 
 def inputs_given(
@@ -87,10 +93,16 @@ def _of(target: str) -> Iterator[None]:
 
 
 class GraphVersions:
-    """A counted graph that can be written anew with some of its swaps done, on paper."""
+    """A counted graph that can be written anew with some of its swaps done, on paper.
 
-    def __init__(self, trace: Trace, given: Given) -> None:
-        self.trace, self._given = trace, given
+    Args:
+        trace: What happens in it.
+        given: What it is given.
+        nodes: Its nodes by their names in the trace.
+    """
+
+    def __init__(self, trace: Trace, given: Given, nodes: "Mapping[str, NodeProto]") -> None:
+        self.trace, self._given, self.nodes = trace, given, nodes
 
     def layer_of(self, swap: Swap) -> tuple[str, Shape]:
         """Return the layer that a swap stands with, and the shape of its input."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -17,10 +17,14 @@ from dscost.converting.saving import Saved, check_saved, code_text, saved
 from dscost.errors import DscostError, InputError
 from dscost.files import write_whole
 from dscost.pages import View
+from dscost.sources import is_graph
 from dscost.timing import Progress, TimingOptions
 
 if TYPE_CHECKING:
+    from dscost.converting.of_graphs import ConvertedGraph
     from dscost.converting.reporting import ConvertedModel
+
+    AnyConverted = ConvertedModel | ConvertedGraph
 
 PLANS = (".yaml", ".yml")
 CODE = ".py"
@@ -61,10 +65,12 @@ class Saves(NamedTuple):
                 )
         return self._replace(save=[*self.models, *(one.path for one in files)])
 
-    def check(self, out: Output, read: Sequence[Read]) -> None:
+    def check(self, target: str, out: Output, read: Sequence[Read]) -> None:
         """Refuse files that cannot be written, before any work; a plan may replace itself."""
         for path in self.models:
-            check_saved(path)
+            check_saved(path, of_graph=is_graph(target))
+        if self.save_code is not None and is_graph(target):
+            raise InputError(f"--save-code: {target} is an ONNX file, no model that code makes")
         if self.save_code is not None and self.save_code.suffix != CODE:
             raise InputError(f"--save-code: code is written as {CODE}, found '{self.save_code}'")
         if self.save_plan is not None and self.save_plan.suffix not in PLANS:
@@ -78,7 +84,7 @@ class Saves(NamedTuple):
         others = [file for file in files if file is not self.save_plan]
         check_places(others, [one for one in read if one[0] == "--plan"])
 
-    def contents(self, result: "ConvertedModel", progress: Progress | None) -> "Contents":
+    def contents(self, result: "AnyConverted", progress: Progress | None) -> "Contents":
         """Return what is to be written: all that can be, and why something else cannot."""
         found = Contents([], None)
         if self.save_plan is not None:
@@ -95,7 +101,7 @@ class Saves(NamedTuple):
                 found = found._replace(problem=found.problem or error)
         return found
 
-    def _saved(self, result: "ConvertedModel", path: Path) -> Saved:
+    def _saved(self, result: "AnyConverted", path: Path) -> Saved:
         """Return the model or its weights; what was measured does not choose the same layers twice.
 
         Weights then fit no other model than one that code or a plan of now makes.
@@ -110,7 +116,7 @@ class Saves(NamedTuple):
             )
         return made
 
-    def _code(self, result: "ConvertedModel", path: Path) -> Saved:
+    def _code(self, result: Any, path: Path) -> Saved:
         weights = next((one.name for one in self.models if one.suffix in WEIGHTS), None)
         return Saved(code_text(result, path, weights or SAVED_TO).encode())
 
@@ -199,7 +205,7 @@ def convert(
     saves = saves.with_exported(out.models)
     goal = _only(goals)
     with out.progress():  # an exporter takes a while to import
-        saves.check(out, read)
+        saves.check(target, out, read)
     measuring = opt.Measuring(
         device=None if device is None else [device],
         threads=threads,
@@ -212,9 +218,10 @@ def convert(
     with out.progress() as progress, foreign_code(target):
         # what imports torch is imported where it is seen on a terminal
         from dscost.converting.convert import convert_target
-        from dscost.converting.weights import check_weights_path
 
-        if weights is not None:
+        if weights is not None and not is_graph(target):
+            from dscost.converting.weights import check_weights_path
+
             check_weights_path(weights)
         result = convert_target(
             target,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import isfinite
 from typing import Any
 
 import torch
@@ -10,41 +9,18 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from dscost.converting.calibrating import calibrate
-from dscost.converting.decomposing import Factors
+from dscost.converting.decomposing import Factors, as_array
+from dscost.converting.outcomes import layer_outcome
 from dscost.converting.rehearsing import doing_the_same
-from dscost.converting.results import ErrorOf, LayerOutcome, how_many
+from dscost.converting.reproducing import require_reproduced
+from dscost.converting.results import Conversion, ErrorOf
 from dscost.converting.sites import Key, Site
-from dscost.errors import InputError
 from dscost.foreign.parts import dtype_name
 from dscost.foreign.randomness import own_random_numbers
 from dscost.modules.copying import shared_tensors
-from dscost.reports.records import plain
-from dscost.reports.result import Result
 from dscost.rewriting.convolutions import Kernel, layout_of
 from dscost.rewriting.replacing import in_place_of, with_others
 from dscost.tracing import Arguments
-
-
-class Conversion(Result):
-    """A converted model, and what became of each of its convolutions.
-
-    Args:
-        module: A new module.
-        method: `svd` or `random`.
-        layers: Every convolution of the given model.
-    """
-
-    module: nn.Module
-    method: str
-    layers: tuple[LayerOutcome, ...]
-
-    def in_a_line(self) -> str:
-        """Return which class the model is of, and how many of its convolutions were converted."""
-        return f"{type(self.module).__name__}: {how_many(self.layers)}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all but the module, JSON-ready."""
-        return {"method": self.method, "layers": plain(self.layers)}
 
 
 @contextmanager
@@ -88,7 +64,10 @@ def applied(
             _require_reproduced(site, new[site.module])
     kept = shared_tensors(root) if keeps_tensors else {}
     converted, _ = with_others(root, new, {**kept, **maker.biases})
-    layers = (_outcome(site, fitted) for site in sites)
+    layers = []
+    for site in sites:
+        factors, error_of = _RANDOM if site.rank is None else fitted.get(site.key, _RANDOM)
+        layers.append(layer_outcome(site, None if factors is None else factors.error, error_of))
     return Conversion(converted, method, tuple(layers))
 
 
@@ -96,25 +75,15 @@ _Fitted = tuple[Factors | None, ErrorOf | None]
 """Weights for a convolution, and what their error is of."""
 _RANDOM: _Fitted = (None, None)
 
-REPRODUCED = {torch.float64: 1e-9, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 3e-2}
-"""How far a kernel of full rank may be from the one it stands for, relative to its norm."""
-
 
 def _require_reproduced(site: Site, new: Any) -> None:
-    """Refuse weights that do not fit into the dtype, which an error in float64 does not tell."""
     is_full = site.rank == site.max_rank
     kernel, made = site.kernel.weight.detach(), new.weight.detach()
     # no square of these is too large
     if not is_full and kernel.dtype != torch.float64 and made.sum().isfinite():
         return
-    found, wanted = (weight.to("cpu", torch.float64) for weight in (made, kernel))
-    off = float((found - wanted).norm())
-    within = REPRODUCED.get(kernel.dtype, 1.0) * float(wanted.norm())
-    if not isfinite(off) or (is_full and off > within):
-        raise InputError(
-            f"the weights of '{site.name}' are too large or too small for two factors in "
-            f"{dtype_name(kernel.dtype)}: convert the model in float32"
-        )
+    dtype = dtype_name(kernel.dtype)
+    require_reproduced(site.name, as_array(kernel), as_array(made), dtype, is_full=is_full)
 
 
 def _fitted(
@@ -134,26 +103,6 @@ def _fitted(
         calibrated = calibrate(root, partial, batches)
         found |= {key: (factors, "output") for key, factors in calibrated.items()}
     return found
-
-
-def _outcome(site: Site, fitted: dict[Key, _Fitted]) -> LayerOutcome:
-    factors, error_of = _RANDOM if site.rank is None else fitted.get(site.key, _RANDOM)
-    return LayerOutcome(
-        name=site.name,
-        rank=site.rank,
-        reason=site.reason,
-        planned=False,
-        error=None if factors is None else factors.error,
-        calls=site.calls,
-        params_before=site.params(),
-        params_after=site.params(site.rank),
-        before=site.cost(),
-        after=site.cost(site.rank),
-        latency=None,
-        conv=site.conv,
-        error_of=error_of,
-        swappable=site.swappable,
-    )
 
 
 # -- making it

@@ -1,54 +1,37 @@
-"""A target → the same model depthwise-separable, with its plan and what came of it."""
+"""A target → the same model depthwise-separable, with its plan and what came of it. No torch."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
 from os import PathLike
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from dscost.analysis import AS_STATED, Request
-from dscost.converting.applying import Conversion, applied, undisturbed
+from dscost.converting.asking import Asked, Fastest, check_arguments, check_one_way
 from dscost.converting.choosing import parse_goal, unreachable
-from dscost.converting.deciding import at_rank, by_plan, check_plan, for_goal
-from dscost.converting.fastest import (
-    Evidence,
-    Proof,
-    by_proof,
-    measured_proof,
-    saved_proof,
-    told_by,
-)
-from dscost.converting.loading import Subject, Target, arguments_for, gives_several, load_subject
 from dscost.converting.plan_file import Plan, Planning, plan_of
-from dscost.converting.rehearsing import guessed_arguments, without_needed
-from dscost.converting.reporting import ConvertedModel, done
-from dscost.converting.sites import Site, Where, survey, traced_on
-from dscost.errors import InputError, UnknownNameError
-from dscost.foreign.parts import unwrapped
-from dscost.layers.convolution import not_within, require
+from dscost.converting.results import Conversion
+from dscost.errors import InputError, needing
 from dscost.layers.variants import MIN_CHANNELS
-from dscost.reports.records import Report
+from dscost.sources import is_graph
 from dscost.timing import Progress, TimingOptions
 
-METHODS = ("svd", "random")
-
-Fastest = bool | Evidence
-"""Whether just what pays is to be converted: measured now, or as a report tells."""
+if TYPE_CHECKING:
+    from dscost.converting.loading import Target
+    from dscost.converting.of_graphs import ConvertedGraph
+    from dscost.converting.reporting import ConvertedModel
+    from dscost.converting.sites import Where
 
 
 def convert(
-    target: Target,
+    target: "Target",
     input: Any = None,
     *,
     rank: int = 1,
     method: str = "svd",
-    where: Where = None,
+    where: "Where" = None,
     plan: Planning | None = None,
     min_channels: int | None = None,
     fastest: Fastest = False,
     trust: bool = False,
-) -> nn.Module:
+) -> Any:
     """Return a copy of a model with its convolutions made depthwise-separable, as near as can be.
 
     Each becomes a `dscost.nn.DepthwiseSeparableConv2d` (1d, 3d) on its device, of its dtype,
@@ -63,6 +46,10 @@ def convert(
     compared, in the mode of inference; on random values if only a shape is given, unless it is
     large. Without an input they are run on what the model states (`example_input_array`,
     `dummy_inputs`) or on what its first layer takes, if that works.
+
+    Of an ONNX file an `onnx.ModelProto` is returned, made without torch: every such `Conv` is two,
+    all else is as it was. Weights are those nearest to the ones in the file, whatever the input;
+    at full rank it is seen to return what it did, by ONNX Runtime if that is installed.
 
     Args:
         target: An `nn.Module`, which is left as it is; of torch.compile's wrapper, what it wraps is
@@ -114,12 +101,12 @@ def convert(
 
 
 def conversion(
-    target: Target,
+    target: "Target",
     input: Any = None,
     *,
     rank: int = 1,
     method: str = "svd",
-    where: Where = None,
+    where: "Where" = None,
     plan: Planning | None = None,
     min_channels: int | None = None,
     fastest: Fastest = False,
@@ -146,34 +133,25 @@ def conversion(
         InputError: An argument is wrong, or the model cannot be converted; `convert` lists how.
         UnavailableError: A target needs a library that is not installed.
     """
-    _check(target, rank, method, where, plan, fastest)
-    request = Request(input, trust=trust)
-    timing = TimingOptions()
-    proof = _proof(fastest, target, request, timing, min_channels, None)
+    check_arguments(target, rank, method, where, plan, fastest)
     given = None if plan is None else plan_of(plan)
-    with ExitStack() as stack:
-        stack.enter_context(undisturbed())
-        root, input, importing = _made(target, input, given, trust=trust)
-        stack.enter_context(importing())
-        arguments, batches = arguments_for(root, input)
-        traced = None if arguments is None else traced_on(root, arguments)
-        tried = guessed_arguments(root) if arguments is None else arguments
-        least = 1 if given or proof else _least(min_channels)
-        sites = survey(root, where=where, min_channels=least, traced=traced)
-        sites = without_needed(root, sites, tried)
-        if proof:
-            sites = told_by(proof, sites)
-        given = given or at_rank(sites, rank)
-        check_plan(given, root, sites)
-        decided = [site.decided(given.layers) for site in sites]
-        return applied(root, decided, tried=tried, batches=batches, method=method)
+    asked = Asked(None, rank, given, fastest, where, min_channels)
+    request = Request(input, trust=trust)
+    if is_graph(target):
+        _require_onnx()
+        from dscost.converting import of_graphs
+
+        return of_graphs.conversion_of(str(target), request, asked, method)
+    from dscost.converting import of_modules
+
+    return of_modules.conversion_of(target, request, asked, method)
 
 
 def plan(
-    target: Target,
+    target: "Target",
     goal: str,
     *,
-    where: Where = None,
+    where: "Where" = None,
     min_channels: int = MIN_CHANNELS,
     input: Any = None,
     weights: str | PathLike[str] | None = None,
@@ -207,24 +185,31 @@ def plan(
     >>> plan(layers, "macs=0.6x", input=(1, 64, 8, 8)).layers
     {'0': 3, '1': 'keep'}
     """
-    subject = load_subject(target, Request(input, trust=trust), weights=weights)
-    timing, wanted = TimingOptions(budget_s=time_budget_s), parse_goal(goal)
-    with subject.importing():
-        sites = _surveyed(subject, where, min_channels)
-        decided = for_goal(subject, sites, wanted, timing, None)
+    wanted, request = parse_goal(goal), Request(input, trust=trust)
+    timing = TimingOptions(budget_s=time_budget_s)
+    asked = Asked(wanted, where=where, min_channels=min_channels, timing=timing)
+    if is_graph(target):
+        _require_onnx()
+        from dscost.converting import of_graphs
+
+        decided = of_graphs.decided_for(str(target), request, asked, wanted, weights)
+    else:
+        from dscost.converting import of_modules
+
+        decided = of_modules.decided_for(target, request, asked, wanted, weights)
     if strict and decided.planned.nearest is not None:
         raise InputError(unreachable(wanted, decided.planned))
     return decided.plan
 
 
 def convert_target(
-    target: Target,
+    target: "Target",
     request: Request = AS_STATED,
     *,
     goal: str | None = None,
     rank: int | None = None,
     plan: Planning | None = None,
-    where: Where = None,
+    where: "Where" = None,
     min_channels: int | None = None,
     weights: str | PathLike[str] | None = None,
     ignore_extra: bool = False,
@@ -232,7 +217,7 @@ def convert_target(
     fastest: Fastest = False,
     every_layer: bool = False,
     progress: Progress | None = None,
-) -> ConvertedModel:
+) -> "ConvertedModel | ConvertedGraph":
     """Return a target depthwise-separable: by a goal, a plan, what pays, or all at one rank.
 
     Args:
@@ -256,124 +241,28 @@ def convert_target(
         UnavailableError: Something that is needed is not installed, or cannot be timed.
     """
     way = {"goal": goal, "rank": rank, "plan": plan, "fastest": fastest or None}
-    _check_one_way(way, where=where, min_channels=min_channels)
+    check_one_way(way, where=where, min_channels=min_channels)
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(plan)
     timing = timing or TimingOptions()
-    say = progress or (lambda share, doing: None)
-    say(None, f"loading {target if isinstance(target, str | PathLike) else type(target).__name__}")
-    proof = _proof(fastest, target, request, timing, min_channels, progress)
-    naming_input = proof.as_plan() if proof else given
-    subject = load_subject(
+    asked = Asked(wanted, rank, given, fastest, where, min_channels, timing, progress)
+    if is_graph(target):
+        _require_onnx()
+        from dscost.converting import of_graphs
+
+        return of_graphs.converted(str(target), request, asked, weights, every_layer=every_layer)
+    from dscost.converting import of_modules
+
+    return of_modules.converted(
         target,
         request,
-        plan=naming_input,
+        asked,
         weights=weights,
         ignore_extra=ignore_extra,
-        seed=timing.seed,
+        every_layer=every_layer,
     )
-    say(None, "looking at weights")
-    least = 1 if given or proof else _least(min_channels)
-    with subject.importing():
-        sites = _surveyed(subject, where, least)
-        if proof:
-            sites, decided = by_proof(subject, sites, proof)
-        elif wanted is None:
-            decided = by_plan(subject, sites, given or at_rank(sites, rank or 1))
-        else:
-            decided = for_goal(subject, sites, wanted, timing, progress)
-        return done(subject, sites, decided, timing, progress, every_layer=every_layer)
 
 
-# -- what was given
-
-
-def _check_one_way(ways: Mapping[str, object], **given: Any) -> None:
-    """Refuse two ways to choose at once, and with a plan what the plan says itself."""
-    found = [f"--{name}" for name, one in ways.items() if one is not None]
-    if len(found) > 1:
-        raise InputError(
-            f"give one of --goal, --rank, --plan and --fastest, found {' and '.join(found)}"
-        )
-    if ways["plan"] is not None:
-        for name, option in (("where", "--where"), ("min_channels", "--min-channels")):
-            if given[name] is not None:
-                raise InputError(
-                    f"{option} has no meaning with --plan: the plan says which layers are converted"
-                )
-
-
-def _proof(
-    fastest: Fastest,
-    target: Target,
-    request: Request,
-    timing: TimingOptions,
-    min_channels: int | None,
-    progress: Progress | None,
-) -> Proof | None:
-    """Return what tells which swaps pay: a report, or measuring now; nothing if nobody asks."""
-    if fastest is False:
-        return None
-    if fastest is not True:
-        return saved_proof(fastest, min_channels)
-    options = TimingOptions(**{**timing._asdict(), "min_channels": _least(min_channels)})
-    return measured_proof(target, request, options, progress)
-
-
-def _least(min_channels: int | None) -> int:
-    return MIN_CHANNELS if min_channels is None else min_channels
-
-
-def _check(
-    target: object, rank: int, method: str, where: Where, plan: object, fastest: object
-) -> None:
-    """Refuse arguments of `conversion` that cannot be meant."""
-    if not isinstance(target, nn.Module | str | PathLike):
-        raise InputError(
-            "what is converted is an nn.Module, or the name or path of a model, "
-            f"found {target!r:.60}"
-        )
-    if method not in METHODS:
-        raise UnknownNameError("method", str(method), METHODS)
-    require(not_within("rank", rank))
-    if fastest is not False:
-        both = [name for name, is_given in (("rank", rank != 1), ("plan", plan)) if is_given]
-        if both:
-            raise InputError(f"fastest decides what is converted, so {both[0]} cannot be given too")
-        if not isinstance(fastest, bool | Report | str | PathLike):
-            raise InputError(
-                f"fastest is True, a timed report, or the path of one, found {fastest!r:.60}"
-            )
-    if plan is None:
-        return
-    others = (("rank", rank != 1), ("where", where is not None))
-    given = [name for name, is_given in others if is_given]
-    if given:
-        raise InputError(
-            f"a plan says which layers and ranks, so {' and '.join(given)} cannot be given with it"
-        )
-    if not isinstance(plan, Plan | Mapping | str | PathLike):
-        raise InputError(
-            f"a plan is a Plan, ranks by layer, or the path of a plan file, found {plan!r:.60}"
-        )
-
-
-def _made(
-    target: Target, input: Any, plan: Plan | None, *, trust: bool
-) -> tuple[nn.Module, Any, Callable[[], AbstractContextManager[None]]]:
-    """Return the module that a target is, its input, and what is entered while it runs."""
-    if isinstance(target, nn.Module):
-        return unwrapped(target), input, nullcontext
-    several = gives_several(input)
-    subject = load_subject(target, Request(None if several else input, trust=trust), plan=plan)
-    return subject.module, input if several else subject.arguments, subject.importing
-
-
-# -- looking
-
-
-@undisturbed()
-def _surveyed(subject: Subject, where: Where, min_channels: int) -> tuple[Site, ...]:
-    root = subject.module
-    sites = survey(root, where=where, min_channels=min_channels, traced=subject.traced)
-    return without_needed(root, sites, subject.arguments)
+def _require_onnx() -> None:
+    with needing("onnx", "onnx"):
+        import onnx  # noqa: F401

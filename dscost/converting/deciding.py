@@ -1,22 +1,61 @@
-"""The sites of a subject → what is done to each: by a plan, at one rank, or for a goal."""
+"""The sites of a subject → what is done to each: by a plan, at one rank, for a goal. No torch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from types import MappingProxyType
-from typing import NamedTuple
-
-from torch import nn
+from typing import Any, NamedTuple, Protocol
 
 from dscost.converting.choosing import Figures, Goal, Metric, Options, Planned, applied, reached
-from dscost.converting.loading import Subject
-from dscost.converting.options import able_sites, every_option, layer_times, scaled_to_whole
+from dscost.converting.options import Times, able_sites, every_option, scaled_to_whole
 from dscost.converting.plan_file import Decision, Plan
 from dscost.converting.results import Latency
 from dscost.converting.sites import Site
+from dscost.notation.inputs import TensorSpec
+from dscost.reports.figures import Cost
 from dscost.reports.records import Advice, Environment
-from dscost.timing import Progress, TimingOptions
 
 METRIC_BY_DEFAULT: Metric = "macs"
+
+
+class Subject(Protocol):
+    """What is to be converted, as far as deciding asks: a torch model, or an ONNX file."""
+
+    @property
+    def target(self) -> str:
+        """What the user calls it."""
+
+    @property
+    def cost(self) -> Cost:
+        """What the whole model costs."""
+
+    def input_specs(self) -> Iterable[TensorSpec]:
+        """Return the inputs as a plan file has them."""
+
+    def kinds(self) -> Mapping[str, str]:
+        """Return the class or operator of every layer, by name."""
+
+    def readers(self) -> Mapping[Any, int]:
+        """Return how many layers have each of its weights, see `every_option`."""
+
+
+class LayerTimes(NamedTuple):
+    """How long a model and its layers take.
+
+    Args:
+        whole_s: The whole model as it is.
+        seconds: What tells the time of a layer kept or at a rank.
+        environment: Where that was measured.
+        warnings: What makes it less sure.
+    """
+
+    whole_s: float
+    seconds: Times
+    environment: Environment
+    warnings: tuple[str, ...]
+
+
+Clock = Callable[[Sequence[Site]], LayerTimes]
+"""Times a model and its layers."""
 
 
 class Decided(NamedTuple):
@@ -61,15 +100,13 @@ def at_rank(sites: Sequence[Site], rank: int) -> Plan:
     return Plan({site.name: rank for site in sites if site.reason is None})
 
 
-def check_plan(plan: Plan, root: nn.Module, sites: Sequence[Site]) -> None:
-    """Refuse a plan that a model does not have the layers for.
+def check_plan(plan: Plan, kinds: Mapping[str, str], sites: Sequence[Site]) -> None:
+    """Refuse a plan that a model, of layers of some kinds by name, does not have the layers for.
 
     Raises:
         InputError: It names others, or converts some that have to stay.
     """
-    modules = nn.Module.named_modules(root, remove_duplicate=False)
-    classes = {name: type(module).__name__ for name, module in modules}
-    plan.check({site.name: site.reason for site in sites}, classes)
+    plan.check({site.name: site.reason for site in sites}, kinds)
 
 
 def by_plan(subject: Subject, sites: Sequence[Site], given: Plan) -> Decided:
@@ -78,13 +115,13 @@ def by_plan(subject: Subject, sites: Sequence[Site], given: Plan) -> Decided:
     Raises:
         InputError: The model has not what it names, or weights are missing or not finite.
     """
-    check_plan(given, subject.module, sites)
+    check_plan(given, subject.kinds(), sites)
     made_for = [f"to reach {given.goal}"] if given.goal else []
     if given.target not in (None, subject.target):
         made_for.append(f"for {given.target}")
     notes = [f"The plan was made {', '.join(made_for)}."] if made_for else []
     named = [site for site in able_sites(sites) if site.name in given.layers]
-    layers = every_option(subject.module, named, decisions=given.layers)
+    layers = every_option(named, subject.readers(), decisions=given.layers)
     as_is = _figures(subject)
     planned = applied(given.layers, layers, as_is)
     plan = _plan(subject, planned, given.goal)
@@ -92,29 +129,28 @@ def by_plan(subject: Subject, sites: Sequence[Site], given: Plan) -> Decided:
 
 
 def for_goal(
-    subject: Subject,
-    sites: Sequence[Site],
-    goal: Goal,
-    timing: TimingOptions,
-    progress: Progress | None,
+    subject: Subject, sites: Sequence[Site], goal: Goal, clock: Clock | None = None
 ) -> Decided:
     """Return what meets a goal with the least error, or comes nearest to it.
+
+    A goal of latency needs a clock that times the layers.
 
     Raises:
         InputError: Weights are missing or not finite.
         UnavailableError: A time is the goal, and the model could not be timed.
     """
     able = able_sites(sites)
-    as_is, times = _figures(subject), None
+    as_is = _figures(subject)
     environment, notes = None, []
     if goal.metric == "latency_s":
-        times = layer_times(subject, able, timing, progress)
+        assert clock is not None
+        times = clock(able)
         as_is = as_is._replace(latency_s=times.whole_s)
-        environment, notes = times.environment, [*times.warnings]
-    layers = every_option(subject.module, able, times=times)
-    if times is not None:
+        layers = every_option(able, subject.readers(), times=times.seconds)
         layers, scaled = scaled_to_whole(layers, times.whole_s)
-        notes += scaled
+        environment, notes = times.environment, [*times.warnings, *scaled]
+    else:
+        layers = every_option(able, subject.readers())
     planned = reached(goal, layers, as_is)
     if not planned.converted and planned.nearest is None:
         notes.append(f"{goal.text} is met by the model as it is: every layer is kept.")

@@ -7,7 +7,9 @@ weights `P_m`: it has `P_m · D_m`, of rank T, in place of `A_m`. Channels do no
 best it can be is the best approximation of rank T of each `A_m` by itself, which is its singular
 value decomposition cut off after T values.
 
-Everything is computed on the CPU in float64, whatever the dtype and the device of the kernel.
+Everything is computed on the CPU in float64, whatever the dtype and the device of the kernel, in
+arrays of numpy. A kernel may be a tensor of torch: then what comes of it is one too, and torch
+finds the singular values. Without one nothing here needs torch.
 
 Source:
     Guo et al. 2018, Network Decoupling (arXiv:1808.05517); Eckart and Young 1936 for the optimum.
@@ -17,10 +19,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from math import prod, sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+
+Array = Any
+"""An array of numpy, or a tensor of torch."""
+
+AT_A_TIME = 64
+"""How many matrices numpy is given at once: few enough to stay in the caches."""
 
 
 class Factors(NamedTuple):
@@ -33,9 +40,15 @@ class Factors(NamedTuple):
         error: Relative, 0 to 1, in what distance was measured in.
     """
 
-    depthwise: Tensor
-    pointwise: Tensor
+    depthwise: Array
+    pointwise: Array
     error: float
+
+    def rounded(self, dtype: np.dtype) -> "Factors":
+        """Return the same in another dtype of numpy."""
+        with np.errstate(over="ignore"):
+            both = self.depthwise.astype(dtype), self.pointwise.astype(dtype)
+        return Factors(*both, self.error)
 
 
 def max_rank(kernel_shape: Sequence[int], groups: int) -> int:
@@ -61,7 +74,7 @@ class Decomposition:
             not given.
     """
 
-    def __init__(self, kernel: Tensor, groups: int, weighing: Tensor | None = None) -> None:
+    def __init__(self, kernel: Array, groups: int, weighing: Array | None = None) -> None:
         self._kernel, self._groups, self._weighing = kernel, groups, weighing
 
     @property
@@ -79,72 +92,125 @@ class Decomposition:
         """Return the kernels of a rank T, from 1 to `max_rank`."""
         filters, mixers, errors = self._found
         mixing = _matrices(self._kernel, self._groups) @ mixers[:, :, :rank]
-        return Factors(
-            filters[:, :rank].reshape(-1, 1, *self._kernel.shape[2:]),
-            _as_pointwise(mixing, self._kernel, self._groups),
-            errors[rank - 1],
-        )
+        depthwise = filters[:, :rank].reshape(-1, 1, *self._kernel.shape[2:])
+        pointwise = _as_pointwise(mixing, self._kernel, self._groups)
+        depthwise, pointwise = (_like(self._kernel, one) for one in (depthwise, pointwise))
+        return Factors(depthwise, pointwise, errors[rank - 1])
 
     @cached_property
-    def _found(self) -> tuple[Tensor, Tensor, tuple[float, ...]]:
+    def _found(self) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
         """All filters `(M, ranks, Kh·Kw)`, what makes mixing weights of `A_m`, and the errors."""
-        matrices = _matrices(self._kernel, self._groups)
+        matrices, by_torch = _matrices(self._kernel, self._groups), _is_tensor(self._kernel)
         if self._weighing is None:
-            values, filters = _svd(matrices)
-            return filters, filters.mT, _errors(values)
-        root, inverse = _square_root(self._weighing)
-        values, right = _svd(matrices @ root)
-        filters, mixers = right @ inverse, root @ right.mT
-        lengths = filters.norm(dim=2)
+            values, filters = _svd(matrices, by_torch)
+            return filters, filters.swapaxes(1, 2), _errors(values)
+        root, inverse = _square_root(as_array(self._weighing), by_torch)
+        values, right = _svd(matrices @ root, by_torch)
+        filters, mixers = right @ inverse, root @ right.swapaxes(1, 2)
+        lengths = np.linalg.norm(filters, axis=2)
         return filters / lengths[:, :, None], mixers * lengths[:, None, :], _errors(values)
 
 
-def _matrices(kernel: Tensor, groups: int) -> Tensor:
+def composed(parts: Factors, kernel_shape: Sequence[int], groups: int) -> np.ndarray:
+    """Return the kernel `(N, M/G, Kh, Kw)` that both stages make together, in float64."""
+    outputs, channels, *extent = kernel_shape
+    filters = as_array(parts.depthwise).reshape(groups, channels, -1, prod(extent))
+    mixing = as_array(parts.pointwise).reshape(groups, outputs // groups, channels, -1)
+    made: np.ndarray = mixing.swapaxes(1, 2) @ filters  # (G, M/G, N/G, Kh·Kw)
+    return made.swapaxes(1, 2).reshape(outputs, channels, *extent)
+
+
+# -- arrays
+
+
+def _is_tensor(array: Array) -> bool:
+    return hasattr(array, "detach")
+
+
+def as_array(array: Array) -> np.ndarray:
+    """Return an array of numpy in float64, of a tensor or an array of any dtype."""
+    if _is_tensor(array):
+        array = array.detach().cpu().double().numpy()
+    return np.asarray(array, np.float64)
+
+
+def _like(kernel: Array, array: np.ndarray) -> Array:
+    """Return an array as a tensor where the kernel is one."""
+    if not _is_tensor(kernel):
+        return array
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _matrices(kernel: Array, groups: int) -> np.ndarray:
     """Return `A_m` for every input channel, `(M, N/G, Kh·Kw)`."""
     outputs, channels, *_ = kernel.shape
-    values = kernel.detach().to("cpu", torch.float64)
-    grouped = values.reshape(groups, outputs // groups, channels, -1)
-    return grouped.transpose(1, 2).reshape(groups * channels, outputs // groups, -1)
+    grouped = as_array(kernel).reshape(groups, outputs // groups, channels, -1)
+    return grouped.swapaxes(1, 2).reshape(groups * channels, outputs // groups, -1)
 
 
-def _svd(matrices: Tensor) -> tuple[Tensor, Tensor]:
+def _as_pointwise(mixing: np.ndarray, kernel: Array, groups: int) -> np.ndarray:
+    """Return mixing weights `(M, N/G, T)` as a kernel."""
+    channels, filters, rank = mixing.shape
+    by_group = mixing.reshape(groups, channels // groups, filters, rank).swapaxes(1, 2)
+    ones = (1,) * (len(kernel.shape) - 2)
+    return by_group.reshape(groups * filters, channels // groups * rank, *ones)
+
+
+def _errors(values: np.ndarray) -> tuple[float, ...]:
+    """Return `ε_T` for T = 1, 2, … of singular values `(M, ranks)`; 0 for a kernel of zeros."""
+    energies = np.square(values).sum(0)
+    total = float(energies.sum())
+    # small ones first, to lose none of them
+    beyond = energies[::-1].cumsum()[::-1][1:].tolist()
+    return tuple(sqrt(energy / total) if total else 0.0 for energy in [*beyond, 0.0])
+
+
+# -- linear algebra
+
+
+def _svd(matrices: np.ndarray, by_torch: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the singular values of every matrix, largest first, and its right singular vectors."""
-    with _one_thread():
-        _, values, right = torch.linalg.svd(matrices, full_matrices=False)
+    if by_torch:
+        import torch
+
+        with _one_thread():
+            _, values, right = torch.linalg.svd(torch.from_numpy(matrices), full_matrices=False)
+        return values.numpy(), right.numpy()
+    found = []
+    for at in range(0, len(matrices), AT_A_TIME):
+        some = matrices[at : at + AT_A_TIME]
+        if some.shape[1] > some.shape[2]:  # the triangle has the same values and right vectors
+            some = np.asarray(np.linalg.qr(some, mode="r"))
+        found.append(np.linalg.svd(some, full_matrices=False)[1:])
+    values, right = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return values, right
+
+
+def _square_root(moments: np.ndarray, by_torch: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the square roots of symmetric positive definite matrices, and their inverses."""
+    if by_torch:
+        import torch
+
+        with _one_thread():
+            found = torch.linalg.eigh(torch.from_numpy(moments))
+        values, vectors = (one.numpy() for one in found)
+    else:
+        values, vectors = np.linalg.eigh(moments)
+    roots = np.sqrt(np.maximum(values, np.finfo(np.float64).tiny))[:, None, :]
+    transposed = vectors.swapaxes(1, 2)
+    return (vectors * roots) @ transposed, (vectors / roots) @ transposed
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Many small matrices: several threads spend their time waiting for one another."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _errors(values: Tensor) -> tuple[float, ...]:
-    """Return `ε_T` for T = 1, 2, … of singular values `(M, ranks)`; 0 for a kernel of zeros."""
-    energies = values.square().sum(0)
-    total = float(energies.sum())
-    # small ones first, to lose none of them
-    beyond = energies.flip(0).cumsum(0).flip(0)[1:].tolist()
-    return tuple(sqrt(energy / total) if total else 0.0 for energy in [*beyond, 0.0])
-
-
-def _as_pointwise(mixing: Tensor, kernel: Tensor, groups: int) -> Tensor:
-    """Return mixing weights `(M, N/G, T)` as a kernel."""
-    channels, filters, rank = mixing.shape
-    by_group = mixing.reshape(groups, channels // groups, filters, rank).transpose(1, 2)
-    ones = (1,) * (kernel.dim() - 2)
-    return by_group.reshape(groups * filters, channels // groups * rank, *ones)
-
-
-def _square_root(moments: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the square roots of symmetric positive definite matrices, and their inverses."""
-    with _one_thread():
-        values, vectors = torch.linalg.eigh(moments)
-    roots = values.clamp_min(torch.finfo(values.dtype).tiny).sqrt()
-    return (vectors * roots[:, None, :]) @ vectors.mT, (vectors / roots[:, None, :]) @ vectors.mT

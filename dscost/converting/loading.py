@@ -1,6 +1,7 @@
 """A target → what is to be converted: a module with values, its arguments, and what it costs."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
 from os import PathLike
@@ -16,7 +17,7 @@ from dscost.analysis.traced import TracedVersions
 from dscost.converting.plan_file import Plan
 from dscost.converting.weights import load_weights
 from dscost.errors import InputError
-from dscost.foreign.parts import dtype_name, each_parameter, unwrapped
+from dscost.foreign.parts import dtype_name, each_parameter, each_part, own_tensors, unwrapped
 from dscost.foreign.randomness import own_random_numbers
 from dscost.modules.building import with_values
 from dscost.notation.inputs import TensorSpec, inputs_of
@@ -91,6 +92,15 @@ class Subject(NamedTuple):
         dtypes = (one.dtype for one in each_parameter(self.module) if one.is_floating_point())
         return dtype_name(next(dtypes, torch.float32))
 
+    def kinds(self) -> dict[str, str]:
+        """Return the class of every module, by name."""
+        return kinds_of(self.module)
+
+    def readers(self) -> Counter[Hashable]:
+        """Return how many modules hold each parameter, by its identity."""
+        tensors = (own_tensors(part)[0].values() for part in each_part(self.module))
+        return Counter(id(one) for parameters in tensors for one in parameters)
+
     def input_specs(self) -> Iterator[TensorSpec]:
         """Yield the inputs as a plan file has them; nothing where they are no plain tensors."""
         args, kwargs = self.arguments
@@ -100,6 +110,12 @@ class Subject(NamedTuple):
             dtype = dtype_name(tensor.dtype)
             told = None if dtype == self.dtype else dtype
             yield TensorSpec(tuple(tensor.shape), told, name, _fill_of(tensor))
+
+
+def kinds_of(root: nn.Module) -> dict[str, str]:
+    """Return the class of every module, by all of its names."""
+    modules = nn.Module.named_modules(root, remove_duplicate=False)
+    return {name: type(module).__name__ for name, module in modules}
 
 
 MOST_WRITTEN = 64

@@ -1,17 +1,18 @@
-"""The sites of a model → the ways to treat each, with costs, errors and times, to choose from."""
+"""The sites of a model → the ways to treat each, with costs and errors. No torch."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
-
-from dscost.analysis.choice_timing import AS_IS, ChoiceTimes, Seconds, Timeable, time_choices
 from dscost.converting.choosing import Option, Options
-from dscost.converting.loading import Subject
 from dscost.converting.plan_file import KEEP, Decision
 from dscost.converting.sites import Site
-from dscost.foreign.parts import each_part, own_tensors
-from dscost.timing import Progress, TimingOptions
+
+if TYPE_CHECKING:
+    from dscost.analysis.choice_timing import Seconds
+
+Times = Callable[[Site, Decision], "Seconds | None"]
+"""The time of all calls of a layer kept or at a rank; `None` where one of them is unknown."""
 
 
 def able_sites(sites: Sequence[Site]) -> list[Site]:
@@ -27,38 +28,37 @@ def able_sites(sites: Sequence[Site]) -> list[Site]:
 
 
 def every_option(
-    root: nn.Module,
     sites: Sequence[Site],
+    readers: Mapping[Any, int],
     *,
-    times: ChoiceTimes | None = None,
+    times: Times | None = None,
     decisions: Mapping[str, Decision] | None = None,
 ) -> list[Options]:
     """Return every layer of `able_sites` kept and at every rank.
 
     Those that share their weights go together, unless they were decided apart. With times, only
     what has fewer MACs is an option, and nothing whose time is unknown.
+
+    Args:
+        sites: The layers.
+        readers: How many layers of the model have each of its weights, by `Site.stored`.
+        times: How long they take.
+        decisions: What was decided.
     """
-    sharing: dict[object, list[Site]] = {}
+    sharing: dict[Hashable, list[Site]] = {}
     for site in sites:
         assert site.conv is not None
-        weight, decision = _weight(site), (decisions or {}).get(site.name)
-        key = site.name if weight is None else (id(weight), site.conv.groups, decision)
-        sharing.setdefault(key, []).append(site)
-    parameters = (own_tensors(part)[0].values() for part in each_part(root))
-    held = Counter(id(weight) for weights in parameters for weight in weights)
+        decision = (decisions or {}).get(site.name)
+        shared = (site.stored, site.conv.groups, decision)
+        sharing.setdefault(site.name if site.stored is None else shared, []).append(site)
     found: list[Options] = []
     for group in sharing.values():
-        weight = _weight(group[0])
-        stays = 0 if weight is None or held[id(weight)] <= len(group) else weight.numel()
-        alone = [_options(site, group[0].errors, times) for site in group]
+        first = group[0]
+        is_free = first.stored is None or readers.get(first.stored, 0) <= len(group)
+        stays = 0 if is_free else prod(first.kernel.weight.shape)
+        alone = [_options(site, first.errors, times) for site in group]
         found.append([_together(same, stays) for same in zip(*alone, strict=False)])
     return found
-
-
-def _weight(site: Site) -> Tensor | None:
-    """Return the weights of a layer where they can be shared; not those that it computes."""
-    assert site.module is not None
-    return site.module._parameters.get("weight")
 
 
 def _together(options: Sequence[Option], stays: int) -> Option:
@@ -77,7 +77,7 @@ def _together(options: Sequence[Option], stays: int) -> Option:
     )
 
 
-def _options(site: Site, errors: Sequence[float], times: ChoiceTimes | None) -> Options:
+def _options(site: Site, errors: Sequence[float], times: Times | None) -> Options:
     """Return one layer kept and at every rank."""
     options = [_option(site, KEEP, 0.0)]
     options += [_option(site, rank, errors[rank - 1]) for rank in site.ranks]
@@ -86,7 +86,7 @@ def _options(site: Site, errors: Sequence[float], times: ChoiceTimes | None) -> 
     keep, timed = options[0], []
     for option in options:
         if option is keep or option.macs < keep.macs:
-            found = _seconds(site, option.decision, times)
+            found = times(site, option.decision)
             if found is None:
                 return [keep._replace(latency_s=0.0, is_predicted=True)]
             timed.append(option._replace(latency_s=found.seconds, is_predicted=found.is_predicted))
@@ -98,46 +98,6 @@ def _option(site: Site, decision: Decision, error: float) -> Option:
     params = site.params(rank)
     assert params is not None
     return Option((site.name,), decision, error, params, site.macs(rank))
-
-
-# -- times
-
-
-def layer_times(
-    subject: Subject, sites: Sequence[Site], timing: TimingOptions, progress: Progress | None
-) -> ChoiceTimes:
-    """Return the times of a model and of its distinct layers at the ranks that have fewer MACs."""
-    convs: dict[object, Timeable] = {}
-    for site in sites:
-        assert site.conv is not None
-        as_is = site.macs()
-        ranks = tuple(rank for rank in site.ranks if site.macs(rank) < as_is)
-        for run in site.runs if ranks else ():
-            new = Timeable(site.name, site.conv, run.batched_input_shape, ranks, 0)
-            known = convs.setdefault(new.key, new)
-            convs[new.key] = known._replace(calls=known.calls + 1)
-    return time_choices(
-        subject.module,
-        subject.arguments,
-        subject.cost,
-        list(convs.values()),
-        timing,
-        dtype=subject.dtype,
-        progress=progress,
-    )
-
-
-def _seconds(site: Site, decision: Decision, times: ChoiceTimes) -> Seconds | None:
-    """Return the time of all calls of a layer at a rank; `None` where one of them is unknown."""
-    assert site.conv is not None
-    rank = AS_IS if decision == KEEP else decision
-    known = []
-    for run in site.runs:
-        seconds = times.of.get((site.conv, run.batched_input_shape), {}).get(rank)
-        if seconds is None:
-            return None
-        known.append(seconds)
-    return Seconds(sum(one.seconds for one in known), any(one.is_predicted for one in known))
 
 
 def scaled_to_whole(layers: list[Options], whole_s: float) -> tuple[list[Options], list[str]]:

@@ -1,6 +1,6 @@
 """A decided subject → its conversion, done, and what is to be said of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,16 +9,16 @@ from torch import nn
 from dscost.analysis import Request, count
 from dscost.analysis.choice_timing import time_both
 from dscost.converting.applying import applied, undisturbed
-from dscost.converting.choosing import Figures, meets, trade_off
+from dscost.converting.choosing import Figures, meets
 from dscost.converting.coding import ToWrite, code_of
 from dscost.converting.deciding import Decided, once_more
 from dscost.converting.exporting import Exported, as_program
 from dscost.converting.loading import Subject
+from dscost.converting.outcomes import outcome_of
 from dscost.converting.plan_file import Plan
-from dscost.converting.results import Converted, Latency, LayerOutcome, Outcome, commented
+from dscost.converting.results import Converted, Latency, Outcome, commented
 from dscost.converting.sites import Site
 from dscost.notation.units import format_seconds
-from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Noise
 from dscost.timing import Progress, TimingOptions
 
@@ -103,7 +103,7 @@ def _converted(
     subject: Subject, sites: Sequence[Site], decided: Decided, *, every_layer: bool
 ) -> ConvertedModel:
     """Return a subject converted as it was decided."""
-    plan, planned = decided.plan, decided.planned
+    plan = decided.plan
     with undisturbed():
         conversion = applied(
             subject.module,
@@ -113,83 +113,9 @@ def _converted(
             keeps_tensors=subject.is_own,
         )
     after = count(conversion.module, Request(subject.arguments)).report.totals.as_is
-    outcome = Outcome(
-        target=subject.target,
-        source=subject.source,
-        inputs=subject.inputs,
-        weights=subject.weights,
-        goal=decided.goal and decided.goal.text,
-        is_met=_is_met(decided, after),
-        plan=plan.layers,
-        error=planned.error,
-        gap=planned.gap,
-        before=subject.cost,
-        after=after,
-        latency=_whole_latency(decided),
-        layers=tuple(_with_plan(one, decided) for one in conversion.layers),
-        curve_metric=decided.metric,
-        curve=trade_off(decided.layers, decided.as_is, decided.metric, planned),
-        notes=(*subject.notes, *decided.notes, *_surprising(conversion.layers, decided, after)),
-        explanations=subject.explanations,
-        nearest=planned.nearest,
-        aimed=decided.aimed and decided.aimed.text,
-        advice=decided.advice,
-        proof=decided.proof,
-    )
+    outcome = outcome_of(subject, decided, conversion.layers, after)
     converted = Converted(outcome, decided.environment, every_layer)
     return ConvertedModel(conversion.module, plan, converted, subject)
-
-
-def _with_plan(layer: LayerOutcome, decided: Decided) -> LayerOutcome:
-    """Return what became of a layer, with what the plan had to do with it."""
-    layer = layer._replace(latency=decided.layer_latencies.get(layer.name))
-    chosen = decided.planned.chosen.get(layer.name)
-    if chosen is None:
-        return layer
-    keeping = {options[0].names[0]: options[0] for options in decided.layers}
-    kept, latency = keeping.get(layer.name), layer.latency
-    if kept and kept.latency_s and chosen.latency_s is not None:
-        predicted = kept.is_predicted or chosen.is_predicted
-        latency = Latency(kept.latency_s, chosen.latency_s, predicted)
-    return layer._replace(planned=True, latency=latency)
-
-
-def _surprising(layers: Sequence[LayerOutcome], decided: Decided, after: Cost) -> Iterator[str]:
-    """Yield how many converted layers cost more than before, and what was planned for a goal."""
-    done = [one for one in layers if one.converted]
-    macs = sum(bool(one.before and one.after and one.after.macs > one.before.macs) for one in done)
-    params = sum((one.params_after or 0) > (one.params_before or 0) for one in done)
-    counts = {"MACs": macs, "params": params}
-    for number in dict.fromkeys(filter(None, counts.values())):
-        figures = " and ".join(figure for figure, dearer in counts.items() if dearer == number)
-        layer = "layer" if len(done) == 1 else "layers"
-        costs = "costs" if number == 1 else "cost"
-        yield f"{number} of {len(done)} converted {layer} {costs} more {figures} than before."
-    expected = decided.planned.figures
-    if decided.goal and (after.params, after.macs) != (expected.params, expected.macs):
-        yield (
-            f"The plan expected {expected.params:,} params and {expected.macs:,} MACs, "
-            f"the converted model has {after.params:,} and {after.macs:,}: "
-            "layers compute their weights, or share them with others that stay."
-        )
-
-
-def _is_met(decided: Decided, after: Cost) -> bool | None:
-    """Return whether the converted model meets the goal; unknown of a time not measured."""
-    planned = decided.planned
-    if decided.goal is None or (decided.metric == "latency_s" and planned.converted):
-        return None  # a time has to be measured
-    figures = planned.figures._replace(params=after.params, macs=after.macs)
-    return meets(decided.goal, figures, decided.as_is, planned.error)
-
-
-def _whole_latency(decided: Decided) -> Latency | None:
-    if decided.latency is not None:
-        return decided.latency
-    before_s, after_s = decided.as_is.latency_s, decided.planned.figures.latency_s
-    if before_s is None or after_s is None:
-        return None
-    return Latency(before_s, after_s, is_predicted=decided.planned.converted > 0)
 
 
 # -- the clock

@@ -167,6 +167,28 @@ class Outcome(NamedTuple):
         return f"{self.goal}, {'; '.join(parts)}"
 
 
+class Conversion(Result):
+    """A converted model, and what became of each of its convolutions.
+
+    Args:
+        module: A new `nn.Module`; of an ONNX file a new `onnx.ModelProto`.
+        method: `svd` or `random`.
+        layers: Every convolution of the given model.
+    """
+
+    module: Any
+    method: str
+    layers: tuple[LayerOutcome, ...]
+
+    def in_a_line(self) -> str:
+        """Return which class the model is of, and how many of its convolutions were converted."""
+        return f"{type(self.module).__name__}: {how_many(self.layers)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the module, JSON-ready."""
+        return {"method": self.method, "layers": plain(self.layers)}
+
+
 class Converted(Result):
     """An outcome, and where its times were measured.
 

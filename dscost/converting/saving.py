@@ -4,14 +4,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.errors import InputError, OutputError, first_line
+from dscost.notation.units import format_bytes
 from dscost.version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from dscost.converting.of_graphs import ConvertedGraph
     from dscost.converting.reporting import ConvertedModel
 
 
@@ -27,14 +29,22 @@ class Saved(NamedTuple):
     told: str = ""
 
 
-def check_saved(path: Path) -> None:
+def check_saved(path: Path, *, of_graph: bool = False) -> None:
     """Refuse a file of an unknown kind, or one that some missing library writes, before any work.
+
+    Args:
+        path: The file.
+        of_graph: Whether it is an ONNX file that is converted.
 
     Raises:
         InputError: Its name ends in something else; the text has what is known.
         UnavailableError: A library is not installed.
     """
-    kind = KINDS.get(path.suffix)
+    if of_graph and path.suffix in KINDS and path.suffix != GRAPH:
+        raise InputError(
+            f"--save: an ONNX file is no model of torch: it is written as {GRAPH}, found '{path}'"
+        )
+    kind = GRAPHS if of_graph and path.suffix == GRAPH else KINDS.get(path.suffix)
     if kind is None:
         known = [f"{ending} ({kind.meaning})" for ending, kind in KINDS.items()]
         listed = f"{', '.join(known[:-1])} or {known[-1]}"
@@ -42,7 +52,7 @@ def check_saved(path: Path) -> None:
     kind.require()
 
 
-def saved(made: "ConvertedModel", path: Path) -> Saved:
+def saved(made: "ConvertedModel | ConvertedGraph", path: Path) -> Saved:
     """Return what a file of a converted model holds, by how its name ends.
 
     Raises:
@@ -50,7 +60,8 @@ def saved(made: "ConvertedModel", path: Path) -> Saved:
         UnavailableError: A library is not installed.
     """
     try:
-        return KINDS[path.suffix].write(made)
+        kind = GRAPHS if made.converted.outcome.source == "onnx" else KINDS[path.suffix]
+        return kind.write(made)
     except InputError as error:
         raise OutputError(f"cannot write {path}: {error}") from error
 
@@ -139,7 +150,7 @@ class Kind(NamedTuple):
     """
 
     meaning: str
-    write: "Callable[[ConvertedModel], Saved]"
+    write: Callable[[Any], Saved]
     require: Callable[[], object] = object
 
 
@@ -165,6 +176,13 @@ def _onnx(made: "ConvertedModel") -> Saved:
     return Saved(as_onnx(exported), f"for inference, {exported.in_words()}")
 
 
+def _graph(made: "ConvertedGraph") -> Saved:
+    size = made.model.ByteSize()
+    if size >= MOST_BYTES:
+        raise InputError(f"{format_bytes(size)}, and an ONNX file has less than 2 GiB")
+    return Saved(made.model.SerializeToString())
+
+
 def _require_safetensors() -> None:
     from dscost.converting.weight_files import safetensors
 
@@ -184,3 +202,9 @@ KINDS: Mapping[str, Kind] = {
     ".safetensors": Kind("weights and the plan", _safetensors, _require_safetensors),
 }
 """What `--save` writes, by the end of the file's name."""
+
+GRAPH = ".onnx"
+GRAPHS = Kind("ONNX", _graph)
+"""How an ONNX file is written that was converted."""
+MOST_BYTES = 2**31
+"""No message of protobuf has as many."""

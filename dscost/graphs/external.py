@@ -29,8 +29,13 @@ class _Place(NamedTuple):
     size: int
 
 
-def read_small(tensors: Iterable[TensorProto], folder: Path) -> None:
+def read_small(tensors: Iterable[TensorProto], folder: Path, *, everything: bool = False) -> None:
     """Read small tensors that stand in other files into these; check where all others are.
+
+    Args:
+        tensors: Of a model.
+        folder: That of its file.
+        everything: Whether large ones are read as well.
 
     Raises:
         InputError: A file is missing or too short, or outside of the folder.
@@ -52,9 +57,10 @@ def read_small(tensors: Iterable[TensorProto], folder: Path) -> None:
                 f"{place.path.name}, which has {place.size:,}"
             )
         read += length
-        if is_followed(tensor) and read <= MOST_READ:
+        if everything or (is_followed(tensor) and read <= MOST_READ):
             tensor.raw_data = _bytes_at(place.path, offset, length)
-            tensor.data_location = TensorProto.DEFAULT
+            tensor.ClearField("data_location")
+            del tensor.external_data[:]
 
 
 def _extent(told: dict[str, str], tensor: TensorProto) -> tuple[int, int]:

@@ -48,6 +48,23 @@ def read_model(path: Path) -> ModelProto:
     return model
 
 
+def read_whole(path: Path) -> ModelProto:
+    """Return the model of a file that `read_model` has read, with all of its weights in it.
+
+    Raises:
+        InputError: It cannot be read any more, or external data cannot.
+    """
+    model = ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+        read_small(check_model(model), path.parent, everything=True)
+    except (OSError, DecodeError) as error:
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return model
+
+
 def _structure(path: Path) -> bytes:
     try:
         # whoever opens a pipe to read waits for a writer, unless told not to

@@ -10,8 +10,7 @@ from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Timer
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -20,18 +19,17 @@ from onnx import GraphProto, ModelProto, TensorProto
 from dscost.errors import first_line
 from dscost.graphs.numbering import number_in
 from dscost.graphs.reading import DTYPES, graphs_in
+from dscost.graphs.running import (
+    MOST_MACS,
+    MOST_MACS_OF_REFERENCE,
+    as_written,
+    made_up,
+    run_for_a_while,
+)
 from dscost.graphs.values import BITS, Shape, Value
 
-if TYPE_CHECKING:
-    import onnxruntime
-
-MOST_MACS = 20_000_000_000
-"""Of a model that ONNX Runtime runs: a second or so."""
-MOST_MACS_OF_REFERENCE = 200_000_000
-"""Of a model that onnx's evaluator runs, which is made to be read, not to be fast."""
 MOST_FILLED = 2**29
 """Bytes of weights in other files that are taken for zeros, so that the model runs."""
-MOST_SECONDS = 8.0
 
 Run = tuple[Sequence[Shape], Sequence[Shape]]
 """The shapes that a node read and wrote, once."""
@@ -71,7 +69,7 @@ def shapes_seen(
     methods += [_by_reference] if macs <= MOST_MACS_OF_REFERENCE else []
     for method in methods if ends and methods and _with_all_weights(model, notes) else []:
         try:
-            return method(model, _made(inputs), notes)
+            return method(model, made_up(inputs), notes)
         # what another program says of a file may be anything
         except Exception as error:  # noqa: BLE001
             notes.append(f"{_NAMES[method]} does not run it: {first_line(error)}.")
@@ -94,20 +92,6 @@ def _with_all_weights(model: ModelProto, notes: list[str]) -> bool:
     return True
 
 
-def _made(inputs: Mapping[str, Value]) -> dict[str, np.ndarray]:
-    """Return something to be given for each input: its own values, else small ones."""
-    random = np.random.default_rng(0)
-    made: dict[str, np.ndarray] = {}
-    for name, value in inputs.items():
-        if value.content is not None:
-            made[name] = np.asarray(value.content)
-        elif value.is_floating:
-            made[name] = random.random(value.shape or ()).astype(value.dtype)
-        else:
-            made[name] = np.zeros(value.shape or (), value.dtype)
-    return made
-
-
 # -- by ONNX Runtime
 
 
@@ -115,19 +99,17 @@ def _by_runtime(model: ModelProto, given: Mapping[str, Any], notes: Sequence[str
     """Run the model in ONNX Runtime as it stands; its profile has the shapes of every node."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level, options.enable_profiling = _FATAL, True
+    options = as_written()
+    options.enable_profiling = True
     # else weights that are laid out anew are not among what a node reads
     options.add_session_config_entry("session.disable_prepacking", "1")
-    onnxruntime.set_default_logger_severity(_FATAL)
     with TemporaryDirectory(prefix="dscost-") as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         try:
-            _run_for_a_while(session, given)
+            run_for_a_while(session, given)
         finally:
             path = Path(session.end_profiling())
         profile = json.loads(path.read_text(encoding="utf-8"))
@@ -140,24 +122,7 @@ def _by_runtime(model: ModelProto, given: Mapping[str, Any], notes: Sequence[str
     return Seen("by the shapes of ONNX Runtime", "onnx_runtime", runs, True, (*notes, *told))
 
 
-_FATAL = 4
 _WAYS = ("input", "output")
-
-
-def _run_for_a_while(
-    session: "onnxruntime.InferenceSession", given: Mapping[str, np.ndarray]
-) -> None:
-    import onnxruntime
-
-    how = onnxruntime.RunOptions()
-    how.log_severity_level = _FATAL
-    timer = Timer(MOST_SECONDS, setattr, (how, "terminate", True))
-    timer.daemon = True
-    timer.start()
-    try:
-        session.run(None, dict(given), how)
-    finally:
-        timer.cancel()
 
 
 def _of_profile(types: Sequence[Mapping[str, Sequence[int]]]) -> list[Shape]:

@@ -115,7 +115,8 @@ def _speed_unknown(outcome: Outcome) -> Iterator[str]:
     moves = ""
     if grown > 1 and format_factor(grown) != "1.00×":
         moves = f"; it moves {format_factor(grown)} more bytes"
-    yield f"Whether it is faster was not measured (--goal latency_s=0.8x does){moves}."
+    how = "" if outcome.source == "onnx" else " (--goal latency_s=0.8x does)"
+    yield f"Whether it is faster was not measured{how}{moves}."
 
 
 def _latency_note(outcome: Outcome, sheets: Iterable[Sheet]) -> Iterator[str]:

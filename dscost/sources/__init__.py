@@ -39,6 +39,7 @@ __all__ = [
     "SavedSource",
     "Source",
     "find_source",
+    "is_graph",
     "is_saved",
     "named",
     "runs_code",
@@ -145,7 +146,7 @@ def _kind_of(text: str) -> tuple[str, str]:
     _refuse_unread(text)
     if text.endswith(".pt2"):
         return "export", text
-    if text.endswith(".onnx"):
+    if is_graph(text):
         return "onnx", text
     if path.endswith(".onnx"):
         raise InputError(f"{text}: an ONNX file is one model: give {path} alone")
@@ -223,6 +224,11 @@ def runs_code(target: str) -> bool:
 def is_saved(target: object) -> bool:
     """Whether a target means a saved report."""
     return isinstance(target, str | PathLike) and split_report_name(str(target)) is not None
+
+
+def is_graph(target: object) -> bool:
+    """Whether a target means an ONNX file."""
+    return isinstance(target, str | PathLike) and str(target).endswith(".onnx")
 
 
 # -- openers

@@ -1,0 +1,114 @@
+"""What is asked for of a conversion, checked; of any model. No torch."""
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dscost.converting.choosing import Goal
+from dscost.converting.plan_file import Plan
+from dscost.errors import InputError, UnknownNameError
+from dscost.layers.convolution import not_within, require
+from dscost.layers.variants import MIN_CHANNELS
+from dscost.reports.records import Report
+from dscost.timing import Progress, TimingOptions
+
+if TYPE_CHECKING:
+    from dscost.converting.sites import Where
+
+METHODS = ("svd", "random")
+
+Fastest = bool | Report | str | PathLike[str]
+"""Whether just what pays is to be converted: measured now, or as a timed report, or the path of a
+saved one, tells."""
+
+
+class Asked(NamedTuple):
+    """What is to be converted, and how.
+
+    Args:
+        goal: What to reach.
+        rank: T of every layer.
+        plan: What to do by layer.
+        fastest: Whether to convert just what pays, or what tells that.
+        where: Which layers.
+        min_channels: The fewest channels of those.
+        timing: How to measure.
+        progress: Told what is done.
+    """
+
+    goal: Goal | None = None
+    rank: int | None = None
+    plan: Plan | None = None
+    fastest: Fastest = False
+    where: "Where" = None
+    min_channels: int | None = None
+    timing: TimingOptions = TimingOptions()
+    progress: Progress | None = None
+
+    @property
+    def fewest(self) -> int:
+        """The fewest channels of what is worth a swap."""
+        return MIN_CHANNELS if self.min_channels is None else self.min_channels
+
+    @property
+    def least(self) -> int:
+        """The fewest channels of what is converted: what a plan or a report names always is."""
+        return 1 if self.plan is not None or self.fastest is not False else self.fewest
+
+
+def check_one_way(ways: Mapping[str, object], **given: Any) -> None:
+    """Refuse two ways to choose at once, and with a plan what the plan says itself.
+
+    Raises:
+        InputError: There are.
+    """
+    found = [f"--{name}" for name, one in ways.items() if one is not None]
+    if len(found) > 1:
+        raise InputError(
+            f"give one of --goal, --rank, --plan and --fastest, found {' and '.join(found)}"
+        )
+    if ways["plan"] is not None:
+        for name, option in (("where", "--where"), ("min_channels", "--min-channels")):
+            if given[name] is not None:
+                raise InputError(
+                    f"{option} has no meaning with --plan: the plan says which layers are converted"
+                )
+
+
+def check_arguments(
+    target: object, rank: int, method: str, where: "Where", plan: object, fastest: object
+) -> None:
+    """Refuse arguments of `dscost.conversion` that cannot be meant.
+
+    Raises:
+        InputError: One cannot.
+    """
+    is_named = isinstance(target, str | PathLike)
+    if not is_named and (isinstance(target, type) or not hasattr(target, "named_modules")):
+        raise InputError(
+            "what is converted is an nn.Module, or the name or path of a model, "
+            f"found {target!r:.60}"
+        )
+    if method not in METHODS:
+        raise UnknownNameError("method", str(method), METHODS)
+    require(not_within("rank", rank))
+    if fastest is not False:
+        both = [name for name, is_given in (("rank", rank != 1), ("plan", plan)) if is_given]
+        if both:
+            raise InputError(f"fastest decides what is converted, so {both[0]} cannot be given too")
+        if not isinstance(fastest, bool | Report | str | PathLike):
+            raise InputError(
+                f"fastest is True, a timed report, or the path of one, found {fastest!r:.60}"
+            )
+    if plan is None:
+        return
+    others = (("rank", rank != 1), ("where", where is not None))
+    given = [name for name, is_given in others if is_given]
+    if given:
+        raise InputError(
+            f"a plan says which layers and ranks, so {' and '.join(given)} cannot be given with it"
+        )
+    if not isinstance(plan, Plan | Mapping | str | PathLike):
+        raise InputError(
+            f"a plan is a Plan, ranks by layer, or the path of a plan file, found {plan!r:.60}"
+        )

@@ -1,0 +1,241 @@
+"""Whether a converted ONNX model does what it did: run beside the one that it was made of.
+
+Each convolution alone is run as it was and converted at full rank, on a small input; so is the
+whole model, where that does not take long. Both must return the same but for rounding.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+from onnx import ModelProto, helper, numpy_helper
+
+from dscost.converting.decomposing import Factors
+from dscost.converting.graph_loading import GraphSubject
+from dscost.converting.graph_rewriting import rewritten
+from dscost.converting.reproducing import REPRODUCED
+from dscost.converting.sites import Key, Site
+from dscost.errors import InputError, first_line
+from dscost.graphs.running import Feeds, Runner, made_up, runners
+from dscost.notation.units import counted, format_count
+
+WHOLE = 1e-5
+"""How far the outputs of whole models may be apart, relative to the largest value of each."""
+NUDGE = 1e-6
+"""A change of the inputs, relative: outputs that it changes much are not known any better."""
+AS_MUCH = 30
+"""How many times what such a change makes is still rounding: every convolution adds its own."""
+
+
+class Off(NamedTuple):
+    """How far two models are apart.
+
+    Args:
+        by: Relative to the largest value of each output; nothing if neither could be run.
+        runner: What ran them.
+        why: Why they were not run.
+        nudged: How far the first is from itself, its inputs changed by `NUDGE`; where that was
+            asked for.
+    """
+
+    by: float | None
+    runner: str = ""
+    why: str = ""
+    nudged: float = 0.0
+
+    def is_within(self, bound: float) -> bool:
+        """Whether they are the same but for rounding, as far as is known."""
+        return self.by is None or self.by <= max(bound, AS_MUCH * self.nudged)
+
+
+def check_valid(subject: GraphSubject, model: ModelProto) -> list[str]:
+    """Return what onnx has to say of a converted model, which is what it said before.
+
+    Raises:
+        InputError: It refuses the model, and did not refuse the one that it was made of.
+    """
+    told = _refused(model)
+    if told is None:
+        return []
+    before = _refused(subject.model)
+    if before is None:
+        raise InputError(f"{subject.target}: onnx refuses it converted: {told}")
+    return [f"onnx's checker refuses the file as it was: {before.rstrip('.')}."]
+
+
+def _refused(model: ModelProto) -> str | None:
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        return first_line(error)
+    return None
+
+
+def check_full_rank(
+    subject: GraphSubject, sites: Sequence[Site], factors: Mapping[Key, Factors]
+) -> list[str]:
+    """Return how near a model is to what it was, converted at full rank.
+
+    Args:
+        subject: What is converted.
+        sites: What of it is, at full rank.
+        factors: Weights of full rank.
+
+    Raises:
+        InputError: It does something else.
+    """
+    ways = runners()
+    alone = [_alone(subject, site, factors[site.key], ways) for site in sites]
+    for site, off in zip(sites, alone, strict=True):
+        within = REPRODUCED[site.kernel.dtype]
+        if not off.is_within(within):
+            raise InputError(
+                f"'{site.name}' returns something else converted at full rank: {off.by:.1e} of its "
+                f"largest value is more than {within:g} ({off.runner})"
+            )
+    bound = max(WHOLE, *(REPRODUCED[site.kernel.dtype] for site in sites))
+    whole = _whole(subject, sites, factors, ways, bound)
+    if not whole.is_within(bound):
+        raise InputError(
+            f"{subject.target} returns something else converted at full rank: {whole.by:.1e} of "
+            f"its largest value is more than {bound:g} ({whole.runner})"
+        )
+    return [f"{_alone_in_words(alone)}{_whole_in_words(whole)}."]
+
+
+def _alone(subject: GraphSubject, site: Site, factors: Factors, ways: Sequence[Runner]) -> Off:
+    """Return how far a convolution alone is from what it was; in float32, if it is of less."""
+    kernel, conv = site.kernel, site.kernel.conv
+    dtype = np.float64 if kernel.dtype == "float64" else np.float32
+    node = onnx.NodeProto()
+    node.CopyFrom(site.module)
+    names = ["x", kernel.stored.name, "bias"][: len([name for name in node.input if name])]
+    del node.input[:], node.output[:]
+    node.input.extend(names)
+    node.output.append("y")
+    sizes = zip(conv.kernel_size, conv.dilation, conv.stride, strict=True)
+    extent = [d * (k - 1) + 1 + s for k, d, s in sizes]  # two positions without padding
+    shapes = {"x": (1, conv.in_channels, *extent), "bias": (conv.out_channels,)}
+    random = np.random.default_rng(0)
+    feeds = {
+        name: random.standard_normal(shapes[name]).astype(dtype) for name in names if name in shapes
+    }
+    number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    graph = helper.make_graph(
+        [node],
+        "alone",
+        [helper.make_tensor_value_info(name, number, one.shape) for name, one in feeds.items()],
+        [helper.make_tensor_value_info("y", number, None)],
+        [numpy_helper.from_array(kernel.weight.astype(dtype), kernel.stored.name)],
+    )
+    model = helper.make_model(
+        graph, ir_version=subject.model.ir_version, opset_imports=subject.model.opset_import
+    )
+    rounded = factors.rounded(kernel.weight.dtype)
+    wide = kernel._replace(weight=kernel.weight.astype(dtype))
+    here = site._replace(module=node, applied=wide)
+    return _apart(model, rewritten(model, [here], {here.key: rounded}), feeds, ways)
+
+
+def _whole(
+    subject: GraphSubject,
+    sites: Sequence[Site],
+    factors: Mapping[Key, Factors],
+    ways: Sequence[Runner],
+    bound: float,
+) -> Off:
+    """Return how far the whole model is from what it was, and above a bound what a change makes."""
+    macs = subject.cost.macs
+    able = [way for way in ways if macs <= way.most_macs]
+    if not able:
+        name, hint = ways[0].name, "" if ways[0].is_runtime else " (pip install onnxruntime)"
+        why = f"its {format_count(macs)} MACs would take {name} too long{hint}"
+        return Off(None, why=why)
+    full = rewritten(subject.model, sites, factors)
+    feeds = made_up(subject.given)
+    off = _apart(subject.model, full, feeds, able)
+    if off.is_within(bound):
+        return off
+    (way,) = (way for way in able if way.name == off.runner)
+    others = {
+        name: one * one.dtype.type(1 + NUDGE)
+        for name, one in feeds.items()
+        if _is_of_fractions(one)
+    }
+    before, after = way.run(subject.model, feeds), way.run(subject.model, {**feeds, **others})
+    return off._replace(nudged=_most(before, after))
+
+
+def _apart(one: ModelProto, other: ModelProto, feeds: Feeds, ways: Sequence[Runner]) -> Off:
+    """Return how far two models are apart, by the first that runs both."""
+    why = ""
+    for way in ways:
+        try:
+            before, after = way.run(one, feeds), way.run(other, feeds)
+        # what another program says of a file may be anything
+        except Exception as error:  # noqa: BLE001
+            why = why or f"{way.name} does not run it: {first_line(error)}"
+            continue
+        return Off(_most(before, after), way.name)
+    return Off(None, why=why)
+
+
+def _nudged(feed: np.ndarray) -> np.ndarray:
+    if not _is_of_fractions(feed):
+        return feed
+    return (feed.astype(np.float64) * (1 + NUDGE)).astype(feed.dtype)
+
+
+def _is_of_fractions(output: Any) -> bool:
+    return isinstance(output, np.ndarray) and output.dtype.kind not in "biuOSU"
+
+
+def _most(before: Sequence[Any], after: Sequence[Any]) -> float:
+    """Return the largest difference of any output."""
+    both = zip(before, after, strict=True)
+    return max((_difference(*one) for one in both), default=0.0)
+
+
+def _difference(before: Any, after: Any) -> float:
+    """Return the largest difference of two outputs, relative to the largest value.
+
+    What is no array of fractions is passed over, and so is what is not finite in both.
+    """
+    if not _is_of_fractions(before):
+        return 0.0
+    if before.shape != after.shape:
+        return np.inf
+    a, b = before.astype(np.float64), after.astype(np.float64)
+    with np.errstate(all="ignore"):
+        same = (a == b) | (np.isnan(a) & np.isnan(b))
+        a, b = a[~same], b[~same]
+        finite = np.abs(before[np.isfinite(before)].astype(np.float64))
+        scale = float(finite.max()) if finite.size else 1.0
+        off = float(np.abs(a - b).max()) if a.size else 0.0
+    return off / scale if scale else off
+
+
+# -- in words
+
+
+def _alone_in_words(alone: Sequence[Off]) -> str:
+    known = [off.by for off in alone if off.by is not None]
+    number = counted(len(known), "layer")
+    if not known:
+        return f"No layer could be run alone: {alone[0].why}"
+    which = f"each of {number}" if len(known) > 1 else "the layer"
+    if len(known) < len(alone):
+        which = f"each of {number} that could be run"
+    by = max(known)
+    ran = ", ".join(dict.fromkeys(off.runner for off in alone if off.runner))
+    return f"At full rank {which} alone returns what it did to {by:.1e} ({ran})"
+
+
+def _whole_in_words(whole: Off) -> str:
+    if whole.by is None:
+        return f"; the whole was not run: {whole.why}"
+    if whole.nudged:
+        same = f"a change of its input by a millionth makes {whole.nudged:.1e}"
+        return f", and the whole to {whole.by:.1e}, where {same} ({whole.runner})"
+    return f", and the whole to {whole.by:.1e} ({whole.runner})"

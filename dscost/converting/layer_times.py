@@ -1,0 +1,62 @@
+"""How long the layers of a torch model take, as they are and at the ranks that could pay."""
+
+from collections.abc import Sequence
+
+from dscost.analysis.choice_timing import AS_IS, ChoiceTimes, Seconds, Timeable, time_choices
+from dscost.converting.deciding import Clock, LayerTimes
+from dscost.converting.loading import Subject
+from dscost.converting.options import Times
+from dscost.converting.plan_file import KEEP, Decision
+from dscost.converting.sites import Site
+from dscost.timing import Progress, TimingOptions
+
+
+def clock_of(subject: Subject, timing: TimingOptions, progress: Progress | None) -> Clock:
+    """Return what times a subject and its layers."""
+
+    def timed(sites: Sequence[Site]) -> LayerTimes:
+        times = measured(subject, sites, timing, progress)
+        return LayerTimes(times.whole_s, by_layer(times), times.environment, times.warnings)
+
+    return timed
+
+
+def measured(
+    subject: Subject, sites: Sequence[Site], timing: TimingOptions, progress: Progress | None
+) -> ChoiceTimes:
+    """Return the times of a model and of its distinct layers at the ranks that have fewer MACs."""
+    convs: dict[object, Timeable] = {}
+    for site in sites:
+        assert site.conv is not None
+        as_is = site.macs()
+        ranks = tuple(rank for rank in site.ranks if site.macs(rank) < as_is)
+        for run in site.runs if ranks else ():
+            new = Timeable(site.name, site.conv, run.batched_input_shape, ranks, 0)
+            known = convs.setdefault(new.key, new)
+            convs[new.key] = known._replace(calls=known.calls + 1)
+    return time_choices(
+        subject.module,
+        subject.arguments,
+        subject.cost,
+        list(convs.values()),
+        timing,
+        dtype=subject.dtype,
+        progress=progress,
+    )
+
+
+def by_layer(times: ChoiceTimes) -> Times:
+    """Return what tells the time of all calls of a layer at a rank."""
+
+    def seconds(site: Site, decision: Decision) -> Seconds | None:
+        assert site.conv is not None
+        rank = AS_IS if decision == KEEP else decision
+        known = []
+        for run in site.runs:
+            found = times.of.get((site.conv, run.batched_input_shape), {}).get(rank)
+            if found is None:
+                return None
+            known.append(found)
+        return Seconds(sum(one.seconds for one in known), any(one.is_predicted for one in known))
+
+    return seconds

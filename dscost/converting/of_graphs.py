@@ -1,0 +1,176 @@
+"""An ONNX file converted: by a goal, a plan, or all of it at one rank. No torch."""
+
+from os import PathLike
+from typing import NamedTuple
+
+import numpy as np
+from onnx import ModelProto
+
+from dscost.analysis import Request
+from dscost.converting.asking import Asked
+from dscost.converting.choosing import Goal
+from dscost.converting.deciding import Decided, at_rank, by_plan, check_plan, for_goal
+from dscost.converting.decomposing import Factors, as_array, composed
+from dscost.converting.graph_checking import check_full_rank, check_valid
+from dscost.converting.graph_loading import GraphSubject, load_graph
+from dscost.converting.graph_rewriting import rewritten
+from dscost.converting.graph_sites import survey_graph
+from dscost.converting.outcomes import layer_outcome, outcome_of
+from dscost.converting.plan_file import Plan
+from dscost.converting.reproducing import require_reproduced
+from dscost.converting.results import Conversion, Converted, LayerOutcome, commented
+from dscost.converting.sites import Key, Site
+from dscost.errors import InputError
+
+
+class ConvertedGraph(NamedTuple):
+    """A converted ONNX file.
+
+    Args:
+        model: A new one.
+        plan: What was done.
+        converted: What came of it.
+    """
+
+    model: ModelProto
+    plan: Plan
+    converted: Converted
+
+    def plan_text(self) -> str:
+        """Return the plan as YAML, with its figures as comments."""
+        return commented(self.plan, self.converted.outcome)
+
+
+def conversion_of(target: str, request: Request, asked: Asked, method: str) -> Conversion:
+    """Return a copy of a model converted, and what became of each of its convolutions.
+
+    Raises:
+        InputError: Something that was given is wrong, or the model cannot be converted.
+    """
+    refuse(target, asked, None)
+    if method != "svd":
+        raise InputError(f"{target} is an ONNX file, whose weights it keeps: there is no {method=}")
+    subject = load_graph(target, request, asked.plan)
+    sites = _surveyed(subject, asked)
+    given = asked.plan or at_rank(sites, asked.rank or 1)
+    check_plan(given, subject.kinds(), sites)
+    made = _done(subject, [site.decided(given.layers) for site in sites])
+    return Conversion(made.model, method, made.layers)
+
+
+def decided_for(
+    target: str,
+    request: Request,
+    asked: Asked,
+    goal: Goal,
+    weights: str | PathLike[str] | None,
+) -> Decided:
+    """Return what reaches a goal.
+
+    Raises:
+        InputError: Something that was given is wrong.
+    """
+    refuse(target, asked, weights)
+    subject = load_graph(target, request)
+    return for_goal(subject, _surveyed(subject, asked), goal)
+
+
+def converted(
+    target: str,
+    request: Request,
+    asked: Asked,
+    weights: str | PathLike[str] | None,
+    *,
+    every_layer: bool,
+) -> ConvertedGraph:
+    """Return an ONNX file converted, with all that is told of it.
+
+    Raises:
+        InputError: Something that was given is wrong, or the file cannot be converted.
+    """
+    refuse(target, asked, weights)
+    say = asked.progress or (lambda share, doing: None)
+    say(None, f"loading {target}")
+    subject = load_graph(target, request, asked.plan)
+    say(None, "looking at weights")
+    sites = _surveyed(subject, asked)
+    if asked.goal is None:
+        decided = by_plan(subject, sites, asked.plan or at_rank(sites, asked.rank or 1))
+    else:
+        decided = for_goal(subject, sites, asked.goal)
+    say(None, "running it beside what it was made of")
+    made = _done(subject, [site.decided(decided.plan.layers) for site in sites])
+    outcome = outcome_of(subject, decided, made.layers, subject.cost_of(made.model))
+    outcome = outcome._replace(notes=(*outcome.notes, *made.notes))
+    return ConvertedGraph(made.model, decided.plan, Converted(outcome, None, every_layer))
+
+
+def refuse(target: str, asked: Asked, weights: object) -> None:
+    """Refuse what makes no sense of an ONNX file.
+
+    Raises:
+        InputError: It was asked for.
+    """
+    wrong = {
+        "its weights are in it: --weights has no meaning": weights is not None,
+        "it is not timed, so which swaps pay is not known: give --goal macs=0.6x or --rank 1": (
+            asked.fastest is not False
+        ),
+        "it is not timed: give --goal macs=0.6x, params=… or error=…": (
+            asked.goal is not None and asked.goal.metric == "latency_s"
+        ),
+    }
+    for why, is_asked in wrong.items():
+        if is_asked:
+            raise InputError(f"{target} is an ONNX file: {why}")
+
+
+def _surveyed(subject: GraphSubject, asked: Asked) -> tuple[Site, ...]:
+    return survey_graph(
+        subject.model,
+        subject.traced,
+        subject.nodes,
+        subject.stored,
+        where=asked.where,
+        min_channels=asked.least,
+    )
+
+
+class _Made(NamedTuple):
+    """A converted model, what became of its layers, and what the reader must know."""
+
+    model: ModelProto
+    layers: tuple[LayerOutcome, ...]
+    notes: tuple[str, ...]
+
+
+def _done(subject: GraphSubject, sites: list[Site]) -> _Made:
+    """Return a subject with what was decided done to it, and seen to be right."""
+    due = [site for site in sites if site.rank is not None]
+    for site in due:
+        site.require_values()
+    factors: dict[Key, Factors] = {}
+    for site in due:
+        if site.key not in factors:
+            factors[site.key] = site.factors()
+            _require_fitting(site, factors[site.key])
+    model = rewritten(subject.model, due, factors)
+    notes = check_valid(subject, model)
+    if due:
+        full = [site._replace(rank=site.max_rank) for site in due]
+        notes += check_full_rank(subject, full, {site.key: site.factors() for site in full})
+    layers = (
+        layer_outcome(site, *((factors[site.key].error, "kernel") if site.rank else ()))
+        for site in sites
+    )
+    return _Made(model, tuple(layers), tuple(notes))
+
+
+def _require_fitting(site: Site, factors: Factors) -> None:
+    """Refuse weights that do not fit into the dtype of the old ones."""
+    kernel = site.kernel
+    dtype = kernel.weight.dtype
+    with np.errstate(all="ignore"):
+        made = composed(factors.rounded(dtype), kernel.weight.shape, kernel.conv.groups)
+    is_full = site.rank == site.max_rank
+    require_reproduced(site.name, as_array(kernel.weight), made, kernel.dtype, is_full=is_full)

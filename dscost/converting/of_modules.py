@@ -1,0 +1,140 @@
+"""A torch model converted: by a goal, a plan, what pays, or all of it at one rank."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from os import PathLike
+from typing import Any
+
+from torch import nn
+
+from dscost.analysis import Request
+from dscost.converting.applying import applied, undisturbed
+from dscost.converting.asking import Asked
+from dscost.converting.choosing import Goal
+from dscost.converting.deciding import Decided, at_rank, by_plan, check_plan, for_goal
+from dscost.converting.fastest import Proof, by_proof, measured_proof, saved_proof, told_by
+from dscost.converting.layer_times import clock_of
+from dscost.converting.loading import (
+    Subject,
+    Target,
+    arguments_for,
+    gives_several,
+    kinds_of,
+    load_subject,
+)
+from dscost.converting.plan_file import Plan
+from dscost.converting.rehearsing import guessed_arguments, without_needed
+from dscost.converting.reporting import ConvertedModel, done
+from dscost.converting.results import Conversion
+from dscost.converting.sites import Site
+from dscost.converting.surveying import survey, traced_on
+from dscost.foreign.parts import unwrapped
+from dscost.timing import TimingOptions
+
+
+def conversion_of(target: Target, request: Request, asked: Asked, method: str) -> Conversion:
+    """Return a copy of a model converted, and what became of each of its convolutions.
+
+    Raises:
+        InputError: Something that was given is wrong, or the model cannot be converted.
+        UnavailableError: A target needs a library that is not installed.
+    """
+    proof = _proof(target, request, asked)
+    with ExitStack() as stack:
+        stack.enter_context(undisturbed())
+        root, input, importing = _made(target, request, asked.plan)
+        stack.enter_context(importing())
+        arguments, batches = arguments_for(root, input)
+        traced = None if arguments is None else traced_on(root, arguments)
+        tried = guessed_arguments(root) if arguments is None else arguments
+        sites = survey(root, where=asked.where, min_channels=asked.least, traced=traced)
+        sites = without_needed(root, sites, tried)
+        if proof:
+            sites = told_by(proof, sites)
+        given = asked.plan or at_rank(sites, asked.rank or 1)
+        check_plan(given, kinds_of(root), sites)
+        decided = [site.decided(given.layers) for site in sites]
+        return applied(root, decided, tried=tried, batches=batches, method=method)
+
+
+def decided_for(
+    target: Target, request: Request, asked: Asked, goal: Goal, weights: str | PathLike[str] | None
+) -> Decided:
+    """Return what reaches a goal.
+
+    Raises:
+        InputError: Something that was given is wrong.
+        UnavailableError: Something that is needed is not installed, or cannot be timed.
+    """
+    subject = load_subject(target, request, weights=weights)
+    with subject.importing():
+        sites = _surveyed(subject, asked)
+        return for_goal(subject, sites, goal, clock_of(subject, asked.timing, None))
+
+
+def converted(
+    target: Target,
+    request: Request,
+    asked: Asked,
+    *,
+    weights: str | PathLike[str] | None,
+    ignore_extra: bool,
+    every_layer: bool,
+) -> ConvertedModel:
+    """Return a target converted, with all that is told of it.
+
+    Raises:
+        InputError: Something that was given is wrong.
+        UnavailableError: Something that is needed is not installed, or cannot be timed.
+    """
+    timing, say = asked.timing, asked.progress or (lambda share, doing: None)
+    say(None, f"loading {target if isinstance(target, str | PathLike) else type(target).__name__}")
+    proof = _proof(target, request, asked)
+    subject = load_subject(
+        target,
+        request,
+        plan=proof.as_plan() if proof else asked.plan,
+        weights=weights,
+        ignore_extra=ignore_extra,
+        seed=timing.seed,
+    )
+    say(None, "looking at weights")
+    with subject.importing():
+        sites = _surveyed(subject, asked)
+        if proof:
+            sites, decided = by_proof(subject, sites, proof)
+        elif asked.goal is None:
+            decided = by_plan(subject, sites, asked.plan or at_rank(sites, asked.rank or 1))
+        else:
+            clock = clock_of(subject, timing, asked.progress)
+            decided = for_goal(subject, sites, asked.goal, clock)
+        return done(subject, sites, decided, timing, asked.progress, every_layer=every_layer)
+
+
+def _proof(target: Target, request: Request, asked: Asked) -> Proof | None:
+    """Return what tells which swaps pay: a report, or measuring now; nothing if nobody asks."""
+    if asked.fastest is False:
+        return None
+    if asked.fastest is not True:
+        return saved_proof(asked.fastest, asked.min_channels)
+    options = TimingOptions(**{**asked.timing._asdict(), "min_channels": asked.fewest})
+    return measured_proof(target, request, options, asked.progress)
+
+
+def _made(
+    target: Target, request: Request, plan: Plan | None
+) -> tuple[nn.Module, Any, Callable[[], AbstractContextManager[None]]]:
+    """Return the module that a target is, its input, and what is entered while it runs."""
+    input = request.input
+    if isinstance(target, nn.Module):
+        return unwrapped(target), input, nullcontext
+    several = gives_several(input)
+    subject = load_subject(target, request._replace(input=None) if several else request, plan=plan)
+    return subject.module, input if several else subject.arguments, subject.importing
+
+
+@undisturbed()
+def _surveyed(subject: Subject, asked: Asked) -> tuple[Site, ...]:
+    root = subject.module
+    sites = survey(root, where=asked.where, min_channels=asked.least, traced=subject.traced)
+    return without_needed(root, sites, subject.arguments)

@@ -1,0 +1,112 @@
+"""A model is run by others than dscost: ONNX Runtime where it is installed, or onnx itself."""
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from threading import Timer
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from onnx import ModelProto
+
+from dscost.graphs.values import Value
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+MOST_MACS = 20_000_000_000
+"""Of a model that ONNX Runtime runs: a second or so."""
+MOST_MACS_OF_REFERENCE = 200_000_000
+"""Of a model that onnx's evaluator runs, which is made to be read, not to be fast."""
+MOST_SECONDS = 8.0
+_FATAL = 4
+
+Feeds = Mapping[str, np.ndarray]
+"""What is given for each input."""
+
+
+class Runner(NamedTuple):
+    """A program that runs models.
+
+    Args:
+        name: What it is called.
+        most_macs: Of a model that it runs in a second or a few.
+        is_runtime: Whether it is ONNX Runtime.
+    """
+
+    name: str
+    most_macs: int
+    is_runtime: bool
+
+    def run(self, model: ModelProto, feeds: Feeds) -> Sequence[Any]:
+        """Return the outputs of a model; what it raises may be anything."""
+        return _by_runtime(model, feeds) if self.is_runtime else _by_reference(model, feeds)
+
+
+def runners() -> list[Runner]:
+    """Return what runs models here, the best first."""
+    import onnx
+
+    found = [Runner(f"onnx's evaluator {onnx.__version__}", MOST_MACS_OF_REFERENCE, False)]
+    if find_spec("onnxruntime") is not None:
+        import onnxruntime
+
+        found.insert(0, Runner(f"ONNX Runtime {onnxruntime.__version__}", MOST_MACS, True))
+    return found
+
+
+def made_up(inputs: Mapping[str, Value]) -> dict[str, np.ndarray]:
+    """Return something to be given for each input: its own values, else small ones."""
+    random = np.random.default_rng(0)
+    made: dict[str, np.ndarray] = {}
+    for name, value in inputs.items():
+        if value.content is not None:
+            made[name] = np.asarray(value.content)
+        elif value.is_floating:
+            made[name] = random.random(value.shape or ()).astype(value.dtype)
+        else:
+            made[name] = np.zeros(value.shape or (), value.dtype)
+    return made
+
+
+def as_written() -> "onnxruntime.SessionOptions":
+    """Return options of a session that runs the nodes of a model as they stand, in silence."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = _FATAL
+    onnxruntime.set_default_logger_severity(_FATAL)
+    return options
+
+
+def run_for_a_while(session: "onnxruntime.InferenceSession", given: Feeds) -> Sequence[Any]:
+    """Return the outputs of a session; it is stopped after some seconds."""
+    import onnxruntime
+
+    how = onnxruntime.RunOptions()
+    how.log_severity_level = _FATAL
+    timer = Timer(MOST_SECONDS, setattr, (how, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        results: Sequence[Any] = session.run(None, dict(given), how)
+    finally:
+        timer.cancel()
+    return results
+
+
+def _by_runtime(model: ModelProto, feeds: Feeds) -> Sequence[Any]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), as_written(), providers=["CPUExecutionProvider"]
+    )
+    return run_for_a_while(session, feeds)
+
+
+def _by_reference(model: ModelProto, feeds: Feeds) -> Sequence[Any]:
+    from onnx.reference import ReferenceEvaluator
+
+    with np.errstate(all="ignore"):
+        results: Any = ReferenceEvaluator(model).run(None, dict(feeds))
+    return list(results)
