@@ -18,6 +18,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             for name, content in example.files:
                 (Path(folder) / name).write_text(content, encoding="utf-8")
+            if example.after:
+                subprocess.run(
+                    [dscost, *example.after], stdout=subprocess.DEVNULL, cwd=folder, check=True
+                )
             ran = subprocess.run(
                 [dscost, *example.arguments],
                 capture_output=True,

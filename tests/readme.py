@@ -7,7 +7,8 @@ from pathlib import Path
 
 README = Path(__file__).parent.parent / "README.md"
 
-_BLOCK = re.compile(r"(<!-- measured -->\n)?```console\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(r"(?:<!-- (measured|after: [^\n]*) -->\n)?```console\n(.*?)```", re.DOTALL)
+"""A block may say which command has been run before, for the file that it writes."""
 _TIME = re.compile(r"[\d.]+ (ns|µs|ms|s)\b( \[[\d.]+, [\d.]+\])?")
 """Of too few runs, as on a busy machine, there is no interval."""
 _SPEEDUP = re.compile(r"([\d.]+× (faster |slower )?|no difference )\[[\d.]+, [\d.]+\]|cannot tell")
@@ -15,12 +16,16 @@ _SPEEDUP = re.compile(r"([\d.]+× (faster |slower )?|no difference )\[[\d.]+, [\
 
 @dataclass(frozen=True)
 class Example:
-    """One command of a block, what follows it there, and the files that the block shows by `cat`."""
+    """One command of a block, what follows it there, and the files that the block shows by `cat`.
+
+    It runs after others, whose words these are.
+    """
 
     command: str
     printed: str
     files: tuple[tuple[str, str], ...]
     measured: bool
+    after: tuple[str, ...] = ()
 
     @property
     def arguments(self) -> list[str]:
@@ -29,14 +34,17 @@ class Example:
 
 def examples() -> list[Example]:
     found = []
-    for measured, block in _BLOCK.findall(README.read_text(encoding="utf-8")):
+    for how, block in _BLOCK.findall(README.read_text(encoding="utf-8")):
         files: list[tuple[str, str]] = []
+        after = (
+            tuple(shlex.split(how.removeprefix("after: ")))[1:] if how.startswith("after") else ()
+        )
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, printed = part.partition("\n")
             if command.startswith("cat "):
                 files.append((command.removeprefix("cat "), printed))
             else:
-                found.append(Example(command, printed, tuple(files), bool(measured)))
+                found.append(Example(command, printed, tuple(files), how == "measured", after))
     return found
 
 

@@ -13,6 +13,8 @@ from dscost.layers.variants import VARIANTS
 def test_the_program_prints_what_the_readme_shows(example: Example, tmp_path: Path) -> None:
     for name, text in example.files:
         (tmp_path / name).write_text(text, encoding="utf-8")
+    if example.after:
+        assert run(*example.after, cwd=tmp_path).returncode == 0
     ran = run(*example.arguments, cwd=tmp_path)
     printed = ran.stdout + ran.stderr
     if example.measured:
