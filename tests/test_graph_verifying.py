@@ -132,6 +132,52 @@ def test_a_branch_that_does_not_run_explains_a_difference(
     assert "They differ only where it is known why." in ran.stdout
 
 
+def test_what_runs_several_times_is_counted_as_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [helper.make_node("Conv", ["a", "k"], ["o"], name="conv", pads=[1, 1, 1, 1])]
+    block = helper.make_function(
+        "local", "Block", ["a", "k"], ["o"], nodes, [helper.make_opsetid("", 17)]
+    )
+    calls = [
+        helper.make_node("Block", ["x", "w"], ["c"], name="first", domain="local"),
+        helper.make_node("Block", ["c", "v"], ["y"], name="second", domain="local"),
+    ]
+    stored = [weights("w", 4, 3, 3, 3), weights("v", 4, 4, 3, 3)]
+    path = saved(tmp_path / "net.onnx", calls, [values("x", 1, 3, 6, 6)], stored, "y")
+    model = onnx.load(path)
+    model.functions.append(block)
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    onnx.save(model, path)
+    for most in (10**9, 0):
+        monkeypatch.setattr(seeing, "MOST_MACS_OF_REFERENCE", most)
+        found = dscost.verify(path)
+        assert (found.ours, found.theirs, found.agrees) == (36 * 4 * 27 + 36 * 4 * 36,) * 2 + (
+            True,
+        )
+
+
+def test_a_loop_that_onnx_cannot_look_into_is_not_taken_for_counted(tmp_path: Path) -> None:
+    body = helper.make_graph(
+        [
+            helper.make_node("Conv", ["s", "v"], ["after"], name="inner", pads=[1, 1, 1, 1]),
+            helper.make_node("Identity", ["go"], ["goes"], name="goes"),
+        ],
+        "body",
+        [values("i", dtype=INT64), values("go", dtype=BOOL), values("s", 1, 4, 6, 6)],
+        [values("goes", dtype=BOOL), values("after", 1, 4, 6, 6)],
+    )
+    nodes = [helper.make_node("Loop", ["n", "", "x"], ["y"], name="loop", body=body)]
+    stored = [weights("v", 4, 4, 3, 3), helper.make_tensor("n", INT64, [], [3])]
+    found = dscost.verify(
+        saved(tmp_path / "net.onnx", nodes, [values("x", 1, 4, 6, 6)], stored, "y")
+    )
+    assert (found.ours, found.theirs, found.agrees) == (3 * 36 * 4 * 36, 0, False)
+    assert found.partial == (
+        f"1 node of {3 * 36 * 4 * 36:,} MACs not by the shapes of onnx's reference evaluator: inner",
+    )
+
+
 def test_an_onnx_runtime_that_fails_is_said_and_done_without(
     net: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ def verify_graph(
     inputs = inputs_given(source, request, target=name)
     model, places = read_numbered(source.path)
     ours = traced(model, inputs)
-    macs = sum(event.macs for event in ours.events)
+    macs = sum(event.macs * event.times for event in ours.events)
     if progress:
         progress(None, f"running {name} by another program")
     seen = shapes_seen(model, inputs, macs=macs, ends=not _may_not_end(ours))
@@ -56,7 +56,7 @@ def _held_together(
     mine: dict[int, int] = {}
     for event in ours.events:
         at = number_in(event.module)
-        mine[at] = mine.get(at, 0) + event.macs
+        mine[at] = mine.get(at, 0) + event.macs * event.times
     theirs: dict[int, int] = {}
     for at, runs in seen.runs.items():
         if at >= 0:

@@ -137,6 +137,7 @@ def _by_reference(model: ModelProto, given: Mapping[str, Any], notes: Sequence[s
     """Run the model in onnx's own evaluator, which tells what nodes of the main graph write."""
     from onnx.reference import ReferenceEvaluator
 
+    model = _without_functions(model)
     with np.errstate(all="ignore"):
         found: Any = ReferenceEvaluator(model).run(None, dict(given), intermediate=True)
     shapes = {name: tuple(value.shape) for name, value in found.items() if hasattr(value, "shape")}
@@ -152,6 +153,7 @@ _HINT = "With onnxruntime installed it would be run by that, whatever its size."
 
 def _by_inference(model: ModelProto, inputs: Mapping[str, Value], notes: Sequence[str]) -> Seen:
     """Ask onnx's shape inference, which runs nothing and may know little."""
+    model = _without_functions(model)
     for one in model.graph.input:
         value = inputs.get(one.name)
         if value is not None and value.shape is not None:
@@ -176,8 +178,16 @@ def _by_inference(model: ModelProto, inputs: Mapping[str, Value], notes: Sequenc
                 if one.type.tensor_type.HasField("shape"):
                     known[one.name] = tuple(axis.dim_value or -1 for axis in shape.dim)
         for graph in _run_once(found.graph):
-            runs |= _runs_of(graph.node, known)
+            for number, more in _runs_of(graph.node, known).items():
+                runs.setdefault(number, []).extend(more)
     return Seen("by onnx's shape inference", "onnx_shape_inference", runs, False, tuple(notes))
+
+
+def _without_functions(model: ModelProto) -> ModelProto:
+    """Return a model whose functions stand where they are called; their nodes keep their names."""
+    import onnx.inliner
+
+    return onnx.inliner.inline_local_functions(model) if model.functions else model
 
 
 def _run_once(graph: GraphProto) -> Iterator[GraphProto]:
@@ -206,7 +216,7 @@ def _runs_of(nodes: Sequence[onnx.NodeProto], shapes: Mapping[str, Shape]) -> di
         read, written = ([shape for shape in side if shape is not None] for side in sides)
         is_known = len(read) + len(written) == sum(map(len, sides))
         if is_known and all(size >= 0 for shape in (*read, *written) for size in shape):
-            runs[number_in(node.name)] = [(read, written)]
+            runs.setdefault(number_in(node.name), []).append((read, written))
     return runs
 
 
