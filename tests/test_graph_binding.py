@@ -60,8 +60,9 @@ def test_axes_have_the_sizes_that_are_given(text: str) -> None:
 
 
 def test_axes_without_names_are_told_by_their_place() -> None:
-    net = graph(given("x", [None, 3, -1]))
-    assert bind(net, (1, 3, 5), None).notes == ("What the file leaves open is x[0] = 1, x[2] = 5.",)
+    net = graph(given("x", [None, 3, -1, "?", "?"]))
+    told = "What the file leaves open is x[0] = 1, x[2] = 5, x[3] = 8, x[4] = 9."
+    assert bind(net, (1, 3, 5, 8, 9), None).notes == (told,)
     assert bind(graph(given("x", [1, 3])), None, None).notes == ()
     assert shapes(graph(given("x", [-1, 3, "?", "?"])), "1,3,48,192") == {"x": (1, 3, 48, 192)}
 

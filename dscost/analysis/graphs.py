@@ -12,10 +12,10 @@ from dscost.analysis.traced_layers import costs_of, totals_of
 from dscost.errors import InputError
 from dscost.graphs.binding import Bound, bind
 from dscost.graphs.evaluating import traced
-from dscost.graphs.positions import written_out
 from dscost.graphs.values import Value
 from dscost.layers.convolution import Shape
 from dscost.networks.swaps import Swap, find_swaps
+from dscost.printable import printable_line
 from dscost.reports.records import Input, Totals
 from dscost.sources import GraphSource
 from dscost.traces import Trace
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 WHY_UNTIMED = "an ONNX file is counted, not run"
+
+MOST_SAID = 2000
+"""Characters of what is wrong: names in files may be of any length."""
 
 
 @collector_paused()
@@ -54,7 +57,7 @@ def count_graph(
         swaps=swaps,
         target=target,
         source=source.kind,
-        notes=[*notes, *without_pair(trace, swaps), *written_out(source.model)],
+        notes=[*notes, *without_pair(trace, swaps)],
     )
     # nothing in such a file says what is trained
     layers = tuple(layer._replace(frozen_params=None) for layer in report.layers)
@@ -89,7 +92,7 @@ def _of(target: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{target}: {error}") from error
+        raise InputError(f"{target}: {printable_line(str(error)[:MOST_SAID])}") from error
 
 
 class GraphVersions:

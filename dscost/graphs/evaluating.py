@@ -1,6 +1,8 @@
 """A graph, node by node: types and small values go in, a trace comes out. Nothing is computed."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from time import thread_time
 
 from onnx import GraphProto, ModelProto, NodeProto
 
@@ -23,7 +25,6 @@ from dscost.graphs.nodes import (
     resolved,
     without_missing,
 )
-from dscost.graphs.partial import PARTLY, partly_known, shape_by_parts
 from dscost.graphs.reading import graphs_in, graphs_of, sparse_value, stored_value
 from dscost.graphs.rules.free import VIEWS
 from dscost.graphs.scopes import Place, Scope
@@ -38,6 +39,9 @@ _CONSTANT = f"{MAIN}::Constant"
 
 MOST_STEPS = 15_000
 """How many nodes are evaluated beyond those in the file: loops and functions may ask for more."""
+
+MOST_S = 3.0
+"""Seconds of computing that a graph may take; the largest networks there are take one."""
 
 ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What rules raise at nodes that are none of their operator, as with text for a number."""
@@ -97,6 +101,7 @@ class Evaluation:
         self.model, self.inputs = model, inputs
         self.books = Books(inputs.values())
         self.nodes: dict[str, NodeProto] = {}
+        self._twice: Counter[str] = Counter()
         self.open_branches = 0
         self._least = sum(len(graph.node) for graph in graphs_in(model.graph))
         self.steps = MOST_STEPS + self._least
@@ -104,6 +109,7 @@ class Evaluation:
         self._known: dict[tuple[str, int], Node] = {}
         self._stored: dict[tuple[str, int], Value] = {}
         self._read: frozenset[str] | None = None
+        self._ends_s = thread_time() + MOST_S
 
     def run(self) -> Trace:
         """Return the trace of the whole."""
@@ -154,8 +160,11 @@ class Evaluation:
             self.steps -= 1
             if self.steps < 0:
                 raise InputError(f"functions in each other come to over {MOST_STEPS:,} nodes")
+            if thread_time() > self._ends_s:
+                raise InputError(f"its nodes take more than {MOST_S:g} s to go through")
             node = self._node(proto, scope, at)
-            for name, value in zip(node.proto.output, self._results(node, scope), strict=True):
+            results = padded(self._results(node, scope), node)
+            for name, value in zip(node.proto.output, results, strict=True):
                 if name:
                     scope[name] = value
 
@@ -200,13 +209,13 @@ class Evaluation:
 
     def _unique(self, proto: NodeProto, prefix: str) -> str:
         """Return the name of a node, or of what it writes; no two have the same."""
-        name, number = prefix + proto.name, 1
+        name = prefix + proto.name
         if not proto.name or name in self.nodes:
             first = prefix + next((one for one in proto.output if one), proto.op_type)
             name = first
             while name in self.nodes:
-                number += 1
-                name = f"{first}#{number}"
+                self._twice[first] += 1
+                name = f"{first}#{self._twice[first] + 1}"
         self.nodes[name] = proto
         return name
 
@@ -243,17 +252,12 @@ class Evaluation:
             body = of_schema(node)
             if body is not None:
                 return padded(self.functions.run(self, node, body, scope), node)
-            shape = shape_by_parts(node) if len(types) == 1 else None
-            if shape is not None and node.inputs[0] is not None:
-                types = [Value(node.inputs[0].dtype, shape)]
             types = declared_types(node, types, scope)
             if self._has_unknown(node, types):
                 return self.unknown(node, types)
         decide = node.inputs[: _DECIDING.get(node.operator)]
         if not node.draws and all(value is None or value.is_constant for value in decide):
             return made_of(stored_in(node), types)
-        if node.operator in PARTLY:
-            types = [types[0]._replace(parts=partly_known(node))]
         return self._recorded(node, types)
 
     def _has_unknown(self, node: Node, types: Sequence[Value]) -> bool:

@@ -17,6 +17,7 @@ from dscost.graphs.skimming import NoMessageError, structure_of
 from dscost.graphs.tensors import DTYPES as DTYPES
 from dscost.graphs.tensors import sparse_value as sparse_value
 from dscost.graphs.tensors import stored_value as stored_value
+from dscost.printable import shortened
 
 MOST_BYTES = 2**31
 """No ONNX file is larger than what protobuf can hold."""
@@ -44,7 +45,7 @@ def read_model(path: Path) -> ModelProto:
     try:
         read_small(check_model(model), path.parent)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {shortened(str(error))}") from error
     return model
 
 

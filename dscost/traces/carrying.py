@@ -114,7 +114,8 @@ def mixing(event: "Event", read: Sequence[Map | None]) -> Mixing | None:
 def product(event: "Event", given: Map, axis: int, *, bias: bool) -> Mixing | None:
     """Return how a product with a matrix mixes what lies on one axis of the map that it reads."""
     values = given.values
-    if not values or event.macs % values:
+    rank = len(given.shape)
+    if not values or event.macs % values or not -rank <= axis < rank:
         return None
     return Mixing(axis, given.shape[axis], event.macs // values, 1, bias)
 
@@ -123,7 +124,12 @@ def transposed(event: "Event", given: Map, axis: int) -> Mixing | None:
     """Return how a transposed convolution mixes channels whose values meet one weight an output."""
     made, read = event.output_shape, given.shape
     mixing = product(event, given, axis, bias=len(event.operands) > 2)
-    if mixing is None or made[axis + 1 :] != read[axis + 1 :] or made[axis] != mixing.out_channels:
+    if (
+        mixing is None
+        or len(made) != len(read)
+        or made[axis + 1 :] != read[axis + 1 :]
+        or made[axis] != mixing.out_channels
+    ):
         return None
     return mixing
 

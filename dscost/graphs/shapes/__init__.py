@@ -5,6 +5,7 @@ onnx, which is slower and returns dimensions below zero for what does not fit: s
 unknown.
 """
 
+from math import prod
 from typing import NamedTuple
 
 from dscost.errors import SpecError
@@ -21,12 +22,9 @@ from dscost.graphs.shapes import (  # noqa: F401 - they register themselves
 )
 from dscost.graphs.shapes.inferred import inferred
 from dscost.graphs.shapes.table import SHAPED, Type, Unknowable, broadcast
+from dscost.graphs.tensors import MOST_ELEMENTS
 
 __all__ = ["Type", "Typed", "broadcast", "typed", "types_of"]
-
-
-MOST_ELEMENTS = 2**63
-"""No axis of a file can be longer."""
 
 
 class Typed(NamedTuple):
@@ -69,6 +67,6 @@ def typed(node: Node) -> Typed:
 
 def _checked(one: Type) -> Type:
     dtype, shape = one
-    if shape is not None and not all(0 <= size < MOST_ELEMENTS for size in shape):
+    if shape is not None and (min(shape, default=0) < 0 or prod(shape) > MOST_ELEMENTS):
         return dtype, None
     return one

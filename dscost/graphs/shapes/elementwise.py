@@ -23,7 +23,11 @@ SimplifiedLayerNormalization
 )
 def same(node: Node) -> Sequence[Type]:
     """Return what it reads first."""
-    return [read(node)]
+    first = read(node)
+    axis = node.attributes.get("axis")
+    if axis is not None:
+        axis_of(axis, len(first.shape))
+    return [first]
 
 
 @shaped("SwiGLU")

@@ -103,6 +103,8 @@ def recurrent(
         raise SpecError(f"it is {way}, but has weights of {directions} directions")
     if rows != gates * hidden or x.shape[2] != columns:
         raise SpecError(f"an input {x.shape} does not fit {rows}×{columns} weights of {hidden}")
+    if node.attributes.get("hidden_size", hidden) != hidden:
+        raise SpecError(f"its weights are of {hidden}, not {node.attributes['hidden_size']}")
     steps, batch = x.shape[:2]
     if node.attributes.get("layout", 0):
         batch, steps = x.shape[:2]

@@ -64,6 +64,7 @@ def numbers(node: Node, at: int, name: str = "") -> tuple[int, ...] | None:
     `None` where it is told none.
 
     Raises:
+        SpecError: They are fractions.
         Unknowable: They are computed.
         SpecError: They are no whole numbers.
     """
