@@ -64,6 +64,10 @@ EXPORTED = {
 }
 """Networks of torchvision, and the exporters that write them."""
 
+RATE = "sr"
+"""An input that is not all zeros: a network of two sampling rates chooses by it."""
+HERTZ = 16000
+
 Inputs = Mapping[str, tuple[int, ...]]
 SHIPPED: dict[str, Inputs] = {
     "ch_PP-OCRv4_det_infer": {"x": (1, 3, 736, 736)},
@@ -73,16 +77,16 @@ SHIPPED: dict[str, Inputs] = {
     "nmp": {"serving_default_input_2:0": (1, 43844, 1)},
     "silero_vad_openvino_16k": {},
     "silero_vad_half": {"input": (1, 576), "state": (2, 1, 128)},
-    "silero_vad": {"input": (1, 576), "state": (2, 1, 128)},
+    "silero_vad_16k_op15": {"input": (1, 576), "state": (2, 1, 128), RATE: ()},
+    "silero_vad": {"input": (1, 576), "state": (2, 1, 128), RATE: ()},
     "light_shufflenet": {},
     "light_densenet121": {},
     "light_resnet50": {},
 }
 """Files of packages by the stems of their names, with the inputs that they are counted on."""
-AS_WITHOUT_IF = {
-    "silero_vad_half": "silero_vad_openvino_16k",
-    "silero_vad": "silero_vad_openvino_16k",
-}
+AS_WITHOUT_IF = dict.fromkeys(
+    ("silero_vad_half", "silero_vad_16k_op15", "silero_vad"), "silero_vad_openvino_16k"
+)
 """The same network, its operators where they can be seen."""
 
 # -- what is started
@@ -125,7 +129,7 @@ RUN = """
 import json, sys
 from math import prod
 import numpy as np, onnx, onnxruntime as ort
-model, given = onnx.load(sys.argv[1]), json.loads(sys.argv[2])
+model, given, values = onnx.load(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
 graph = model.graph
 kept = {one.name for one in graph.output}
 graph.output.extend(onnx.ValueInfoProto(name=n) for node in graph.node for n in node.output if n and n not in kept)
@@ -136,7 +140,7 @@ options.log_severity_level = 4
 session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 types = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 feeds = {
-    one.name: np.zeros(given.get(one.name, one.shape), types[one.type])
+    one.name: np.full(given.get(one.name, one.shape), values.get(one.name, 0), types[one.type])
     for one in session.get_inputs()
     if one.name not in stored
 }
@@ -165,7 +169,7 @@ print(total)
 
 _COUNT = """
 import json, sys, time
-path, given, began = sys.argv[1], json.loads(sys.argv[2]), time.perf_counter()
+path, given, values, began = sys.argv[1], *map(json.loads, sys.argv[2:]), time.perf_counter()
 {imported}
 imported = time.perf_counter()
 {read}
@@ -192,7 +196,7 @@ from dscost.notation.inputs import TensorSpec
 from dscost.sources import GraphSource
 from pathlib import Path""",
         read="source = GraphSource('onnx', Path(path), read_model(Path(path)))",
-        counted="""specs = [TensorSpec(tuple(shape), name=name) for name, shape in given.items()]
+        counted="""specs = [TensorSpec(tuple(shape), None, name, values.get(name)) for name, shape in given.items()]
 report = graphs.count_graph(source, Request(input=specs or None), target=path).report
 why = ", ".join(report.coverage.unknown)
 macs = None if why else report.totals.as_is.macs""",
@@ -202,7 +206,8 @@ macs = None if why else report.totals.as_is.macs""",
         read="model = onnx_tool.Model(path, {'verbose': False})",
         counted="""graph = model.graph
 graph.graph_reorder_nodes()
-graph.shape_infer({name: numpy.zeros(shape, numpy.float32) for name, shape in given.items()} or None)
+inputs = {name: numpy.full(shape, values.get(name, 0.0)) for name, shape in given.items()}
+graph.shape_infer(inputs or None)
 graph.profile(exclude_ops=onnx_tool.NoMacsOps)
 macs = int(graph.macs[0])""",
     ),
@@ -260,16 +265,21 @@ def ran(command: list[str]) -> Ran:
 
 def counted(tool: str, python: str, path: Path, given: Inputs) -> Result:
     """Return what a tool says of a file."""
-    split = ran([python, *PLAIN, COUNTERS[tool], str(path), json.dumps(given)])
+    split = ran([python, *PLAIN, COUNTERS[tool], *_arguments(path, given)])
     if split.code:
         return Result(None, (split.err.strip().splitlines() or ["?"])[-1][:90])
     told = json.loads(split.out.strip().splitlines()[-1])
     whole = split
     if tool == "dscost":
-        shapes = [f"{name}={','.join(map(str, shape))}" for name, shape in given.items()]
-        options = [word for shape in shapes for word in ("--input", shape)]
+        shapes = [f"{name}=({','.join(map(str, shape))})" for name, shape in given.items()]
+        words = [f"{one}:int64={HERTZ}" if one.startswith(f"{RATE}=") else one for one in shapes]
+        options = [word for one in words for word in ("--input", one)]
         whole = ran([str(Path(python).parent / "dscost"), "model", str(path), "--json", *options])
     return Result(**told, whole_s=whole.wall_s, peak_mb=whole.peak_mb)
+
+
+def _arguments(path: Path, given: Inputs) -> list[str]:
+    return [str(path), json.dumps(given), json.dumps({RATE: HERTZ})]
 
 
 def in_turns(
@@ -328,7 +338,7 @@ def truths_of(files: Mapping[str, tuple[Path, Inputs, str]], peers: str) -> dict
         seen = AS_WITHOUT_IF.get(name, "")
         if seen in files:
             path, given, _ = files[seen]
-        told = ran([peers, *PLAIN, RUN, str(path), json.dumps(given)])
+        told = ran([peers, *PLAIN, RUN, *_arguments(path, given)])
         if told.code:
             print(f"{name}: no truth: {told.err.strip().splitlines()[-1:]}", flush=True)
             continue
@@ -378,6 +388,8 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     options.files.mkdir(parents=True, exist_ok=True)
     os.environ["BENCH_TMP"] = str(options.files)
+    # a program that may not keep its bytecode compiles its modules at each of its starts
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     peers = install(options.files) if options.install else options.peers
     pythons = {"dscost": sys.executable}
     versions = [f"Python {platform.python_version()}", f"onnx {_version(sys.executable, 'onnx')}"]

@@ -13,6 +13,7 @@ medians over the rounds, the first two left out; ratios to the floor, a two-opti
 three-row rich table. Run: `python benchmarks/startup.py [ROUNDS]`.
 """
 
+import os
 import platform
 import statistics
 import subprocess
@@ -101,6 +102,8 @@ layers:
 
 def main(rounds: int) -> int:
     """Print the medians and return 1 if a limit is exceeded."""
+    # a program that may not keep its bytecode compiles its modules at each of its starts
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     dscost = str(Path(sys.executable).parent / "dscost")
     with tempfile.TemporaryDirectory() as folder:
         floor, budget = Path(folder) / "floor.py", _twenty(Path(folder))

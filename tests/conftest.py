@@ -60,7 +60,7 @@ QUICK = frozenset(
     """
     axes building ceilings choosing colour counters decomposing devices errors explaining expressions
     failures figures files formulas graph_rules in_file inputs layer_expectations layer_variants literals machine
-    graph_books graph_constants graph_functions graph_origins graph_pairs graph_sequences graph_weights network_specs operations operators options packed pairs_in_words places plans printable
+    graph_books graph_constants graph_functions graph_origins graph_pairs graph_positions graph_sequences graph_weights network_specs operations operators options packed pairs_in_words places plans printable
     published_numbers quantities registries rendering roofline rules selectors sparse specs
     speedups_in_words statistics strict_json swaps timing_sheets
     arithmetic narrow_tables graph_reading

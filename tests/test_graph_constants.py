@@ -300,3 +300,72 @@ def test_of_a_file_without_its_weights_the_layers_have_theirs(tmp_path: Path) ->
     )
     assert report.totals.as_is.params == 8 * 2 * 9 + 8
     assert macs(report) == 8 * 2 * 9 * 2 * 2
+
+
+# -- sizes of which some are known
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shape"),
+    [
+        ("t = Concat<axis = 0>(k, three) r = Reshape(x, t)", (4, 3)),
+        ("t = Concat<axis = 0>(three, k) r = Reshape(x, t)", (3, 4)),
+        ("t = Concat<axis = 0>(k, k) r = Reshape(x, t)", None),
+        ("t = Concat<axis = 0>(k, any) r = Reshape(x, t)", None),
+        ("t = Concat<axis = 0>(k, five) r = Reshape(x, t)", None),
+        ("t = Concat<axis = 0>(zero, k) r = Reshape(x, t)", (2, 6)),
+        ("m = Mul(k, three) t = Concat<axis = 0>(m, three) r = Reshape(x, t)", (4, 3)),
+        ("c = Concat<axis = 0>(k, three) m = Mul(c, two) i = Slice(m, one, two) "
+         "t = Concat<axis = 0>(any, i) r = Reshape(x, t)", (2, 6)),
+        ("c = Concat<axis = 0>(k, three) g = Gather(c, one) "
+         "t = Concat<axis = 0>(any, g) r = Reshape(x, t)", (4, 3)),
+        ("c = Concat<axis = 0>(one, k, k) r = Expand(x, c)", (1, 2, 6)),
+        ("c = Concat<axis = 0>(k, one, k) r = Expand(x, c)", None),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_some_sizes_tell_the_others(
+    tmp_path: Path, nodes: str, shape: tuple[int, ...] | None
+) -> None:
+    """`k` is a number that is given when the network runs; `x` has 12 elements."""
+    stored = ", ".join(
+        f"int64[1] {name} = {{{number}}}"
+        for name, number in {
+            "zero": 0,
+            "one": 1,
+            "two": 2,
+            "three": 3,
+            "five": 5,
+            "any": -1,
+        }.items()
+    )
+    report = counted(
+        tmp_path,
+        f"(float[2,6] x, int64[1] k) => (y) <{stored}> {{ {nodes} [last] y = Relu(r) }}",
+    )
+    if shape is None:
+        assert "ai.onnx::Relu (1×)" in report.coverage.unknown
+    else:
+        assert not report.coverage.unknown
+        assert report.layers[-1].output_shape == shape
+
+
+def test_what_comes_before_boxes_are_chosen_is_counted(tmp_path: Path) -> None:
+    """How many boxes are left depends on their scores: what reads them is unknown, by name."""
+    report = counted(
+        tmp_path,
+        """(float[1,3,8,8] x) => (y) <float[4,3,1,1] k = {1,2,3,4,5,6,7,8,9,10,11,12},
+            float[1,3,1,1] c = {1,2,3}, int64[3] b = {1, 64, 4}, int64[3] s = {1, 1, 64},
+            int64[1] most = {100}, int64[1] last = {2}, float[3,2] w = {1,2,3,4,5,6}> {
+        [boxes] f = Conv(x, k) g = Transpose<perm = [0, 2, 3, 1]>(f) bs = Reshape(g, b)
+        [scores] h = Conv(x, c) sc = Reshape(h, s)
+        [nms] z = NonMaxSuppression(bs, sc, most)
+        q = Cast<to = 1>(z) [after] y = MatMul(q, w)
+        }""",
+    )
+    assert macs(report) == 64 * 3 * 4 + 64 * 3
+    assert set(report.coverage.unknown) == {
+        "ai.onnx::Cast (1×)",
+        "ai.onnx::MatMul (1×)",
+        "ai.onnx::NonMaxSuppression (1×)",
+    }

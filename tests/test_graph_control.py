@@ -245,3 +245,38 @@ def test_a_convolution_in_a_loop_is_made_separable_as_often_as_it_runs(tmp_path:
     assert macs(report) == 8 * dense
     assert report.totals.depthwise_separable.macs == 8 * separable
     assert report.totals.depthwise_separable.params == 4 * 9 + 4 * 4
+
+
+def test_what_is_carried_may_begin_as_a_constant(tmp_path: Path) -> None:
+    """No iteration is worked out beforehand, not the first either, whatever it begins with."""
+    report = counted(
+        tmp_path,
+        f"""(float[6,2] x) => (y) <{SQUARE}, float[2] h = {{0, 0}}> {{
+        y = Scan<num_scan_inputs = 1, body = turn (float[2] a, float[2] e) => (float[2] b) {{
+            [mm] d = MatMul(a, w) b = Add(d, e) }}>(h, x)
+        }}""",
+    )
+    assert macs(report) == 6 * ROW
+    assert report.layers[0].calls == 6
+
+
+def test_weights_that_a_loop_carries_are_weights(tmp_path: Path) -> None:
+    report = counted(
+        tmp_path,
+        f"""(float[1,2] x) => (y) <{SQUARE}, int64 M = {{5}}> {{
+        y, v = Loop(M, , x, w) <body = turn (int64 i, bool on, float a, float k)
+            => (bool go, float b, float l) {{ [mm] b = MatMul(a, k) l = Identity(k) {GOES_ON} }}>
+        }}""",
+    )
+    (layer,) = report.layers
+    assert (layer.cost.macs, layer.cost.params, layer.op) == (5 * ROW, 4, "linear")
+
+
+def test_too_many_iterations_of_which_each_is_another_are_unknown(tmp_path: Path) -> None:
+    body = f"b = Concat<axis = 0>(a, x) [mm] r = MatMul(b, w) {GOES_ON}"
+    report = counted(tmp_path, looped("M, , x", body, stored=", int64 M = {100000}"))
+    assert report.coverage.unknown == ("ai.onnx::Loop (1×)",)
+    assert any(
+        "y may run 100,000 times, each in another way: 2,000 iterations of it are counted." in one
+        for one in report.warnings
+    )

@@ -170,3 +170,28 @@ def test_a_bias_of_zeros_made_on_the_way_is_none(tmp_path: Path) -> None:
     assert layer.conv is not None
     assert not layer.conv.bias
     assert layer.cost.params == 8 * 4 * 9
+
+
+@pytest.mark.parametrize(
+    ("names", "params"),
+    [
+        (("/1/Constant_output_0", "/1/Constant_1_output_0"), 0),
+        (("val_8", "val_11"), 0),
+        (("1.weight", "1.bias"), 4 + 4),
+        (("onnx::Norm_8", "onnx::Norm_9"), 4 + 4),
+    ],
+)
+def test_ones_and_zeros_of_an_exporter_are_no_parameters(
+    tmp_path: Path, names: tuple[str, str], params: int
+) -> None:
+    stored = {names[0]: ones(4), names[1]: np.zeros(4, "float32")}
+    report = counted(tmp_path, [node("InstanceNormalization", "x", *names)], stored)
+    assert report.totals.as_is.params == params
+
+
+def test_what_is_neither_ones_nor_zeros_is_a_parameter_whatever_it_is_called(
+    tmp_path: Path,
+) -> None:
+    stored = {"val_1": np.arange(4, dtype="float32"), "val_2": 2 * ones(4)}
+    report = counted(tmp_path, [node("InstanceNormalization", "x", *stored)], stored)
+    assert report.totals.as_is.params == 4 + 4

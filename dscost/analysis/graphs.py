@@ -12,6 +12,7 @@ from dscost.analysis.traced_layers import costs_of, totals_of
 from dscost.errors import InputError
 from dscost.graphs.binding import Bound, bind
 from dscost.graphs.evaluating import traced
+from dscost.graphs.positions import written_out
 from dscost.graphs.values import Value
 from dscost.layers.convolution import Shape
 from dscost.networks.swaps import Swap, find_swaps
@@ -57,7 +58,7 @@ def count_graph(
         swaps=swaps,
         target=target,
         source=source.kind,
-        notes=[*notes, *without_pair(trace, swaps)],
+        notes=[*notes, *without_pair(trace, swaps), *written_out(source.model)],
     )
     # nothing in such a file says what is trained
     layers = tuple(layer._replace(frozen_params=None) for layer in report.layers)

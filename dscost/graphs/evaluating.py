@@ -25,6 +25,7 @@ from dscost.graphs.nodes import (
     resolved,
     without_missing,
 )
+from dscost.graphs.partial import PARTLY, partly_known, shape_by_parts
 from dscost.graphs.reading import graphs_in, graphs_of, sparse_value, stored_value
 from dscost.graphs.rules.free import VIEWS
 from dscost.graphs.scopes import Place, Scope
@@ -252,12 +253,17 @@ class Evaluation:
             body = of_schema(node)
             if body is not None:
                 return padded(self.functions.run(self, node, body, scope), node)
+            shape = shape_by_parts(node) if len(types) == 1 else None
+            if shape is not None and node.inputs[0] is not None:
+                types = [Value(node.inputs[0].dtype, shape)]
             types = declared_types(node, types, scope)
             if self._has_unknown(node, types):
                 return self.unknown(node, types)
         decide = node.inputs[: _DECIDING.get(node.operator)]
         if not node.draws and all(value is None or value.is_constant for value in decide):
             return made_of(stored_in(node), types)
+        if node.operator in PARTLY:
+            types = [types[0]._replace(parts=partly_known(node))]
         return self._recorded(node, types)
 
     def _has_unknown(self, node: Node, types: Sequence[Value]) -> bool:

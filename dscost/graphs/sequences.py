@@ -92,7 +92,7 @@ def _at(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     if not items:
         return evaluation.unknown(node, [Value()])
     if at is None and len({(one.dtype, one.shape) for one in items}) == 1:
-        return [items[0]._replace(content=None)]  # whichever it is, it is like the first
+        return [items[0].unread(items[0].shape)]  # whichever it is, it is like the first
     if at is None or not -len(items) <= at < len(items):
         return evaluation.unknown(node, [Value()])
     return [items[at]]

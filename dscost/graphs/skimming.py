@@ -5,6 +5,7 @@ from typing import BinaryIO
 from onnx import TensorProto
 
 from dscost.errors import InputError
+from dscost.graphs.positions import LARGEST, may_be_written_out
 from dscost.graphs.tensors import check_stored
 
 LARGE = 2**16
@@ -81,6 +82,9 @@ class _Skimming:
             is_training = kind == "model" and tag >> 3 == _TRAINING
             if tag & 7 == 2 and length > LARGE and (inner or is_data or is_training):
                 kept.append(self._read(begin, start))
+                if tag >> 3 == _RAW_DATA and _is_wanted(kept, length):
+                    begin, at = start, stop
+                    continue
                 begin = stop
                 if inner:
                     body = self.message(at, stop, inner, depth + 1)
@@ -133,6 +137,11 @@ class _Skimming:
             raise InputError(f"more than {MOST_KEPT:,} bytes beside its weights are not read")
         self._stream.seek(start)
         return self._stream.read(end - start)
+
+
+def _is_wanted(kept: list[bytes], length: int) -> bool:
+    """Whether the data of a tensor of which this much is kept are looked at, large as they are."""
+    return length <= LARGEST and may_be_written_out(TensorProto.FromString(b"".join(kept)))
 
 
 def _written(value: int) -> bytes:

@@ -1,5 +1,6 @@
 """Tensors that are stored in a file: what is wrong with them, and what is known of their values."""
 
+import re
 from collections.abc import Mapping
 from math import prod
 
@@ -8,6 +9,7 @@ import onnx
 from onnx import SparseTensorProto, TensorProto
 
 from dscost.errors import InputError
+from dscost.graphs.positions import params_in
 from dscost.graphs.values import BITS, MOST_KNOWN, Value
 from dscost.traces import Parameter
 
@@ -24,6 +26,9 @@ _RAW: Mapping[int, np.dtype] = {
     TensorProto.BOOL: np.dtype("?"),
 }
 """What most sizes and numbers are as raw bytes, read at once; onnx reads all others."""
+
+_MADE = re.compile(r"/(.*/)?Constant(_\d+)?_output_0|val_\d+")
+"""How torch's exporters call what is in no model."""
 
 MOST_ELEMENTS = 2**48
 """Of a tensor: none that is larger has been stored anywhere."""
@@ -86,10 +91,24 @@ def _written(dims: tuple[int, ...]) -> str:
 def stored_value(tensor: TensorProto, name: str) -> Value:
     """Return what is known of a stored tensor: its values too, if it is small and in the file."""
     shape, dtype = tuple(tensor.dims), DTYPES.get(tensor.data_type, "")
-    stored = (Parameter(name, prod(shape), bytes_of(tensor)),)
+    whole = (Parameter(name, params_in(tensor), bytes_of(tensor)),)
+    stored = () if _is_filler(tensor, name) else whole
     is_known = is_followed(tensor) and not is_external(tensor)
     content = _content(tensor, shape) if is_known else None
     return Value(dtype, shape, content, name=name, stored=stored)
+
+
+def _is_filler(tensor: TensorProto, name: str) -> bool:
+    """Whether an exporter made a row of ones or zeros, for a normalisation that has no parameters.
+
+    Its name tells it from parameters before they are trained, which keep theirs.
+    """
+    if len(tensor.dims) != 1 or tensor.data_type != TensorProto.FLOAT or not _MADE.fullmatch(name):
+        return False
+    content = _content(tensor, tuple(tensor.dims))
+    if content is None or not content.size:
+        return False
+    return bool(content[0] in (0, 1) and (content == content[0]).all())
 
 
 def _content(tensor: TensorProto, shape: tuple[int, ...]) -> np.ndarray | None:

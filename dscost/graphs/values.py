@@ -59,6 +59,7 @@ class Value(NamedTuple):
         stored: All parameters that it is made of, as they are stored, where nothing else is.
         home: The storage that holds it, which a view shares with what it is a view of.
         items: Of a sequence what is in it, where that is known.
+        parts: Of a list of sizes those that are known, where not all are; see `graphs.partial`.
     """
 
     dtype: str = ""
@@ -69,6 +70,7 @@ class Value(NamedTuple):
     stored: tuple[Parameter, ...] = ()
     home: int = -1
     items: "tuple[Value, ...] | None" = None
+    parts: "np.ndarray | None" = None
 
     @property
     def is_constant(self) -> bool:
@@ -79,6 +81,10 @@ class Value(NamedTuple):
     def all(self) -> "tuple[Value, ...]":
         """Itself, or what is in it."""
         return (self,) if self.items is None else self.items
+
+    def unread(self, shape: Shape | None) -> "Value":
+        """Return a value of which no more is known than its type, of some shape."""
+        return self._replace(shape=shape, content=None, parts=None, items=None)
 
     @property
     def elements(self) -> int:
@@ -99,3 +105,17 @@ class Value(NamedTuple):
 def made_of(stored: tuple[Parameter, ...], values: Sequence[Value]) -> list[Value]:
     """Return values that are made of what is stored."""
     return [value._replace(stored=stored) for value in values] if stored else list(values)
+
+
+def truth(value: Value | None) -> bool | None:
+    """Return a single truth value, `None` where it is not known."""
+    if value is None or value.content is None or value.content.size != 1:
+        return None
+    return bool(value.content.reshape(()).item())
+
+
+def same_content(one: Value, other: Value) -> bool:
+    """Whether two values are known, and are the same."""
+    if one.content is None or other.content is None or one.content.shape != other.content.shape:
+        return False
+    return bool((one.content == other.content).all())

@@ -147,7 +147,7 @@ def _counting(node: Node, at: int, value: Value) -> Iterator[Parameter]:
     taken = _taken(node, at)
     if taken in (BUFFER, SETTING):
         return
-    if taken == WEIGHT and not value.stored and node.proto.input[at]:
+    if taken == WEIGHT and not value.stored and not value.name and node.proto.input[at]:
         # made of sizes alone, as files without their weights have it
         yield Parameter(node.proto.input[at], value.elements, value.nbytes)
     for one in value.stored:
