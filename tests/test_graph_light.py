@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+import dscost
 from dscost.graphs.constants import known_results
 from dscost.graphs.nodes import MAIN, Node, attributes_of
 from dscost.graphs.tensors import stored_value
@@ -135,3 +136,24 @@ def test_of_too_few_bytes_nothing_is_known_but_the_type() -> None:
     tensor.raw_data = tensor.raw_data[:-8]
     value = stored_value(tensor, "t")
     assert (value.dtype, value.shape, value.content) == ("int64", (12,), None)
+
+
+@pytest.mark.parametrize("domain", ["", "ai.onnx", "net.example"])
+def test_a_constant_is_what_it_holds_wherever_it_stands(domain: str, tmp_path: Path) -> None:
+    held = numpy_helper.from_array(np.zeros((8, 3, 1, 1), np.float32))
+    nodes = [
+        helper.make_node("Constant", [], ["w"], value=held, domain=domain, name="twice"),
+        helper.make_node("Conv", ["x", "w"], ["y"], name="twice"),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 4, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    opsets = [helper.make_opsetid("", 18)]
+    model = helper.make_model(helper.make_graph(nodes, "net", [x], [y]), opset_imports=opsets)
+    onnx.save(model, tmp_path / "net.onnx")
+    report = dscost.analyze(tmp_path / "net.onnx")
+    if domain == "net.example":
+        assert "net.example::Constant" in " ".join(report.coverage.unknown)
+        return
+    (conv,) = report.layers
+    cost = report.totals.as_is
+    assert (conv.name, cost.params, cost.macs) == ("y", 8 * 3, 8 * 3 * 16)

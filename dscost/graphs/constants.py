@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import SparseTensorProto, TensorProto
+from onnx import AttributeProto, NodeProto, SparseTensorProto, TensorProto
 
 from dscost.graphs.arithmetic import KNOWN, Unknowable
 from dscost.graphs.nodes import MAIN, Node
@@ -30,6 +30,17 @@ _OTHERS = frozenset(
 
 _MADE_OF_DATA = frozenset(("Unique", "Compress"))
 """Those that write no more than they read, whatever the types say."""
+
+
+def tensor_of(proto: NodeProto) -> TensorProto | None:
+    """Return the tensor that a node is, if it is a `Constant` as most are: half of many files."""
+    if proto.op_type != "Constant" or proto.domain not in ("", MAIN):
+        return None
+    if proto.input or len(proto.output) != 1 or len(proto.attribute) != 1 or not proto.output[0]:
+        return None
+    (one,) = proto.attribute
+    is_tensor = one.name == "value" and one.type == AttributeProto.TENSOR
+    return one.t if is_tensor else None
 
 
 def constant_of(node: Node) -> Value:

@@ -59,9 +59,12 @@ def fits(proto: NodeProto, opset: int) -> bool:
     names = proto.input
     if not form.least <= len(names) <= form.most or len(proto.output) > form.outputs:
         return False
-    if any(not names[at] for at in form.given if at < len(names)):
+    if "" in names and any(not names[at] for at in form.given if at < len(names)):
         return False
-    found = {one.name: one.type for one in proto.attribute}
-    if not form.needed <= found.keys():
+    if form.needed and not form.needed <= {one.name for one in proto.attribute}:
         return False
-    return all(form.types.get(name, kind) == kind for name, kind in found.items())
+    for one in proto.attribute:
+        kind = one.type
+        if form.types.get(one.name, kind) != kind:
+            return False
+    return True

@@ -17,7 +17,7 @@ LARGEST = 2**19
 
 def may_be_written_out(tensor: TensorProto) -> bool:
     """Whether a tensor has the shape of a table that was written out: cheap, and true of others."""
-    return _side(tuple(tensor.dims)) > 1 and tensor.data_type == TensorProto.FLOAT
+    return bool(tensor.data_type == TensorProto.FLOAT) and _side(tuple(tensor.dims)) > 1
 
 
 def params_in(tensor: TensorProto) -> int:
