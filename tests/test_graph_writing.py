@@ -13,6 +13,7 @@ from onnx.reference import ReferenceEvaluator
 
 import dscost
 from dscost.errors import InputError
+from dscost.graphs.draft import Draft
 from dscost.graphs.writing import content_of, written
 from dscost.layers.choosing import Chosen, chosen, parse_variants
 from dscost.layers.convolution import ConvSpec, Shape, conv2d
@@ -69,8 +70,20 @@ def require_counted_as(operations: Sequence[Operation], path: Path) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_built_in_that_is_written_counts_as_it_did(name: str, tmp_path: Path) -> None:
-    operations = build(find_builtin(name), overrides={}, shape=(1, 3, 64, 64)).operations
+    shape = (1, 3, 64, 64)
+    operations = build(find_builtin(name), overrides={}, shape=shape).operations
     require_counted_as(operations, tmp_path / "net.onnx")
+    said, found = dscost.analyze(name, shape), dscost.analyze(tmp_path / "net.onnx")
+    assert found.totals == said.totals  # all three versions, their bytes as well
+    assert found.peak_activation_bytes == said.peak_activation_bytes
+
+
+def test_an_activation_of_two_nodes_stands_within_a_pair(tmp_path: Path) -> None:
+    shape = (1, 3, 64, 64)
+    operations = build(find_builtin("efficientnet_b0"), overrides={}, shape=shape).operations
+    said = dscost.analyze("efficientnet_b0", shape).totals
+    found = counted(content_of(written(operations)), tmp_path / "net.onnx").totals
+    assert list(map(with_weights, found)) == list(map(with_weights, said))
 
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))
@@ -142,6 +155,13 @@ def test_bfloat16_is_the_nearest_to_what_float32_has() -> None:
     )
     error = np.abs(rounded.astype(np.float32) - exact) / np.abs(exact)
     assert 2**-10 < error.max() <= 2**-8  # eight bits: half of the last at most
+
+
+def test_what_lies_between_two_numbers_of_bfloat16_becomes_the_even_one() -> None:
+    draft = Draft("bfloat16", seed=0)
+    draft.store("x", np.array([1 + 2**-8, 1 + 3 * 2**-8], np.float32))
+    (stored,) = draft.graph.initializer
+    assert numpy_helper.to_array(stored).astype(np.float32).tolist() == [1, 1 + 2**-6]
 
 
 def test_the_opset_is_a_later_one_only_where_an_operator_needs_it() -> None:

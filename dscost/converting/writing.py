@@ -43,9 +43,10 @@ def export_onnx(
 ) -> None:
     """Write a layer or a model as an ONNX file, for inference on the input that it is counted on.
 
-    Counted again, the file costs what the report of it says. A layer and an architecture are
-    written without torch, with random weights that keep the values in scale; nodes and weights have
-    the names that they have in reports. A torch model keeps its own weights, where it has values.
+    A layer and an architecture are written without torch, with random weights that keep the values
+    in scale; nodes and weights have the names that they have in reports, and the file, counted
+    again, costs what the report says. A torch model keeps its own weights, where it has values; it
+    is written by `torch.onnx`, which folds normalisations into the convolutions before them.
 
     Args:
         target: What `dscost.layer` returned; or an `nn.Module`, or any target of the command line
