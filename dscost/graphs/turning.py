@@ -139,7 +139,7 @@ class Turns:
         self.is_known = False
         books, node = self._evaluation.books, self._node
         counted = (
-            "one iteration of it is" if self.done == 1 else f"{self.done} iterations of it are"
+            "one iteration of it is" if self.done == 1 else f"{self.done:,} iterations of it are"
         )
         told = f"How often {node.name} runs is not known"
         if self._most is not None:
