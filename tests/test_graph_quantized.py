@@ -8,6 +8,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 import dscost
+from dscost.graphs.costs import BLOCKED_NOTE
 from dscost.reports.records import Report
 from dscost.traces.notes import QUANTIZED_NOTE
 
@@ -19,6 +20,7 @@ STORED = {
     "depthwise": np.ones((C, 1, 3, 3), np.int8),
     "pointwise": np.ones((N, C, 1, 1), np.int8),
     "dense": np.ones((N, C, 3, 3), np.int8),
+    "blocks": np.ones((16, C, 3, 3), np.float32),
     "bias": np.ones(N, np.int32),
     "scale": np.array(0.1, np.float32),
     "scales": np.full(N, 0.1, np.float32),
@@ -37,7 +39,8 @@ def counted(tmp_path: Path, nodes: Sequence[NodeProto], dtype: int = TensorProto
         [onnx.ValueInfoProto(name=nodes[-1].output[0])],
         [numpy_helper.from_array(value, name) for name, value in STORED.items() if name in used],
     )
-    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)]
+    domains = {"com.microsoft", *(node.domain for node in nodes)} - {""}
+    opsets = [helper.make_opsetid("", 13), *(helper.make_opsetid(one, 1) for one in domains)]
     onnx.save(helper.make_model(graph, opset_imports=opsets), tmp_path / "net.onnx")
     return dscost.analyze(tmp_path / "net.onnx")
 
@@ -118,3 +121,38 @@ def test_sums_in_whole_numbers_have_no_other_versions_and_it_is_said(tmp_path: P
     assert report.totals.as_is.macs == DENSE
     assert report.totals.as_is == report.totals.depthwise_separable
     assert QUANTIZED_NOTE in report.warnings
+
+
+def last(x: str, weights: str, y: str, **attributes: object) -> NodeProto:
+    """The same in whole numbers with its channels last, as ONNX Runtime writes it."""
+    node = whole(x, weights, y, channels_last=1, **attributes)
+    node.domain = "com.microsoft"
+    return node
+
+
+def test_channels_that_are_last_make_the_same_pair(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], "t", perm=[0, 2, 3, 1]),
+        last("t", "depthwise", "d", group=C, **PADS),
+        last("d", "pointwise", "p"),
+        helper.make_node("Transpose", ["p"], ["y"], "y", perm=[0, 3, 1, 2]),
+    ]
+    report = counted(tmp_path, nodes)
+    totals = report.totals
+    assert (totals.as_is.macs, totals.standard.macs) == (PAIR, DENSE)
+    shapes = {layer.name: layer.output_shape for layer in report.layers}
+    assert (shapes["d"], shapes["p"]) == ((1, C, SIZE, SIZE), (1, N, SIZE, SIZE))
+
+
+def test_channels_in_blocks_count_as_they_are_in_the_file(tmp_path: Path) -> None:
+    blocked = "com.microsoft.nchwc"
+    nodes = [
+        helper.make_node("Conv", ["x", "blocks"], ["b"], "b", domain=blocked, **PADS),
+        helper.make_node("MaxPool", ["b"], ["m"], "m", domain=blocked, kernel_shape=[2, 2]),
+        helper.make_node("ReorderOutput", ["m"], ["y"], "y", domain=blocked, channels=N),
+    ]
+    report = counted(tmp_path, nodes, TensorProto.FLOAT)
+    assert report.totals.as_is.macs == WHERE * C * 16 * 9
+    assert report.layers[-1].output_shape == (1, N, SIZE - 1, SIZE - 1)
+    assert report.coverage.unknown == ()
+    assert BLOCKED_NOTE in report.warnings

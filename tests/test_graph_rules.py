@@ -1,14 +1,19 @@
 """What ONNX's operators cost, by hand; that each has an answer; formulas that users add."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import onnx
 import pytest
-from onnx import defs
+from onnx import NodeProto, TensorProto, defs, helper
 
+import dscost
 from dscost.graphs import rules  # noqa: F401 - they register themselves
 from dscost.graphs.rules.unknown import RUNNING, UNKNOWN
 from dscost.layers.operations import OPERATIONS
+from dscost.reports.records import Report
+from dscost.traces.notes import FOURIER_NOTE
 from dscost.traces.rules import FORMULAS, FREE
 
 Shape = tuple[int, ...]
@@ -290,3 +295,75 @@ def test_recurrent_layers(case: Case) -> None:
 )
 def test_attention(case: Case) -> None:
     assert macs(case) == case.expected
+
+
+# -- what a user sees of it
+
+
+def counted(
+    tmp_path: Path, *nodes: NodeProto, shape: Shape, declared: Shape | None = None
+) -> Report:
+    graph = helper.make_graph(
+        list(nodes),
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, declared)],
+    )
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.acme", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets), tmp_path / "net.onnx")
+    return dscost.analyze(tmp_path / "net.onnx")
+
+
+@pytest.fixture
+def taught() -> Iterator[None]:
+    dscost.register_formula("com.acme::Mix", op="matmul")(
+        lambda x, *_, out, times=1, **__: times * x[-1] * out[-1]
+    )
+    yield
+    del FORMULAS["com.acme::Mix"]
+
+
+MIX = helper.make_node("Mix", ["x"], ["y"], "mix", domain="com.acme", times=2, out=5)
+
+
+@pytest.mark.usefixtures("taught")
+def test_a_formula_for_an_own_operator_takes_shapes_and_attributes(tmp_path: Path) -> None:
+    report = counted(tmp_path, MIX, shape=(1, 3), declared=(1, 7))
+    assert report.totals.as_is.macs == 2 * 3 * 7
+    assert (report.layers[0].op, report.coverage.unknown) == ("matmul", ())
+
+
+@pytest.mark.usefixtures("taught")
+def test_what_an_own_operator_writes_must_be_declared_or_it_is_unknown(tmp_path: Path) -> None:
+    report = counted(tmp_path, MIX, shape=(1, 3))
+    assert report.totals.as_is.macs == 0
+    assert report.coverage.unknown == ("com.acme::Mix (1×)",)
+
+
+def test_an_operator_that_nobody_knows_is_named_and_the_rest_is_counted(tmp_path: Path) -> None:
+    report = counted(tmp_path, MIX, shape=(1, 3), declared=(1, 7))
+    assert report.coverage.unknown == ("com.acme::Mix (1×)",)
+    assert "The total is partial: operators of unknown cost: com.acme::Mix (1×)." in report.warnings
+
+
+def test_fourier_transforms_are_free_and_it_is_said(tmp_path: Path) -> None:
+    report = counted(tmp_path, helper.make_node("DFT", ["x"], ["y"]), shape=(1, 16, 2))
+    assert (report.totals.as_is.macs, report.coverage.unknown) == (0, ())
+    assert FOURIER_NOTE in report.warnings
+
+
+@pytest.mark.parametrize(
+    ("shape", "out", "word"),
+    [((2, 3, 4, 5), (2, 3, 1, 1), "global_pooling"), ((2, 3, 4, 5), (2, 1, 4, 5), "other")],
+)
+def test_a_mean_over_all_positions_is_global_pooling(
+    tmp_path: Path, shape: Shape, out: Shape, word: str
+) -> None:
+    axes = [at for at, size in enumerate(out) if size == 1]
+    value = helper.make_tensor("axes", TensorProto.INT64, (len(axes),), axes)
+    nodes = [
+        helper.make_node("Constant", [], ["axes"], value=value),
+        helper.make_node("ReduceMean", ["x", "axes"], ["y"]),
+    ]
+    (layer,) = counted(tmp_path, *nodes, shape=shape).layers
+    assert (layer.op, layer.output_shape) == (word, out)

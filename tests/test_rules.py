@@ -663,3 +663,30 @@ def test_a_formula_of_the_users_own_replaces_ours(
         FORMULAS.pop(operator)
         if ours is not None:
             FORMULAS[operator] = ours
+
+
+@pytest.mark.parametrize(
+    ("equation", "opt"),
+    [
+        *((one, True) for one in ("ij,jk->ik", "bqd,bkd->bqk", "ij,ij->", "ijl,jk->kj", "i,j->ij")),
+        ("ij,jk,kl->il", False),
+        ("il,jl,kl->ijk", False),
+    ],
+)
+def test_an_equation_of_onnx_costs_what_it_does_in_torch(
+    equation: str, opt: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dscost.graphs.rules.products import einsum_macs
+
+    monkeypatch.setattr(torch.backends.opt_einsum, "enabled", opt)
+    sizes = {"b": 2, "q": 3, "k": 5, "d": 7, "i": 2, "j": 3, "l": 4}
+    left, _, right = equation.partition("->")
+    shapes = [tuple(sizes[label] for label in term) for term in left.split(",")]
+
+    class Sums(nn.Module):
+        def forward(self, *tensors: Tensor) -> Tensor:
+            return torch.einsum(equation, *tensors)
+
+    out = tuple(sizes[label] for label in right)
+    traced = dscost.analyze(Sums(), input=tuple(shapes)).totals.as_is.macs
+    assert einsum_macs(*shapes, out=out, equation=equation) == traced

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
 
-from dscost.graphs.convolutions import stored_bits
+from dscost.graphs.convolutions import is_channels_last, stored_bits
 from dscost.graphs.costs import operands_of
 from dscost.graphs.nodes import Node
 from dscost.graphs.origins import module_path, one_for_all_calls
@@ -83,7 +83,10 @@ class Books:
         output_bytes = sum(map(_written_bytes, _is_there(node, results), results))
         moved_bytes = input_bytes + constant_bytes(node) + output_bytes
         first = active[0].shape if active else read[0].shape if read else ()
-        output = results[0].shape if results else ()
+        layouts = [_layout(value) for value in active]
+        output = _layout(results[0] if results else Value())
+        if layouts and is_channels_last(node):
+            layouts[0], output = _channels_first(*layouts[0]), _channels_first(*output)
         self._called(node)
         self.keep(weights)
         self.events.append(
@@ -94,7 +97,7 @@ class Books:
                 sources=tuple(value.source for value in active),
                 weights=tuple(one.name for one in weights),
                 input_shape=seen or first or (),
-                output_shape=output or (),
+                output_shape=output[0],
                 macs=macs,
                 input_bytes=input_bytes,
                 output_bytes=output_bytes,
@@ -103,8 +106,8 @@ class Books:
                 element_bytes=_element_bytes(results),
                 operands=tuple(map(_operand, operands_of(node))) if macs else (),
                 stack=(),
-                layouts=tuple((v.shape or (), row_major(v.shape or ())) for v in active),
-                strides=row_major(output or ()),
+                layouts=tuple(layouts),
+                strides=output[1],
                 axes=axes,
                 stored_bits=None if conv is None else stored_bits(node),
             )
@@ -245,6 +248,17 @@ def _operand(value: Value) -> int | str | None:
     if value.source in (NETWORK_INPUT, CONSTANT):
         return value.name or (value.stored[0].name if value.stored else None)
     return value.source
+
+
+def _layout(value: Value) -> tuple[Shape, Shape]:
+    """Return shape and strides."""
+    shape = value.shape or ()
+    return shape, row_major(shape)
+
+
+def _channels_first(shape: Shape, strides: Shape) -> tuple[Shape, Shape]:
+    """Return the same values as torch has them in `channels_last`: the last axis is the second."""
+    return (*shape[:1], *shape[-1:], *shape[1:-1]), (*strides[:1], *strides[-1:], *strides[1:-1])
 
 
 def _told(misfits: Iterable[str]) -> Iterator[str]:

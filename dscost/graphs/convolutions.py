@@ -13,6 +13,9 @@ from dscost.notation.units import format_shape
 
 MICROSOFT = "com.microsoft"
 
+BLOCKED = f"{MICROSOFT}.nchwc"
+"""Operators on channels in blocks, which ONNX Runtime writes for the processor that it runs on."""
+
 
 class Kind(NamedTuple):
     """How a convolution is written as an operator.
@@ -42,6 +45,7 @@ KINDS: Mapping[str, Kind] = {
     f"{MICROSOFT}::NhwcFusedConv": Kind(channels_last=True),
     f"{MICROSOFT}::QLinearConv": Kind(weight=3, bias=8, quantized=True),
     f"{MICROSOFT}::ConvTransposeWithDynamicPads": Kind(bias=3, transposed=True),
+    f"{BLOCKED}::Conv": Kind(),
 }
 """Convolutions by operator."""
 
@@ -191,16 +195,20 @@ def layer_of(node: Node) -> tuple[ConvSpec, Shape] | tuple[None, None]:
     As of torch, they are not of one that is transposed. Nor of one whose sums are whole numbers:
     between two stages they would have to be scaled.
     """
+    kind = KINDS.get(node.operator)
+    if kind is None or kind.transposed or (kind.quantized and kind.bias is None):
+        return None, None
     try:
         found = convolution_of(node)
-        if found is not None and found.kind in _LAYERS:
-            return found.spec()
+        return (None, None) if found is None else found.spec()
     except SpecError:
-        pass
-    return None, None
+        return None, None
 
 
-_LAYERS = (KINDS[f"{MAIN}::Conv"], KINDS[f"{MAIN}::QLinearConv"])
+def is_channels_last(node: Node) -> bool:
+    """Whether a node is a convolution whose channels are the last axis."""
+    kind = KINDS.get(node.operator)
+    return kind is not None and (kind.channels_last or bool(node.attributes.get("channels_last")))
 
 
 def multiplied_by(node: Node) -> tuple[Value | None, ...]:

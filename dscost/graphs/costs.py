@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from math import prod
 
-from dscost.graphs.convolutions import KINDS, layer_of, multiplied_by
+from dscost.graphs.convolutions import BLOCKED, KINDS, layer_of, multiplied_by
 from dscost.graphs.nodes import MAIN, Node
 from dscost.graphs.rules.free import FOURIER
 from dscost.graphs.values import Shape, Value
 from dscost.traces.notes import FOURIER_NOTE, QUANTIZED_NOTE
 from dscost.traces.rules import FORMULAS, word_of
+
+BLOCKED_NOTE = (
+    "ONNX Runtime has written the file for one kind of processor, with channels added to make "
+    "whole blocks: they count as what they are in it."
+)
 
 MEANS = frozenset((f"{MAIN}::ReduceMean", "com.microsoft::QLinearReduceMean"))
 
@@ -59,6 +64,8 @@ def notes_of(node: Node) -> tuple[str, ...]:
     """Return by which convention a node was counted, where there is one to tell."""
     if node.operator in FOURIER:
         return (FOURIER_NOTE,)
+    if node.operator == f"{BLOCKED}::Conv":
+        return (BLOCKED_NOTE,)
     kind = KINDS.get(node.operator)
     is_without_versions = kind is not None and kind.quantized and layer_of(node)[0] is None
     return (QUANTIZED_NOTE,) if is_without_versions else ()

@@ -69,7 +69,9 @@ def grouped_attention_macs(q: Shape, /, *more: Any, out: Shape, **__: Any) -> in
 
 
 # LinearAttention(query (B, L, H·E), key (B, L, G·E), value (B, L, G·Ev), past_state?, …)
-@register_formula("ai.onnx::LinearAttention", op="attention", factors=(0, 1, 2))
+@register_formula(
+    "ai.onnx::LinearAttention", f"{MICROSOFT}::LinearAttention", op="attention", factors=(0, 1, 2)
+)
 def linear_attention_macs(
     q: Shape, k: Shape, v: Shape, /, *_: Any, out: Shape, **attributes: Any
 ) -> int:

@@ -14,6 +14,7 @@ from dscost.traces.rules import named, register_formula
 @register_formula(
     *named("ai.onnx", "Conv ConvInteger"),
     *named("com.microsoft", "FusedConv NhwcConv NhwcFusedConv"),
+    "com.microsoft.nchwc::Conv",
     op="convolution",
 )
 def conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:

@@ -1,5 +1,6 @@
 """Operators without multiply-accumulates in the sense of the conventions, and their words."""
 
+from dscost.graphs.convolutions import BLOCKED
 from dscost.traces.rules import FREE, named
 
 
@@ -128,6 +129,12 @@ _microsoft("ExpandDims", op="view")
 _microsoft("BiasDropout BitmaskBiasDropout BitmaskDropout", op="identity")
 _microsoft("QLinearReduceMean ReduceSumInteger Unique Range IsAllFinite NGramRepeatBlock")
 _microsoft("GridSample CropAndResize MurmurHash3 Tokenizer")
+
+# on channels in blocks
+_free("MaxPool AveragePool", op="pooling", domain=BLOCKED)
+_free("GlobalAveragePool GlobalMaxPool", op="global_pooling", domain=BLOCKED)
+_free("ReorderInput ReorderOutput", op="copy", domain=BLOCKED)
+_free("Upsample", domain=BLOCKED)
 
 # normalisations of opsets that ONNX Runtime writes under the plain domain
 _free("SimplifiedLayerNormalization SkipLayerNormalization", op="normalization")

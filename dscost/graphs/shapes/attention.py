@@ -91,6 +91,20 @@ def _grouped(node: Node) -> Sequence[Type]:
     return [(dtype, (*q[:2], heads * size)), held, held]
 
 
+@shaped("LinearAttention", domain=MICROSOFT)
+def _linear(node: Node) -> Sequence[Type]:
+    (dtype, q), (_, k), (_, v) = read(node), read(node, 1), read(node, 2)
+    if {len(q), len(k), len(v)} != {3} or k[:2] != q[:2] or v[:2] != q[:2]:
+        raise SpecError(f"queries {q}, keys {k} and values {v} do not fit")
+    shared = _divided(node, k[2], "kv_num_heads")
+    heads = _divided(node, q[2], "q_num_heads")
+    if v[2] % shared or k[2] // shared != q[2] // heads:
+        raise SpecError(f"queries {q}, keys {k} and values {v} do not fit")
+    size = v[2] // shared
+    state = (q[0], shared, k[2] // shared, size)
+    return [(dtype, (*q[:2], heads * size)), (dtype, state)]
+
+
 def _divided(node: Node, values: int, name: str) -> int:
     """Return a number of heads that values are divided among."""
     heads: int = node.attributes.get(name, 0)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from dscost.errors import SpecError
+from dscost.graphs.convolutions import BLOCKED
 from dscost.graphs.nodes import Node
 from dscost.graphs.shapes.table import Type, axes_of, axis_of, numbers, read, shaped
 from dscost.graphs.values import Shape
@@ -30,6 +31,7 @@ def _found(node: Node) -> Sequence[Type]:
     return [("int64", without(shape, (axis,), keep=bool(node.attributes.get("keepdims", 1))))]
 
 
+@shaped("GlobalAveragePool GlobalMaxPool", domain=BLOCKED)
 @shaped("GlobalAveragePool GlobalMaxPool GlobalLpPool")
 def _pooled(node: Node) -> Sequence[Type]:
     dtype, shape = read(node)

@@ -6,7 +6,7 @@ from math import floor
 import numpy as np
 
 from dscost.errors import SpecError
-from dscost.graphs.convolutions import KINDS, convolution_of
+from dscost.graphs.convolutions import BLOCKED, KINDS, convolution_of
 from dscost.graphs.nodes import Node
 from dscost.graphs.shapes.table import (
     SHAPED,
@@ -19,6 +19,9 @@ from dscost.graphs.shapes.table import (
 )
 from dscost.graphs.values import Shape
 from dscost.graphs.windows import window_of
+
+LARGEST_BLOCK = 16
+"""Channels are blocks of 8 or 16, by the processor."""
 
 MOST_SCALED = 1e6
 """No axis is made longer by more."""
@@ -56,6 +59,7 @@ def _deformed(node: Node) -> Sequence[Type]:
     return [(dtype, (shape[0], weight[0], *window.positions(shape[2:])))]
 
 
+@shaped("MaxPool AveragePool", domain=BLOCKED)
 @shaped("MaxPool AveragePool LpPool")
 def _pooled(node: Node) -> Sequence[Type]:
     dtype, shape = read(node)
@@ -143,3 +147,36 @@ def _aligned(node: Node) -> Sequence[Type]:
         raise SpecError(f"regions {regions} are none of {shape}")
     height, width = (node.attributes.get(f"output_{name}", 1) for name in ("height", "width"))
     return [(dtype, (regions[0], shape[1], height, width))]
+
+
+# -- channels in blocks
+
+
+@shaped("ReorderInput", domain=BLOCKED)
+def _into_blocks(node: Node) -> Sequence[Type]:
+    dtype, shape = read(node)
+    if node.attributes.get("channels_last"):
+        shape = (*shape[:1], *shape[-1:], *shape[1:-1])
+    if len(shape) != 4 or shape[1] % LARGEST_BLOCK:
+        raise Unknowable("how many channels are added depends on the processor")
+    return [(dtype, shape)]
+
+
+@shaped("ReorderOutput", domain=BLOCKED)
+def _out_of_blocks(node: Node) -> Sequence[Type]:
+    dtype, shape = read(node)
+    channels = node.attributes.get("channels", 0)
+    if len(shape) != 4 or not 0 < channels <= shape[1]:
+        raise SpecError(f"there are no {channels} channels in {shape}")
+    if node.attributes.get("channels_last"):
+        return [(dtype, (shape[0], *shape[2:], channels))]
+    return [(dtype, (shape[0], channels, *shape[2:]))]
+
+
+@shaped("Upsample", domain=BLOCKED)
+def _larger(node: Node) -> Sequence[Type]:
+    dtype, shape = read(node)
+    scales = node.attributes.get("scales") or ()
+    if len(scales) != len(shape) or min(scales, default=1) < 1:
+        raise SpecError(f"scales {scales} are not those of {shape}")
+    return [(dtype, tuple(floor(a * b) for a, b in zip(shape, scales, strict=True)))]
