@@ -83,10 +83,7 @@ class Books:
         output_bytes = sum(map(_written_bytes, _is_there(node, results), results))
         moved_bytes = input_bytes + constant_bytes(node) + output_bytes
         first = active[0].shape if active else read[0].shape if read else ()
-        layouts = [_layout(value) for value in active]
-        output = _layout(results[0] if results else Value())
-        if layouts and is_channels_last(node):
-            layouts[0], output = _channels_first(*layouts[0]), _channels_first(*output)
+        (shape, strides), *layouts = _layouts(node, [*(results[:1] or [Value()]), *active])
         self._called(node)
         self.keep(weights)
         self.events.append(
@@ -97,7 +94,7 @@ class Books:
                 sources=tuple(value.source for value in active),
                 weights=tuple(one.name for one in weights),
                 input_shape=seen or first or (),
-                output_shape=output[0],
+                output_shape=shape,
                 macs=macs,
                 input_bytes=input_bytes,
                 output_bytes=output_bytes,
@@ -107,7 +104,7 @@ class Books:
                 operands=tuple(map(_operand, operands_of(node))) if macs else (),
                 stack=(),
                 layouts=tuple(layouts),
-                strides=output[1],
+                strides=strides,
                 axes=axes,
                 stored_bits=None if conv is None else stored_bits(node),
             )
@@ -250,14 +247,19 @@ def _operand(value: Value) -> int | str | None:
     return value.source
 
 
-def _layout(value: Value) -> tuple[Shape, Shape]:
-    """Return shape and strides."""
-    shape = value.shape or ()
-    return shape, row_major(shape)
+def _layouts(node: Node, values: Sequence[Value]) -> list[tuple[Shape, Shape]]:
+    """Return shape and strides of what a node writes and reads, the feature maps before all else.
+
+    What has its channels last is seen as torch has it in `channels_last`.
+    """
+    found = [(value.shape or (), row_major(value.shape or ())) for value in values]
+    if is_channels_last(node):
+        found[:2] = [_channels_first(*one) for one in found[:2]]
+    return found
 
 
 def _channels_first(shape: Shape, strides: Shape) -> tuple[Shape, Shape]:
-    """Return the same values as torch has them in `channels_last`: the last axis is the second."""
+    """Return the same values with the last axis for the second."""
     return (*shape[:1], *shape[-1:], *shape[1:-1]), (*strides[:1], *strides[-1:], *strides[1:-1])
 
 
