@@ -1,6 +1,7 @@
 """A node that convolves → where its weights are, the `ConvSpec` that it is, and what it writes."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from dscost.errors import SpecError
@@ -91,25 +92,32 @@ class Convolution(NamedTuple):
         Raises:
             SpecError: There is no such layer.
         """
-        total = [sum(pair) for pair in zip(self.window.before, self.window.behind, strict=True)]
-        padding: Any = tuple(one // 2 for one in total)
-        extents = tuple(size + one % 2 for size, one in zip(self.extents, total, strict=True))
-        is_same = tuple(total) == self.window.reach and set(self.window.stride) == {1}
-        if is_same and extents != self.extents:
-            padding, extents = "same", self.extents
-        spec = ConvSpec(
-            in_channels=self.channels,
-            out_channels=self.out_channels,
-            kernel_size=self.window.kernel,
-            stride=self.window.stride,
-            padding=padding,
-            dilation=self.window.dilation,
-            groups=self.groups,
-            bias=self.has_bias,
-        )
-        seen = (self.batch, self.channels, *extents)
-        spec.output_shape(seen)  # within the bounds of what a layer may be
-        return spec, seen
+        return _spec_of(self)
+
+
+@lru_cache(maxsize=1024)
+def _spec_of(convolution: Convolution) -> tuple[ConvSpec, Shape]:
+    """Return the layer of a convolution; networks have few that differ."""
+    window = convolution.window
+    total = [sum(pair) for pair in zip(window.before, window.behind, strict=True)]
+    padding: Any = tuple(one // 2 for one in total)
+    extents = tuple(size + one % 2 for size, one in zip(convolution.extents, total, strict=True))
+    is_same = tuple(total) == window.reach and set(window.stride) == {1}
+    if is_same and extents != convolution.extents:
+        padding, extents = "same", convolution.extents
+    spec = ConvSpec(
+        in_channels=convolution.channels,
+        out_channels=convolution.out_channels,
+        kernel_size=window.kernel,
+        stride=window.stride,
+        padding=padding,
+        dilation=window.dilation,
+        groups=convolution.groups,
+        bias=convolution.has_bias,
+    )
+    seen = (convolution.batch, convolution.channels, *extents)
+    spec.output_shape(seen)  # within the bounds of what a layer may be
+    return spec, seen
 
 
 def convolution_of(node: Node) -> Convolution | None:
