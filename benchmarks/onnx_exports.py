@@ -7,9 +7,8 @@ folded. What `dscost` counts in the file is held against what it counts in the t
 with torch's own `fuse_conv_bn_eval` done wherever a batch normalisation alone reads a convolution, of the second in the
 model itself. A layer of a file belongs to the module that it says it was exported from.
 
-Held to be equal: the params and MACs as it is, made standard and made depthwise-separable, the number of pairs, the
-MACs of every module that multiplies, and the params of each of those but those whose tables an exporter wrote out.
-Peak activations are shown, and differ: see the results.
+Held to be equal: params, MACs and activations as it is, made standard and made depthwise-separable, the number of
+pairs, and the MACs and params of every module that multiplies. Peak activations are shown, and differ: see the results.
 
 Run: `python -P benchmarks/onnx_exports.py [NAME …]`; -P keeps `benchmarks/onnx.py` out of the way of onnx. Prints
 Markdown, exits 1 where something differs.
@@ -58,7 +57,6 @@ class Row(NamedTuple):
     name: str
     way: str
     params: int | None
-    more_params: int
     macs: int | None
     layers: int
     pairs: int
@@ -73,7 +71,6 @@ class Row(NamedTuple):
             self.name,
             self.way,
             f"{self.params:,}",
-            f"{self.more_params:+,}" if self.more_params else "0",
             f"{self.macs:,}",
             str(self.layers),
             str(self.pairs),
@@ -147,14 +144,14 @@ def export(model: nn.Module, path: Path, way: str) -> None:
 # -- what they must agree in
 
 
-def differing(ours: Report, theirs: Report, tables: int) -> Iterator[str]:
-    """Yield what differs between a file and its torch model, but for tables that were written out."""
+def differing(ours: Report, theirs: Report) -> Iterator[str]:
+    """Yield what differs between a file and its torch model."""
     for version in ("as_is", "standard", "depthwise_separable"):
         one, other = getattr(ours.totals, version), getattr(theirs.totals, version)
         if one.macs != other.macs:
             yield f"{version}: {one.macs - other.macs:+,} MACs"
-        if one.params - tables != other.params:
-            yield f"{version}: {one.params - tables - other.params:+,} params"
+        if one.params != other.params:
+            yield f"{version}: {one.params - other.params:+,} params"
         if one.activations != other.activations:
             yield f"{version}: {one.activations - other.activations:+,} activations"
     if pairs_in(ours) != pairs_in(theirs):
@@ -172,32 +169,19 @@ def pairs_in(report: Report) -> int:
     return sum(layer.separable_pairs for layer in report.layers)
 
 
-def by_module(report: Report) -> dict[str, int]:
-    """Return the MACs of every module that has any."""
+def by_module(report: Report) -> dict[str, tuple[int, int]]:
+    """Return the MACs and params of every module that has MACs."""
     macs: Counter[str] = Counter()
+    params: Counter[str] = Counter()
     for layer in report.layers:
         macs[module_of(layer)] += layer.cost.macs or 0
-    return {name: number for name, number in macs.items() if number}
+        params[module_of(layer)] += layer.cost.params or 0
+    return {name: (number, params[name]) for name, number in macs.items() if number}
 
 
 def module_of(layer: Layer) -> str:
     """Return the torch module that a layer is, or was exported from; one without is told by name."""
     return layer.name if layer.origin is None else layer.origin
-
-
-def written_out(path: Path, model: nn.Module) -> int:
-    """Return how many more values an exporter stores of tables of relative positions than they have."""
-    tables = [
-        one for name, one in model.named_parameters() if "relative_position_bias_table" in name
-    ]
-    if not tables:
-        return 0
-    if any("bias_table" in one.name for one in onnx.load(path).graph.initializer):
-        return 0
-    places = [(int(len(one) ** 0.5) + 1) // 2 for one in tables]
-    return sum(
-        (side**4 - len(one)) * one.shape[1] for side, one in zip(places, tables, strict=True)
-    )
 
 
 def rows_of(name: str, folder: Path) -> Iterator[Row]:
@@ -210,19 +194,17 @@ def rows_of(name: str, folder: Path) -> Iterator[Row]:
         export(model, path, way)
         theirs = plain if "unfolded" in way else fused
         ours = dscost.analyze(path)
-        tables = written_out(path, model)
         path.unlink()
         yield Row(
             name,
             way,
             ours.totals.as_is.params,
-            (ours.totals.as_is.params or 0) - (theirs.totals.as_is.params or 0),
             ours.totals.as_is.macs,
             len(by_module(theirs)),
             pairs_in(ours),
             ours.peak_activation_bytes,
             theirs.peak_activation_bytes,
-            tuple(differing(ours, theirs, tables)),
+            tuple(differing(ours, theirs)),
         )
 
 
@@ -240,7 +222,7 @@ def lines(names: Iterable[str], folder: Path) -> Iterator[tuple[str, bool]]:
         "",
     )
     yield f"| {' | '.join(heads)} |", True
-    yield f"| {' | '.join(':--' if at in (0, 1, 8) else '--:' for at in range(len(heads)))} |", True
+    yield f"| {' | '.join(':--' if at in (0, 1, 7) else '--:' for at in range(len(heads)))} |", True
     for name in names:
         for row in rows_of(name, folder):
             yield f"| {' | '.join(row.cells)} |", not row.wrong

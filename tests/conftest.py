@@ -76,7 +76,7 @@ TORCH_FREE = frozenset(
     marked_yaml operations places printable published_numbers quantities registries rendering
     roofline selectors shapes statistics strict_json swaps variants
     graph_commands graph_constants graph_control graph_functions graph_origins graph_sequences
-    graph_verifying
+    graph_books graph_pairs graph_positions graph_verifying graph_weights
     graph_quantized
     graph_rules
     graph_light

@@ -33,6 +33,7 @@ def test_of_what_is_looked_up_the_table_is_counted(side: int, heads: int) -> Non
     squares = rows.T.reshape(1, heads, side**2, side**2)
     assert params_in(stored(rows)) == (2 * side - 1) ** 2 * heads
     assert params_in(stored(squares)) == (2 * side - 1) ** 2 * heads
+    assert params_in(stored(squares[0])) == (2 * side - 1) ** 2 * heads
 
 
 def test_other_numbers_of_that_shape_all_count() -> None:

@@ -41,10 +41,10 @@ def written_out(model: ModelProto) -> Iterable[str]:
 
 
 def _side(dims: tuple[int, ...]) -> int:
-    """Return the side s of the window of a tensor `(1, heads, s², s²)` or `(s⁴, heads)`, else 0."""
-    if len(dims) == 4 and dims[0] == 1 and dims[2] == dims[3]:
-        side = isqrt(dims[3])
-        return side if side**2 == dims[3] else 0
+    """Return the s of `(1, heads, s², s²)`, with or without the 1, or of `(s⁴, heads)`; or 0."""
+    if len(dims) in (3, 4) and dims[-2] == dims[-1] and (len(dims) == 3 or dims[0] == 1):
+        side = isqrt(max(dims[-1], 0))
+        return side if side**2 == dims[-1] else 0
     if len(dims) == 2:
         side = isqrt(isqrt(max(dims[0], 0)))
         return side if side**4 == dims[0] else 0
@@ -54,8 +54,7 @@ def _side(dims: tuple[int, ...]) -> int:
 def _params(values: np.ndarray, dims: tuple[int, ...]) -> int:
     """Return the parameters of a table if all pairs of one distance have one value, else all."""
     side = _side(dims)
-    heads = dims[1]
-    rows = values.reshape(heads, -1) if len(dims) == 4 else values.reshape(-1, heads).T
+    rows = values.reshape(dims[-3], -1) if len(dims) > 2 else values.reshape(dims).T
     apart = _distances(side)
     _, first = np.unique(apart, return_index=True)
     table = rows[:, first]
