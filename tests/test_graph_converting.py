@@ -43,7 +43,7 @@ def model(
         [helper.make_tensor_value_info("y", dtype, [None] * len(shape))],
         stored,
     )
-    opsets = [helper.make_opsetid("", opset)]
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(graph, ir_version=ir_version, opset_imports=opsets)
 
 
@@ -293,11 +293,23 @@ def test_what_cannot_be_converted_stays_and_says_why(saved: Saved) -> None:
     assert of(conv("c", "x", "w"), stored=[weights("w", 4, 4, 1, 1)]) == (
         "a 1×1 kernel has no spatial part to separate"
     )
+    fused = helper.make_node(
+        "FusedConv", ["x", "w"], ["y"], domain="com.microsoft", activation="Relu"
+    )
+    assert of(fused) == "it is fused with what follows it"
     small = numpy_helper.from_array(np.ones((4, 4, 3, 3), np.int8), "q")
     scale = numpy_helper.from_array(np.float32(0.1), "scale")
     restored = helper.make_node("DequantizeLinear", ["q", "scale"], ["w"])
     found = of(restored, conv("c", "x", "w"), stored=[small, scale])
     assert found == "its weights are quantised"
+    zero = numpy_helper.from_array(np.int8(0), "zero")
+    scales = ["scale", "zero"]
+    of_bytes = [
+        helper.make_node("QuantizeLinear", ["x", *scales], ["xq"]),
+        helper.make_node("QLinearConv", ["xq", *scales, "q", *scales, *scales], ["yq"]),
+        helper.make_node("DequantizeLinear", ["yq", *scales], ["y"]),
+    ]
+    assert of(*of_bytes, stored=[small, scale, zero]) == "it is quantised"
 
 
 def test_weights_that_are_given_stay(saved: Saved) -> None:
@@ -544,6 +556,16 @@ def test_a_whole_model_that_would_take_long_is_not_run(
     ran = run("convert", str(saved(net())), "--min-channels", "5")
     assert ran.returncode == 0
     assert "the whole was not run: its 34.43k MACs would take " in ran.stdout
+
+
+def test_a_model_with_an_unknown_operator_is_checked_layer_by_layer(saved: Saved) -> None:
+    nodes = [conv("c", "x", "w", out="a"), helper.make_node("Own", ["a"], ["y"], domain="mine")]
+    one = model(nodes, [weights("w", 4, 4, 3, 3)])
+    one.opset_import.append(helper.make_opsetid("mine", 1))
+    ran = run("convert", str(saved(one)), "--min-channels", "1")
+    assert ran.returncode == 0, ran.stderr
+    told = "the whole was not run: nobody knows what mine::Own would cost"
+    assert told in " ".join(ran.stdout.split())
 
 
 def test_outputs_that_rounding_moves_much_are_held_to_that(saved: Saved) -> None:

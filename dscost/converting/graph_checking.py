@@ -18,12 +18,14 @@ from dscost.converting.reproducing import REPRODUCED
 from dscost.converting.sites import Key, Site
 from dscost.errors import InputError, first_line
 from dscost.graphs.running import Feeds, Runner, made_up, runners
-from dscost.notation.units import counted, format_count
+from dscost.notation.units import counted, format_bytes, format_count
 
 WHOLE = 1e-5
 """How far the outputs of whole models may be apart, relative to the largest value of each."""
 NUDGE = 1e-6
 """A change of the inputs, relative: outputs that it changes much are not known any better."""
+MOST_ALIVE = 2**31
+"""Bytes of activations of a whole model that is run."""
 AS_MUCH = 30
 """How many times what such a change makes is still rounding: every convolution adds its own."""
 
@@ -147,13 +149,22 @@ def _whole(
 ) -> Off:
     """Return how far the whole model is from what it was, and above a bound what a change makes."""
     macs = subject.cost.macs
+    unknown = ", ".join(subject.traced.unknown)
+    if unknown:
+        return Off(None, why=f"nobody knows what {unknown} would cost")
+    alive = subject.traced.peak_activation_bytes or 0
+    if alive > MOST_ALIVE:
+        return Off(None, why=f"{format_bytes(alive)} of its activations are alive at once")
     able = [way for way in ways if macs <= way.most_macs]
     if not able:
         name, hint = ways[0].name, "" if ways[0].is_runtime else " (pip install onnxruntime)"
         why = f"its {format_count(macs)} MACs would take {name} too long{hint}"
         return Off(None, why=why)
     full = rewritten(subject.model, sites, factors)
-    feeds = made_up(subject.given)
+    try:
+        feeds = made_up(subject.given)
+    except TypeError as error:  # dtypes that numpy has not
+        return Off(None, why=f"its inputs cannot be made up: {first_line(error)}")
     off = _apart(subject.model, full, feeds, able)
     if off.is_within(bound):
         return off

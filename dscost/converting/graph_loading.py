@@ -32,6 +32,7 @@ class GraphSubject(NamedTuple):
         nodes: Its nodes, by their names in the trace.
         stored: Its stored tensors.
         given: Its inputs, by name.
+        request: How they are asked for.
         cost: What the whole model costs.
         inputs: What it was counted on.
         notes: What the reader must know.
@@ -46,6 +47,7 @@ class GraphSubject(NamedTuple):
     nodes: Mapping[str, NodeProto]
     stored: Weights
     given: Mapping[str, Value]
+    request: Request
     cost: Cost
     inputs: tuple[Input, ...]
     notes: tuple[str, ...]
@@ -73,9 +75,7 @@ class GraphSubject(NamedTuple):
     def cost_of(self, model: ModelProto) -> Cost:
         """Return what another model costs that is given the same."""
         source = GraphSource(self.source, Path(self.target), model)
-        specs = tuple(TensorSpec(one.shape or (), None, name) for name, one in self.given.items())
-        counted = count_graph(source, Request(specs), target=self.target)
-        return counted.report.totals.as_is
+        return count_graph(source, self.request, target=self.target).report.totals.as_is
 
 
 def _told(dtype: str) -> str | None:
@@ -116,6 +116,7 @@ def load_graph(target: str, request: Request, plan: Plan | None = None) -> Graph
         nodes=versions.nodes,
         stored=Weights(model),
         given=given,
+        request=request,
         cost=counted.report.totals.as_is,
         inputs=counted.report.inputs,
         notes=counted.report.warnings,

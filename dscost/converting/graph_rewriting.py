@@ -4,6 +4,7 @@ A `Conv` becomes two: the first has its strides, pads and dilations, the second 
 output. What nobody reads any more is taken out, new weights are stored as the old ones were.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -88,8 +89,9 @@ class _Rewriting:
                 if self._model.ir_version < INITIALIZERS_ARE_INPUTS:
                     made = helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)
                     graph.input.append(made)
-        for site in self._sites.values():
-            self._drop(site.module.input[1])
+        readers = Counter(_all_read(self._model))
+        for name in dict.fromkeys(site.module.input[1] for site in self._sites.values()):
+            self._drop(name, readers)
         return self._model
 
     def _made(self, site: Site, factors: Factors) -> tuple[Stage, Stage]:
@@ -135,10 +137,10 @@ class _Rewriting:
         self._taken.add(kind + found)
         return found
 
-    def _drop(self, name: str) -> None:
+    def _drop(self, name: str, readers: Counter[str]) -> None:
         """Take out what makes a value, if nobody reads it any more, and what that alone reads."""
         graph = self._graph
-        while name and name not in set(_all_read(self._model)):
+        while name and not readers[name]:
             before = ""
             for at, node in enumerate(graph.node):
                 if list(node.output) == [name]:
@@ -150,6 +152,7 @@ class _Rewriting:
                     if one.name == name:
                         del field[at]
                         break
+            readers[before] -= 1
             name = before
 
 

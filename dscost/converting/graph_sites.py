@@ -10,6 +10,7 @@ from dscost.analysis.traced_layers import costs_of
 from dscost.converting.decomposing import Decomposition
 from dscost.converting.graph_weights import Stored, Weights
 from dscost.converting.sites import Site, Where, wanted_by
+from dscost.graphs.convolutions import KINDS
 from dscost.graphs.nodes import MAIN, operator_of
 from dscost.graphs.reading import DTYPES
 from dscost.layers.convolution import ConvSpec, not_within, require
@@ -18,18 +19,7 @@ from dscost.reports.figures import Cost, summed
 from dscost.traces import Event, Trace
 
 CONV = f"{MAIN}::Conv"
-QUANTISED = "it is quantised"
-OTHERS = {
-    f"{MAIN}::ConvTranspose": "it is a transposed convolution",
-    f"{MAIN}::DeformConv": "it is a deformable convolution",
-    f"{MAIN}::ConvInteger": QUANTISED,
-    f"{MAIN}::QLinearConv": QUANTISED,
-    "com.microsoft::QLinearConv": QUANTISED,
-    "com.microsoft::FusedConv": "it is fused with what follows it",
-    "com.microsoft::NhwcConv": "its channels come last",
-    "com.microsoft::NhwcFusedConv": "its channels come last",
-}
-"""Convolutions that stay as they are, and why."""
+DEFORMED = f"{MAIN}::DeformConv"
 
 
 class GraphKernel(NamedTuple):
@@ -75,7 +65,8 @@ def survey_graph(
         InputError: A glob matches no convolution, or weights cannot be read.
     """
     require(not_within("min_channels", min_channels))
-    found = {name: node for name, node in nodes.items() if operator_of(node) in (CONV, *OTHERS)}
+    every = (*KINDS, DEFORMED)
+    found = {name: node for name, node in nodes.items() if operator_of(node) in every}
     wanted = wanted_by(where, found)
     own = list(model.graph.node)  # a node is the same object as long as somebody holds it
     top = {id(node) for node in own}
@@ -93,7 +84,8 @@ def survey_graph(
             reason = "where does not ask for it"
         if reason is None and site.conv is not None:
             reason = too_few_channels(site.conv, min_channels)
-        sites.append(site._replace(reason=reason))
+        # what stays costs what it was counted as, in the bytes in which it is stored
+        sites.append(site if reason is None else site._replace(reason=reason, runs=()))
     return tuple(sites)
 
 
@@ -101,21 +93,31 @@ def _site(name: str, node: NodeProto, runs: list[tuple[Event, Cost]], weights: W
     """Return a convolution, and why it stays if that is not for its place or its name."""
     events = tuple(event for event, _ in runs)
     whole = summed(cost for _, cost in runs) if runs else None
-    other = Site(name, node, None, OTHERS.get(operator_of(node)), calls=len(runs), whole=whole)
     conv = events[0].conv if events else None
-    if other.reason is not None:
-        return other
-    if conv is None:
-        return other._replace(reason="what it convolves is not known")
-    site = Site(name, node, conv, why_not_separable(conv), runs=events, calls=len(runs))
-    if site.reason is not None:
+    reason = _other(operator_of(node)) or ("it is of unknown cost" if conv is None else None)
+    site = Site(name, node, conv, reason, runs=events, calls=len(runs), whole=whole)
+    if conv is None or reason is not None:
         return site
-    stored = weights.find(node.input[1])
+    reason, stored = why_not_separable(conv), weights.find(node.input[1])
+    if reason is not None:
+        return site._replace(reason=reason)
     if isinstance(stored, str):
         return site._replace(reason=stored)
     array = weights.array(stored)
-    if array.shape != (conv.out_channels, conv.in_channels // conv.groups, *conv.kernel_size):
-        return site._replace(reason=f"its weights are {array.shape}")
     kernel = GraphKernel(conv, array, stored)
     decomposition = Decomposition(array, conv.groups)
     return site._replace(applied=kernel, decomposition=decomposition, stored=stored.name)
+
+
+def _other(operator: str) -> str | None:
+    """Return why a convolution of another operator stays; nothing of a plain one."""
+    if operator == CONV:
+        return None
+    if operator == DEFORMED:
+        return "it is a deformable convolution"
+    kind = KINDS[operator]
+    if kind.transposed:
+        return "it is a transposed convolution"
+    if kind.quantized:
+        return "it is quantised"
+    return "its channels come last" if kind.channels_last else "it is fused with what follows it"
