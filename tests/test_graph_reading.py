@@ -410,3 +410,13 @@ def test_attributes_are_looked_into_by_their_type(saved: Any) -> None:
     assert "impossible shape -2" in refusal(saved(model_of(node)))
     node.attribute[0].type = AttributeProto.INT
     assert read_model(saved(model_of(node)))
+
+
+@pytest.mark.parametrize("name", [b"conv", b"Conv", b"w", b"y"])
+def test_names_are_text(name: bytes, saved: Any) -> None:
+    """Protobuf leaves bytes that are no UTF-8 as they are; nothing could tell them from others."""
+    content = conv().SerializeToString()
+    wrong = b"\xff" + name[1:]
+    assert (
+        refusal(saved(content.replace(name, wrong))) == f"net.onnx: the name {wrong!r} is no text"
+    )

@@ -97,6 +97,7 @@ class _Checked:
         sparse = [one.values for one in graph.sparse_initializer]
         stored = [one.name for one in (*graph.initializer, *sparse)]
         given = [one.name for one in graph.input]
+        _require_text(stored, given)
         for names, what in ((stored, "stored tensors"), (given, "inputs")):
             twice = next((name for name, times in Counter(names).items() if times > 1), None)
             if twice is not None:
@@ -116,6 +117,8 @@ class _Checked:
             raise InputError(f"more than {MOST_NODES:,} nodes are not counted")
         scopes = (*around, known)
         for node in nodes:
+            named = (node.name, node.op_type, node.domain, node.overload)
+            _require_text(named, node.output, [one.name for one in node.attribute])
             for name in node.input:
                 if name and name not in known and not any(name in scope for scope in around):
                     raise InputError(f"{called(node)} reads '{name}', {_why(name, node, nodes)}")
@@ -147,6 +150,13 @@ _HOLDING = {
     *(AttributeProto.TENSORS, AttributeProto.GRAPHS, AttributeProto.SPARSE_TENSORS),
 }
 """The types of attributes that hold tensors; what stands in others is never looked at."""
+
+
+def _require_text(*names: Iterable[object]) -> None:
+    """Refuse names whose bytes are no UTF-8, which protobuf leaves as they are."""
+    for name in chain(*names):
+        if not isinstance(name, str):
+            raise InputError(f"the name {name!r:.60} is no text")
 
 
 def called(node: NodeProto) -> str:
