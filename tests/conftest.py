@@ -71,7 +71,7 @@ QUICK = frozenset(
 
 TORCH_FREE = frozenset(
     """
-    axes baseline budget_language check choosing ci_formats graph_converting counters devices errors explaining
+    axes baseline budget_language check choosing ci_formats graph_converting graph_exporting counters devices errors explaining
     expressions failures files forms formulas graph_writing house inputs judging knapsack language literals
     marked_yaml operations places printable published_numbers quantities registries rendering
     roofline selectors shapes statistics strict_json swaps variants

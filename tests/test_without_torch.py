@@ -193,10 +193,18 @@ def test_an_onnx_file_is_counted_with_onnx_alone(
     assert (cost["params"], cost["macs"]) == (16 * 3 * 9, 16 * 3 * 9 * 64)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "model net.onnx",
+        "model net.yaml --no-time --export other.onnx",
+        "layer 8 8 3 --no-time --export onnx:ghost=other.onnx",
+    ],
+)
 def test_without_onnx_one_line_says_how_to_get_it(
-    python: str, project: Path, onnx_file: Path
+    command: str, python: str, project: Path, onnx_file: Path
 ) -> None:
-    ran = run(python, project, "-m", "dscost", "model", onnx_file.name)
+    ran = run(python, project, "-m", "dscost", *command.split())
     told = "dscost: onnx is not installed: pip install 'dscost[onnx]'\n"
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", told)
 

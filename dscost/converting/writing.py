@@ -99,7 +99,7 @@ def require_onnx() -> None:
     Raises:
         UnavailableError: It is not installed.
     """
-    with needing("onnx", "onnx"), needing("numpy", "onnx"):
+    with needing("onnx", "onnx"):
         import dscost.graphs.writing  # noqa: F401
 
 
@@ -148,7 +148,7 @@ def model_as_onnx(model: CountedModel, version: str | None = None, seed: int = 0
     if model.saved:
         raise InputError(f"a saved report of {name} has its figures, not the model itself")
     if model.report.source == "onnx":
-        raise InputError(f"{name} is an ONNX file already")
+        raise InputError(f"{name} is an ONNX file already: dscost convert makes another of it")
     versions = model.versions
     if isinstance(versions, ArchitectureVersions):
         return _from_data(versions.written(label, model.swaps), model.report, label, seed)

@@ -189,7 +189,11 @@ ELSEWHERE = "an ONNX file holds a model, which dscost {} does not write; dscost 
             "unknown version of a model 'ghost' (known: as_is",
         ),
         ("model net.yaml --export onnx=net.yaml", FIT),
-        ("model net.yaml --train --export a.onnx", "net.yaml was counted for training"),
+        pytest.param(
+            "model net.yaml --train --export a.onnx",
+            "net.yaml was counted for training: only inference can be written",
+            marks=pytest.mark.torch,
+        ),
         ("model given.onnx --export a.onnx", "given.onnx is an ONNX file already"),
         ("model given.onnx --export ./given.onnx", "given.onnx is read as the target"),
         (
@@ -216,6 +220,7 @@ def test_what_is_refused_says_why_in_a_line(here: Path, arguments: str, told: st
     assert not (here / "a.onnx").exists()
 
 
+@pytest.mark.torch
 def test_a_model_that_is_in_a_process_of_its_own_is_refused(
     here: Path, forked_workers: None
 ) -> None:
