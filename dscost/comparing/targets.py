@@ -151,13 +151,13 @@ def _in_turns(
     options: TimingOptions,
     progress: Progress | None,
 ) -> "SideBySide":
+    if all(model.runnable is None for model in models):
+        why = next(model.why_untimed for model in models if not model.saved)
+        raise InputError(f"there is nothing to time: {why}")
     from dscost.analysis.side_by_side import Entry, time_side_by_side
 
     pairs = zip(labels, models, strict=True)
     entries = [Entry(label, model) for label, model in pairs if model.runnable is not None]
-    if not entries:
-        why = next(model.why_untimed for model in models if not model.saved)
-        raise InputError(f"there is nothing to time: {why}")
     told = part_of(progress, COUNTING_SHARE, 1.0) if progress else None
     return time_side_by_side(entries, options, told)
 
