@@ -319,8 +319,8 @@ def test_the_action_installs_itself_or_a_version(runner: Runner) -> None:
     assert runner.step("install").returncode == 0
     assert runner.step("install", version="0.1.0; touch pwned").returncode == 0
     assert runner.calls == [
-        f"-m pip install --quiet --disable-pip-version-check {ROOT}[torch]",
-        "-m pip install --quiet --disable-pip-version-check dscost[torch]==0.1.0; touch pwned",
+        f"-m pip install --quiet --disable-pip-version-check {ROOT}[onnx,torch]",
+        "-m pip install --quiet --disable-pip-version-check dscost[onnx,torch]==0.1.0; touch pwned",
     ]
     assert list(runner.work.iterdir()) == []
 
