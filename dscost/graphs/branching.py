@@ -55,7 +55,7 @@ def _both(evaluation: "Evaluation", node: Node, scope: Scope) -> Sequence[Value]
     if len(first) != len(second):
         raise InputError(f"the branches of node '{node.name}' put out different numbers of values")
     costs = ", ".join(f"{name} {own:,} MACs" for name, own in zip(BRANCHES, macs, strict=True))
-    decided = _decided(evaluation, node)
+    decided = decided_by(evaluation, node.proto.input[:1], "which of them runs")
     books.note(f"Both branches of {node.name} are counted: {costs}.{decided}")
     evaluation.open_branches += 1
     condition = node.input(0) or Value()
@@ -66,9 +66,15 @@ def _both(evaluation: "Evaluation", node: Node, scope: Scope) -> Sequence[Value]
     return merged
 
 
-def _decided(evaluation: "Evaluation", node: Node) -> str:
-    """Return a sentence on the input that decides which branch runs, if that can be told."""
-    deciding = deciding_inputs(evaluation.model, node)
+def decided_by(evaluation: "Evaluation", names: Sequence[str], what: str) -> str:
+    """Return a sentence on the input that decides something, if that can be told.
+
+    Args:
+        evaluation: The model that it is about.
+        names: Values that it depends on.
+        what: What is decided.
+    """
+    deciding = _deciding_inputs(evaluation.model, names)
     if len(deciding) != 1:
         return ""
     (name,) = deciding
@@ -77,7 +83,7 @@ def _decided(evaluation: "Evaluation", node: Node) -> str:
     if value is not None and value.shape == () and not value.is_floating:
         example = "true" if value.dtype == "bool" else "1"
         how = f": give its value, as in --input '{name}=():{value.dtype}={example}'"
-    return f" The input '{name}' decides which of them runs{how}."
+    return f" The input '{name}' decides {what}{how}."
 
 
 def _either(one: Value, other: Value, condition: Value) -> Value:
@@ -97,14 +103,14 @@ def _either(one: Value, other: Value, condition: Value) -> Value:
     return merged._replace(source=source.source, home=source.home, stored=(), name=source.name)
 
 
-def deciding_inputs(model: ModelProto, node: Node) -> list[str]:
-    """Return the inputs of a model that the condition of a node is computed from."""
+def _deciding_inputs(model: ModelProto, names: Sequence[str]) -> list[str]:
+    """Return the inputs of a model that some values are computed from, not from shapes alone."""
     makers = {
         name: one for graph in graphs_in(model.graph) for one in graph.node for name in one.output
     }
     stored = {one.name for one in model.graph.initializer}
     inputs = {one.name for one in model.graph.input} - stored
-    waiting, seen, found = [*node.proto.input[:1]], set[str](), []
+    waiting, seen, found = [*names], set[str](), []
     while waiting:
         name = waiting.pop()
         if name in seen:

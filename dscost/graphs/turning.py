@@ -7,6 +7,7 @@ cost, and counts those that were evaluated.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from dscost.graphs.branching import decided_by
 from dscost.graphs.nodes import Node
 from dscost.graphs.values import Value, same_content
 from dscost.networks.network import NETWORK_INPUT
@@ -138,13 +139,13 @@ class Turns:
         """Take the loop for one of unknown cost; return what is sure of what it leaves."""
         self.is_known = False
         books, node = self._evaluation.books, self._node
-        counted = (
-            "one iteration of it is" if self.done == 1 else f"{self.done:,} iterations of it are"
-        )
-        told = f"How often {node.name} runs is not known"
-        if self._most is not None:
-            told = f"{node.name} may run {self._most:,} times, each in another way"
-        books.note(f"{told}: {counted} counted.")
+        many = "one iteration" if self.done == 1 else f"{self.done:,} iterations"
+        counted = f"{many} of it {'is' if self.done == 1 else 'are'} counted."
+        if self._most is None:
+            decided = decided_by(self._evaluation, node.proto.input[:2], "that")
+            books.note(f"How often {node.name} runs is not known: {counted}{decided}")
+        else:
+            books.note(f"{node.name} may run {self._most:,} times, each in another way: {counted}")
         state = [
             now.unread(now.shape if _is_alike(then, now) else None)
             for then, now in zip(first, turn.state, strict=True)
