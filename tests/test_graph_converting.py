@@ -407,6 +407,10 @@ def test_a_plan_does_what_a_goal_did(
     assert ran.returncode == 0
     assert Path("one.onnx").read_bytes() == Path("two.onnx").read_bytes()
     assert "input: 1,4,9,8" in Path("plan.yaml").read_text()
+    wrong = Path("plan.yaml").read_text().replace("1,4,9,8", "1,5,9,8")
+    Path("other.yaml").write_text(wrong)
+    told = run("convert", "net.onnx", "--plan", "other.yaml").stderr
+    assert "(its input is that of other.yaml:" in told
     Path("wrong.yaml").write_text("version: 1\nlayers: {act: 1, bdy: 1, head: 2}\n")
     told = run("convert", "net.onnx", "--plan", "wrong.yaml").stderr
     assert "wrong.yaml:2:10: 'act' is no convolution (class Relu)" in told
@@ -545,6 +549,38 @@ def test_what_does_something_else_at_full_rank_is_not_written(
 
     monkeypatch.setattr(graph_rewriting, "_copied", without_strides)
     with pytest.raises(InputError, match="'body' returns something else converted at full rank"):
+        dscost.convert(path, min_channels=5)
+
+
+def test_a_whole_that_does_something_else_is_not_written_either(
+    saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real = saved(net()), graph_rewriting._set
+
+    def padded_less(node: NodeProto, **values: Any) -> None:
+        real(node, **values, **({"pads": [0, 0, 2, 2]} if node.name == "body/depthwise" else {}))
+
+    monkeypatch.setattr(graph_rewriting, "_set", padded_less)
+    monkeypatch.setattr(graph_checking, "_alone", lambda *_: graph_checking.Off(0.0, "nobody"))
+    with pytest.raises(
+        InputError, match=r"net\.onnx returns something else converted at full rank"
+    ):
+        dscost.convert(path, min_channels=5)
+
+
+def test_what_onnx_refuses_is_not_written_unless_it_did_before(
+    saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = net()
+    one.graph.output[0].type.tensor_type.ClearField("shape")
+    ran = run("convert", str(saved(one)), "--min-channels", "5")
+    assert ran.returncode == 0
+    assert "onnx's checker refuses the file as it was: ValidationError: " in ran.stdout
+    path = saved(net())
+    monkeypatch.setattr(graph_rewriting._Rewriting, "_unique", lambda self, name, **_: "a")
+    with pytest.raises(
+        InputError, match=r"net\.onnx: onnx refuses it converted: ValidationError: "
+    ):
         dscost.convert(path, min_channels=5)
 
 
