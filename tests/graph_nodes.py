@@ -131,9 +131,9 @@ def reducing(draw: Random) -> Node:
     ]
     drawn: dict[str, Any] = {"keepdims": draw.randint(0, 1)} if draw.random() < 0.7 else {}
     if opset >= 18 or (operator == "ReduceSum" and opset == 13):
-        if draw.random() < 0.3:
+        if draw.random() < 0.6:
             drawn["noop_with_empty_axes"] = draw.randint(0, 1)
-        told = [ints(*axes)] if draw.random() < 0.7 else []
+        told = [ints(*axes)] if draw.random() < 0.5 else []
         return made(operator, [x, *told], opset, **drawn)
     return made(operator, [x], opset, **({"axes": axes} if draw.random() < 0.7 else {}), **drawn)
 

@@ -49,6 +49,10 @@ U8 = "uint8"
         # a slice that runs backwards begins at the first at the least: numpy takes none of it
         (made("Slice", [(3,), ints(-5), ints(-9), ints(0), ints(-1)], 13), [(1,)]),
         (made("Add", [(2, 3, 4), (3,)], 6, broadcast=1, axis=1), [(2, 3, 4)]),
+        (
+            made("BatchNormalization", [(2, 3, 4), *[(3, 4)] * 4], 7, spatial=0),
+            [(2, 3, 4)],
+        ),
         (made("Pad", [(2, 3)], 1, paddings=[1, 0, 0, 2]), [(3, 5)]),
         (made("Upsample", [(1, 2, 3, 4)], 1, height_scale=2.0, width_scale=1.5), [(1, 2, 6, 6)]),
         (made("Tile", [(2, 3), ints(4), ints(1)], 1), [(2, 12)]),

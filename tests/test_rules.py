@@ -669,6 +669,7 @@ def test_a_formula_of_the_users_own_replaces_ours(
     ("equation", "opt"),
     [
         *((one, True) for one in ("ij,jk->ik", "bqd,bkd->bqk", "ij,ij->", "ijl,jk->kj", "i,j->ij")),
+        ("io,ok->ik", True),
         ("ij,jk,kl->il", False),
         ("il,jl,kl->ijk", False),
     ],
@@ -679,7 +680,7 @@ def test_an_equation_of_onnx_costs_what_it_does_in_torch(
     from dscost.graphs.rules.products import einsum_macs
 
     monkeypatch.setattr(torch.backends.opt_einsum, "enabled", opt)
-    sizes = {"b": 2, "q": 3, "k": 5, "d": 7, "i": 2, "j": 3, "l": 4}
+    sizes = {"b": 2, "q": 3, "k": 5, "d": 7, "i": 2, "j": 3, "l": 4, "o": 1}
     left, _, right = equation.partition("->")
     shapes = [tuple(sizes[label] for label in term) for term in left.split(",")]
 

@@ -100,7 +100,8 @@ def _dropout(node: Node) -> Sequence[Type]:
 def _batch_normalization(node: Node) -> Sequence[Type]:
     first, scale = read(node), read(node, 1)
     channels = first.shape[1] if len(first.shape) > 1 else 1
-    if scale.shape != (channels,):
+    is_spatial = node.attributes.get("spatial", 1)  # before opset 9 a scale for each value as well
+    if is_spatial and scale.shape != (channels,):
         raise SpecError(f"it has scales {scale.shape}, but its input has {channels} channels")
     return [first, *[(read(node, 3).dtype, scale.shape)] * 4]
 
