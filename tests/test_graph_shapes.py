@@ -186,6 +186,10 @@ def test_shapes_by_hand(node: Any, shapes: list[tuple[int, ...]]) -> None:
             made("Concat", [(2, 3), (3, 3)], axis=1),
             "shapes (2, 3) and (3, 3) cannot be joined along axis 1",
         ),
+        (
+            made("BatchNormalization", [(1, 4, 8, 8), *[(3,)] * 4]),
+            "it has scales (3,), but its input has 4 channels",
+        ),
         (made("Split", [(5,), ints(3, 3)], 13, 2), "axis 0 of (5,) has no parts of (3, 3)"),
         (made("Squeeze", [(2, 3), ints(0)]), "axes (0,) of (2, 3) are not all 1"),
         (made("Transpose", [(2, 3)], perm=[0, 0]), "perm (0, 0) is no order of the axes of (2, 3)"),
