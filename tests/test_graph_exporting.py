@@ -13,6 +13,7 @@ from program import run
 import dscost
 from dscost.cli.convert import Saves
 from dscost.cli.model_files import ModelFile
+from dscost.converting import writing
 from dscost.errors import InputError
 
 NETWORK = """\
@@ -228,6 +229,17 @@ def test_a_model_that_is_in_a_process_of_its_own_is_refused(
     ran = run(*asked, "--export", "a.onnx", cwd=here)
     assert ran.returncode == 2
     assert "net.py:Net is in a process of its own, see --isolate" in ran.stderr
+
+
+@pytest.mark.torch
+def test_a_torch_model_without_onnxscript_is_refused_before_any_work(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "find_spec", lambda name: None)
+    (here / "net.py").write_text("raise SystemError('it is run')")
+    ran = run("model", "net.py:Net", "--no-time", "--export", "a.onnx", cwd=here)
+    told = "dscost: onnxscript is not installed: pip install 'dscost[onnx-export]'\n"
+    assert (ran.returncode, ran.stderr) == (2, told)
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,10 @@ CONVS: dict[str, tuple[ConvSpec, Shape]] = {
         conv(4, 6, 4, dims=1, transposed=True, stride=3, padding=1, dilation=2),
         (2, 4, 5),
     ),
+    "transposed, with more output padding than stride": (
+        conv(4, 6, 3, dims=2, transposed=True, padding=2, dilation=2, output_padding=1),
+        (1, 4, 5, 6),
+    ),
     "transposed, 3-D": (conv(2, 3, 2, dims=3, transposed=True, stride=2), (1, 2, 3, 2, 4)),
 }
 OTHERS: dict[str, tuple[Spec, Shape]] = {

@@ -84,14 +84,15 @@ def model(
     (target,) = asking.models([target], out.note)
     from dscost.sources import runs_code  # help needs none of what reads models
 
+    if out.models:
+        _require_exporter(target)
     with Worker(limit_s) as worker:
         with out.progress() as progress, foreign_code(target):
             request = asking.request(cases.batch, cases.dtype, trust=trust)
             counting = worker.count if isolate and runs_code(target) else count
             counted = counting(target, request, strict=strict, train=train, progress=progress)
-        report = counted.report
-        with out.progress() as progress, foreign_code(target):
             models = _models(out, counted, progress)
+        report = counted.report
         for source in (f"{target}: {report.source}", *sources) if verbose else ():
             out.note(source)
         if measuring.time:
@@ -110,6 +111,14 @@ def model(
         own = Own(batch, trust, min_channels)
         out = out.getting(command_for(report, target, asking, measuring, own, out))
     out.write([opt.with_bounds(report, on or (), explain=explain, timed=measuring.time)], models)
+
+
+def _require_exporter(target: str) -> None:
+    """Refuse to write a model before it is counted, where that is going to be in vain."""
+    from dscost.converting.writing import require_onnx
+    from dscost.sources import runs_code
+
+    require_onnx(of_torch=runs_code(target))
 
 
 def _models(out: Output, counted: CountedModel, progress: Progress | None) -> list[Content]:

@@ -3,6 +3,7 @@
 What is data is written without torch; a torch model by `torch.onnx`.
 """
 
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,15 @@ from dscost.analysis import Request, count
 from dscost.analysis.counting import ArchitectureVersions, CountedModel, layer_of
 from dscost.analysis.varying import parts_of, with_variants
 from dscost.converting.saving import Saved
-from dscost.errors import InputError, SpecError, UnknownNameError, first_of, needing
+from dscost.errors import (
+    InputError,
+    SpecError,
+    UnavailableError,
+    UnknownNameError,
+    first_of,
+    needing,
+    without,
+)
 from dscost.files import check_folder, write_whole
 from dscost.layers.choosing import parse_variants
 from dscost.layers.variants import STANDARD, VERSIONS
@@ -93,14 +102,19 @@ def export_onnx(
     write_whole(file, made.content)
 
 
-def require_onnx() -> None:
-    """Refuse to write where onnx is not there, before any work.
+def require_onnx(*, of_torch: bool = False) -> None:
+    """Refuse to write where a library is not there, before any work.
+
+    Args:
+        of_torch: Whether a torch model is to be written.
 
     Raises:
         UnavailableError: It is not installed.
     """
     with needing("onnx", "onnx"):
         import dscost.graphs.writing  # noqa: F401
+    if of_torch and find_spec("onnxscript") is None:  # whose import takes a second or two
+        raise UnavailableError(without("onnxscript", "onnx-export"))
 
 
 def layer_as_onnx(report: Report, variant: str | None = None, seed: int = 0) -> Saved:

@@ -78,6 +78,7 @@ def _conv(pen: Pen, spec: ConvSpec) -> None:
     if spec.padding_mode != "zeros" and any((*before, *after)):
         read = _padded(pen, spec.padding_mode, before, after)
         before = after = (0,) * len(before)
+    after, more = _more_output(spec, after)
     pen.node(
         "ConvTranspose" if spec.transposed else "Conv",
         [read, *weights],
@@ -86,7 +87,7 @@ def _conv(pen: Pen, spec: ConvSpec) -> None:
         pads=(*before, *after),
         dilations=spec.dilation,
         group=spec.groups,
-        output_padding=spec.output_padding or None,
+        output_padding=more or None,
     )
 
 
@@ -110,6 +111,19 @@ def _sides(spec: ConvSpec) -> tuple[Shape, Shape]:
     before = tuple(total // 2 for total in spec.padding_total)
     after = tuple(total - one for total, one in zip(spec.padding_total, before, strict=True))
     return before, after
+
+
+def _more_output(spec: ConvSpec, after: Shape) -> tuple[Shape, Shape]:
+    """Return the padding after, and the output padding, of a transposed convolution.
+
+    ONNX Runtime has none that is as large as the stride, though torch has where there is dilation;
+    it is the same as less of the padding.
+    """
+    more = spec.output_padding
+    is_large = any(one >= step for one, step in zip(more, spec.stride, strict=False))
+    if not is_large or any(one > own for one, own in zip(more, after, strict=True)):
+        return after, more
+    return tuple(own - one for own, one in zip(after, more, strict=True)), ()
 
 
 _PAD_MODES = {"reflect": "reflect", "replicate": "edge"}
