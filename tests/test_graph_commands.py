@@ -146,6 +146,14 @@ def test_two_files_go_by_their_own_names(net: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.torch
+def test_the_files_of_two_exporters_are_the_same_under_other_names(
+    net: str, tmp_path: Path
+) -> None:
+    other = network(tmp_path / "other.onnx", names=("n0", "n1", "n2", "n3", "n4"))
+    (versus,) = dscost.compare(net, other).versus
+    assert (versus.count_of("same"), versus.renamed) == (5, 5)
+
+
 def test_what_cannot_be_timed_is_said_once(net: str, tmp_path: Path) -> None:
     other = network(tmp_path / "other.onnx", channels=8)
     told = one_line(run("compare", net, other, "--time"))

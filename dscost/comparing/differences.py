@@ -3,7 +3,7 @@
 Differences are exact: `value - reference`. Nothing is timed here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import combinations
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -330,7 +330,6 @@ def _pairs(
 ) -> Iterator[LayerPair]:
     """Yield all layers in pairs, each with what became of it."""
     sources = {one.report.source for one in (reference, other)}
-    is_export = ONNX in sources and len(sources) > 1
     gone: set[int] = set()
     if ONNX in sources:
         mine, its = folded(ours, theirs, partner)
@@ -338,7 +337,7 @@ def _pairs(
         gone = {id(ours[at]) for our in mine for at in (our - 1, our)}
         gone |= {id(theirs[at]) for at in its} | {id(ours[back[at - 1]]) for at in its}
     for before, now in in_order(ours, theirs, partner):
-        pair = _pair(before, now, is_export=is_export)
+        pair = _pair(before, now, sources)
         is_folded = id(before) in gone or id(now) in gone
         has_changed = bool(pair.difference("params").change)
         yield pair._replace(status="folded") if is_folded and has_changed else pair
@@ -353,10 +352,11 @@ def _latencies(reference: Contender, other: Contender) -> Iterator[Difference]:
             yield Difference("latency_s", before.median_s, now.median_s, setting)
 
 
-def _pair(before: Layer | None, now: Layer | None, *, is_export: bool) -> LayerPair:
+def _pair(before: Layer | None, now: Layer | None, sources: Set[str]) -> LayerPair:
     if before is None or now is None:
         return LayerPair(before, now, "only_other" if before is None else "only_reference")
-    if is_export:  # frameworks have classes of their own, and move other bytes
+    # frameworks, and exporters, have classes and names of their own, and move other bytes
+    if ONNX in sources and (len(sources) > 1 or before.name != now.name):
         same = is_kept(before, now)
     else:
         same = nature(before) == nature(now) and before.cost.agrees_with(now.cost)
