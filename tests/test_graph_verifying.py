@@ -16,6 +16,7 @@ from program import run
 import dscost
 from dscost.graphs import seeing
 from dscost.graphs.recounting import recounted
+from dscost.notation.inputs import parse_input
 from dscost.traces.rules import FORMULAS
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
@@ -157,7 +158,9 @@ def test_what_runs_several_times_is_counted_as_often(
         )
 
 
-def test_a_loop_that_onnx_cannot_look_into_is_not_taken_for_counted(tmp_path: Path) -> None:
+def test_a_loop_is_looked_into_unless_nothing_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = helper.make_graph(
         [
             helper.make_node("Conv", ["s", "v"], ["after"], name="inner", pads=[1, 1, 1, 1]),
@@ -169,13 +172,22 @@ def test_a_loop_that_onnx_cannot_look_into_is_not_taken_for_counted(tmp_path: Pa
     )
     nodes = [helper.make_node("Loop", ["n", "", "x"], ["y"], name="loop", body=body)]
     stored = [weights("v", 4, 4, 3, 3), helper.make_tensor("n", INT64, [], [3])]
-    found = dscost.verify(
-        saved(tmp_path / "net.onnx", nodes, [values("x", 1, 4, 6, 6)], stored, "y")
-    )
-    assert (found.ours, found.theirs, found.agrees) == (3 * 36 * 4 * 36, 0, False)
-    assert found.partial == (
-        f"1 node of {3 * 36 * 4 * 36:,} MACs not by the shapes of onnx's reference evaluator: inner",
-    )
+    path = saved(tmp_path / "net.onnx", nodes, [values("x", 1, 4, 6, 6)], stored, "y")
+    macs = 3 * 36 * 4 * 36
+    found = dscost.verify(path)
+    assert (found.ours, found.theirs, found.agrees) == (macs, macs, True)
+    monkeypatch.setattr(seeing, "MOST_MACS_OF_REFERENCE", 1)
+    found = dscost.verify(path)
+    assert (found.ours, found.theirs, found.agrees) == (macs, 0, False)
+    assert found.partial == (f"1 node of {macs:,} MACs not by onnx's shape inference: inner",)
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+def test_a_branch_is_looked_into_by_onnx_as_well(tmp_path: Path, is_small: bool) -> None:
+    given = [parse_input("x=1,2,3,3"), parse_input(f"is_small=():bool={is_small}")]
+    found = dscost.verify(branches(tmp_path), given)
+    macs = 9 * 8 if is_small else 9 * 72
+    assert (found.ours, found.theirs, found.agrees) == (macs, macs, True)
 
 
 def test_an_onnx_runtime_that_fails_is_said_and_done_without(

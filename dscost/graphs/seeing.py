@@ -19,6 +19,7 @@ from onnx import GraphProto, ModelProto, TensorProto
 from dscost.errors import first_line
 from dscost.graphs.numbering import number_in
 from dscost.graphs.reading import DTYPES, graphs_in
+from dscost.graphs.recounting import is_recounted
 from dscost.graphs.running import (
     MOST_MACS,
     MOST_MACS_OF_REFERENCE,
@@ -134,18 +135,55 @@ def _of_profile(types: Sequence[Mapping[str, Sequence[int]]]) -> list[Shape]:
 
 
 def _by_reference(model: ModelProto, given: Mapping[str, Any], notes: Sequence[str]) -> Seen:
-    """Run the model in onnx's own evaluator, which tells what nodes of the main graph write."""
+    """Run the model in onnx's own evaluator, whose products tell what they read and write."""
     from onnx.reference import ReferenceEvaluator
 
     model = _without_functions(model)
+    _say_conditions(model)
+    runs: dict[int, list[Run]] = {}
+    watched, is_everything = _watched(model, runs)
     with np.errstate(all="ignore"):
-        found: Any = ReferenceEvaluator(model).run(None, dict(given), intermediate=True)
-    shapes = {name: tuple(value.shape) for name, value in found.items() if hasattr(value, "shape")}
-    shapes |= {one.name: tuple(one.dims) for one in model.graph.initializer}
-    runs = _runs_of(model.graph.node, shapes)
+        ReferenceEvaluator(model, new_ops=watched).run(None, dict(given))
     told = ("Its shapes are those with which onnx's reference evaluator ran it.", _HINT)
     method = "by the shapes of onnx's reference evaluator"
-    return Seen(method, "onnx_reference", runs, False, (*notes, *told))
+    return Seen(method, "onnx_reference", runs, is_everything, (*notes, *told))
+
+
+def _say_conditions(model: ModelProto) -> None:
+    """Give loops the condition that they may leave out, without which that evaluator runs none."""
+    always = onnx.numpy_helper.from_array(np.array(True), "dscost_always")
+    nodes = (node for graph in graphs_in(model.graph) for node in graph.node)
+    for node in nodes:
+        if node.op_type == "Loop" and len(node.input) > 1 and not node.input[1]:
+            node.input[1] = always.name
+    model.graph.initializer.append(always)
+
+
+def _watched(model: ModelProto, runs: dict[int, list[Run]]) -> tuple[list[Any], bool]:
+    """Return the operators that multiply as onnx runs them, each of which writes down its runs.
+
+    And whether these are all that there are in the model.
+    """
+    from onnx.reference.ops import load_op
+
+    opset = next((one.version for one in model.opset_import if not one.domain), 1)
+    nodes = (node for graph in graphs_in(model.graph) for node in graph.node)
+    types = {node.op_type for node in nodes if is_recounted(node.op_type)}
+    found = [load_op("", type, opset) for type in sorted(types)]
+    watched = [_watching(one, runs) for one in found if isinstance(one, type)]
+    return watched, len(watched) == len(found)
+
+
+def _watching(operator: Any, runs: dict[int, list[Run]]) -> Any:
+    """Return an operator of onnx's evaluator that writes down the shapes of every run."""
+
+    def run(self: Any, *read: Any, **given: Any) -> Any:
+        written = operator.run(self, *read, **given)
+        shapes = [[tuple(one.shape) for one in side if one is not None] for side in (read, written)]
+        runs.setdefault(number_in(self.onnx_node.name), []).append((shapes[0], shapes[1]))
+        return written
+
+    return type(operator.__name__.partition("_")[0], (operator,), {"op_domain": "", "run": run})
 
 
 _HINT = "With onnxruntime installed it would be run by that, whatever its size."
