@@ -85,14 +85,14 @@ class Row(NamedTuple):
 def made(name: str) -> nn.Module:
     """Return a network with random weights, no two tensors of which are alike."""
     torch.manual_seed(0)
-    if name in TIMM:
-        import timm
+    import timm
+    import torchvision
 
-        model: nn.Module = timm.create_model(name, pretrained=False)
-    else:
-        import torchvision
-
+    model: nn.Module
+    if name in torchvision.models.list_models():
         model = torchvision.models.get_model(name, weights=None, **OPTIONS.get(name, {}))
+    else:
+        model = timm.create_model(name, pretrained=False)
     model.eval().requires_grad_(requires_grad=False)
     for key, tensor in (*model.named_parameters(), *model.named_buffers()):
         if (
@@ -214,7 +214,6 @@ def lines(names: Iterable[str], folder: Path) -> Iterator[tuple[str, bool]]:
         "network",
         "exporter",
         "params",
-        "more",
         "MACs",
         "layers",
         "pairs",

@@ -195,3 +195,13 @@ def test_what_is_neither_ones_nor_zeros_is_a_parameter_whatever_it_is_called(
     stored = {"val_1": np.arange(4, dtype="float32"), "val_2": 2 * ones(4)}
     report = counted(tmp_path, [node("InstanceNormalization", "x", *stored)], stored)
     assert report.totals.as_is.params == 4 + 4
+
+
+def test_what_is_computed_of_constants_alone_is_told_and_not_counted(tmp_path: Path) -> None:
+    nodes = [node("MatMul", "a", "b", to="low"), node("MatMul", "x", "low")]
+    report = counted(tmp_path, nodes, {"a": ones(6, 2), "b": ones(2, 5)})
+    cost = report.totals.as_is
+    assert (cost.macs, cost.params) == (4 * 6 * 6 * 5, 6 * 2 + 2 * 5)
+    assert report.warnings == (
+        "MatMul_low computes with constants alone: its 60 MACs do not count.",
+    )

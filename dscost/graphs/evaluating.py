@@ -268,7 +268,7 @@ class Evaluation:
                 return self.unknown(node, types)
         decide = node.inputs[: _DECIDING.get(node.operator)]
         if not node.draws and all(value is None or value.is_constant for value in decide):
-            return made_of(stored_in(node), types)
+            return self._from_constants(node, types)
         if node.operator in PARTLY:
             types = [types[0]._replace(parts=partly_known(node))]
         return self._recorded(node, types)
@@ -292,6 +292,15 @@ class Evaluation:
         weights = weights_read(node)
         op = word_for(node, types, reads_weights=bool(weights)) or "other"
         return self.books.record(node, types, op=op, weights=weights)
+
+    def _from_constants(self, node: Node, types: Sequence[Value]) -> list[Value]:
+        """Return what a node writes that a runtime computes once, before it is given anything."""
+        macs = macs_of(node, types[0].shape or ()) if types else 0
+        if macs:
+            self.books.note(
+                f"{node.name} computes with constants alone: its {macs:,} MACs do not count."
+            )
+        return made_of(stored_in(node), types)
 
     def _recorded(self, node: Node, types: list[Value]) -> Sequence[Value]:
         """Keep a node that computes with what the network is given."""
