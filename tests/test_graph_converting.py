@@ -477,7 +477,7 @@ def test_the_written_file_costs_what_was_said(
     assert before.params - again.params == 432 - 102
     assert before.macs - again.macs == 40 * (432 - 102)
     (note,) = [one for one in conversion["notes"] if one.startswith("At full rank")]
-    assert "the layer alone returns what it did to" in note
+    assert "the layer alone returns what it did, to " in note
     assert ", and the whole to " in note
 
 

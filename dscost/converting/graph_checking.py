@@ -103,7 +103,7 @@ def check_full_rank(
             f"{subject.target} returns something else converted at full rank: {whole.by:.1e} of "
             f"its largest value is more than {bound:g} ({whole.runner})"
         )
-    return [f"{_alone_in_words(alone)}{_whole_in_words(whole)}."]
+    return [_in_words(alone, whole)]
 
 
 def _alone(subject: GraphSubject, site: Site, factors: Factors, ways: Sequence[Runner]) -> Off:
@@ -230,23 +230,26 @@ def _difference(before: Any, after: Any) -> float:
 # -- in words
 
 
+def _in_words(alone: Sequence[Off], whole: Off) -> str:
+    """Return how far layers and the whole are from what they were, and what ran them."""
+    ran = ", ".join(dict.fromkeys(off.runner for off in alone if off.runner))
+    told = "" if ran in ("", whole.runner) else f" ({ran})"
+    return f"{_alone_in_words(alone)}{told}{_whole_in_words(whole)}."
+
+
 def _alone_in_words(alone: Sequence[Off]) -> str:
     known = [off.by for off in alone if off.by is not None]
-    number = counted(len(known), "layer")
     if not known:
         return f"No layer could be run alone: {alone[0].why}"
-    which = f"each of {number}" if len(known) > 1 else "the layer"
+    which = f"each of {counted(len(known), 'layer')}" if len(known) > 1 else "the layer"
     if len(known) < len(alone):
-        which = f"each of {number} that could be run"
-    by = max(known)
-    ran = ", ".join(dict.fromkeys(off.runner for off in alone if off.runner))
-    return f"At full rank {which} alone returns what it did to {by:.1e} ({ran})"
+        which = f"each of the {len(known)} layers of {len(alone)} that could be run"
+    far = f"{max(known):.1e} of its largest value"
+    return f"At full rank {which} alone returns what it did, to {far}"
 
 
 def _whole_in_words(whole: Off) -> str:
     if whole.by is None:
         return f"; the whole was not run: {whole.why}"
-    if whole.nudged:
-        same = f"a change of its input by a millionth makes {whole.nudged:.1e}"
-        return f", and the whole to {whole.by:.1e}, where {same} ({whole.runner})"
-    return f", and the whole to {whole.by:.1e} ({whole.runner})"
+    moved = f", where a change of its input by a millionth makes {whole.nudged:.1e}"
+    return f", and the whole to {whole.by:.1e}{moved if whole.nudged else ''} ({whole.runner})"
