@@ -156,3 +156,70 @@ def test_channels_in_blocks_count_as_they_are_in_the_file(tmp_path: Path) -> Non
     assert report.layers[-1].output_shape == (1, N, SIZE - 1, SIZE - 1)
     assert report.coverage.unknown == ()
     assert BLOCKED_NOTE in report.warnings
+
+
+WORDS, WIDE, HEADS, SHARED, NEW, CACHED = 64, 32, 4, 2, 3, 5
+EACH = WIDE // HEADS
+
+
+def test_a_decoder_of_four_bits_counts_whole(tmp_path: Path) -> None:
+    """Rows of weights, attention with a cache and a residual, as ONNX Runtime's own operators."""
+    four_bits = {"bits": 4, "block_size": 16}
+    both = (HEADS + 2 * SHARED) * EACH
+
+    def own(operator: str, inputs: str, outputs: str, **attributes: object) -> NodeProto:
+        names = [name.strip("-") for name in inputs.split()]
+        written = outputs.split()
+        return helper.make_node(
+            operator, names, written, written[0], domain="com.microsoft", **attributes
+        )
+
+    nodes = [
+        own("GatherBlockQuantized", "rows ids row_scales", "e", **four_bits),
+        helper.make_node("SimplifiedLayerNormalization", ["e", "scale"], ["n"], "n"),
+        own("MatMulNBits", "n qkv qkv_scales", "q", K=WIDE, N=both, **four_bits),
+        own(
+            "GroupQueryAttention",
+            "q - - past past lengths total",
+            "a keys values",
+            num_heads=HEADS,
+            kv_num_heads=SHARED,
+        ),
+        own("MatMulNBits", "a out out_scales", "o", K=WIDE, N=WIDE, **four_bits),
+        own("SkipSimplifiedLayerNormalization", "o e scale", "y - - s"),
+    ]
+    nodes[-1].output[1] = nodes[-1].output[2] = ""
+    values = {
+        "rows": np.zeros((WORDS, WIDE // 2), np.uint8),
+        "row_scales": np.zeros((WORDS, WIDE // 16), np.float32),
+        "scale": np.ones(WIDE, np.float32),
+        "qkv": np.zeros((both, WIDE // 16, 8), np.uint8),
+        "qkv_scales": np.zeros(both * WIDE // 16, np.float32),
+        "out": np.zeros((WIDE, WIDE // 16, 8), np.uint8),
+        "out_scales": np.zeros(WIDE * WIDE // 16, np.float32),
+    }
+    inputs = [
+        ("ids", TensorProto.INT64, (1, NEW)),
+        ("past", TensorProto.FLOAT, (1, SHARED, CACHED, EACH)),
+        ("lengths", TensorProto.INT32, (1,)),
+        ("total", TensorProto.INT32, ()),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "decoder",
+        [helper.make_tensor_value_info(*one) for one in inputs],
+        [onnx.ValueInfoProto(name=name) for name in ("y", "keys", "values")],
+        [numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets), tmp_path / "decoder.onnx")
+    report = dscost.analyze(tmp_path / "decoder.onnx")
+    assert report.coverage.unknown == ()
+    attention = HEADS * NEW * (CACHED + NEW) * 2 * EACH
+    assert report.totals.as_is.macs == NEW * WIDE * both + attention + NEW * WIDE * WIDE
+    assert report.layers[0].output_shape == (1, NEW, WIDE)
+    assert report.layers[0].op == "embedding"
+    weights = WORDS * WIDE + WIDE * both + WIDE * WIDE
+    assert report.totals.as_is.params == weights + WIDE  # both normalisations read the same scale
+    # half a byte a weight, and four for the scale of 16
+    assert report.totals.as_is.weight_bytes == weights // 2 + 4 * (weights // 16) + 4 * WIDE

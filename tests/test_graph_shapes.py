@@ -135,6 +135,11 @@ U8 = "uint8"
             made(MS + "DynamicQuantizeLSTM", [(7, 2, 5), (1, 5, 12), (1, 3, 12)], 1, 3),
             [(7, 1, 2, 3), (1, 2, 3), (1, 2, 3)],
         ),
+        (
+            made(MS + "GatherBlockQuantized", [typed_as(U8, 99, 16), (2, 5), (99, 1)], 1, bits=4),
+            [(2, 5, 32)],
+        ),
+        (made("SimplifiedLayerNormalization", [(2, 5, 8), (8,)], 1, 2), [(2, 5, 8), (2, 5, 1)]),
         (made(MS + "Rfft", [(3, 16)], 1), [(3, 9, 2)]),
         (made(MS + "Irfft", [(3, 9, 2)], 1), [(3, 16)]),
         (made(MS + "BiasSplitGelu", [(2, 3, 8), (8,)], 1), [(2, 3, 4)]),

@@ -78,6 +78,9 @@ _takes("DynamicQuantizeMatMul", "1 4", scales="2 3", domain=_FUSED)
 _takes("MatMulIntegerToFloat", "0 1 6", scales="2 3 4 5", domain=_FUSED)
 _takes("DynamicQuantizeLSTM", "1 2 3 7", scales="8 9 10 11", buffers="4 5 6", domain=_FUSED)
 _takes("MatMulNBits MatMulBnb4", "1 5", scales="2 3", buffers="4", domain=_FUSED)
+_takes("MatMulNBitsMlp", "2 3 5 6 8", scales="4 7", domain=_FUSED)
+_takes("MatMulNBitsQkv", "2 3 5 6 8 9 11", scales="4 7 10", domain=_FUSED)
+_takes("GatherBlockQuantized", "0", scales="2 3", domain=_FUSED)
 _takes("QuantizeLinear", scales="1 2", domain=_FUSED)
 _takes("DequantizeLinear", "0", scales="1 2", domain=_FUSED)
 
@@ -167,9 +170,16 @@ def _taken(node: Node, at: int) -> str | None:
 def _unpacked(node: Node, stored: Parameter) -> Parameter:
     """Return weights of which several lie in one byte by their own number."""
     read = node.attributes
-    if node.base not in ("MatMulNBits", "MatMulBnb4") or stored.name != _name_at(node, 1):
-        return stored
-    return stored._replace(numel=read.get("N", 0) * read.get("K", 0))
+    if node.base in ("MatMulNBits", "MatMulBnb4") and stored.name == _name_at(node, 1):
+        return stored._replace(numel=read.get("N", 0) * read.get("K", 0))
+    packed = _PACKED.get(node.base, ())
+    if stored.name in [_name_at(node, at) for at in packed] and stored.numel == stored.nbytes:
+        return stored._replace(numel=stored.nbytes * 8 // max(1, read.get("bits", 4)))
+    return stored
+
+
+_PACKED = {"MatMulNBitsMlp": (3, 6), "MatMulNBitsQkv": (3, 6, 9), "GatherBlockQuantized": (0,)}
+"""Which inputs hold weights of fewer bits than a byte has."""
 
 
 def _name_at(node: Node, at: int) -> str:

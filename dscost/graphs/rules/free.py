@@ -119,8 +119,11 @@ QOrderedLayerNormalization
 """,
     op="normalization",
 )
-_microsoft("EmbedLayerNormalization QEmbedLayerNormalization TorchEmbedding", op="embedding")
-_microsoft("GatherBlockQuantized GatherND Pad Trilu UnfoldTensor", op="copy")
+_microsoft(
+    "EmbedLayerNormalization QEmbedLayerNormalization TorchEmbedding GatherBlockQuantized",
+    op="embedding",
+)
+_microsoft("GatherND Pad Trilu UnfoldTensor", op="copy")
 _microsoft("RemovePadding RestorePadding", op="copy")
 _microsoft("NhwcMaxPool MaxpoolWithMask QLinearAveragePool", op="pooling")
 _microsoft("QLinearGlobalAveragePool", op="global_pooling")

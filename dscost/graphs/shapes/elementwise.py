@@ -18,7 +18,6 @@ Celu Mish Swish Softsign Shrink ThresholdedRelu Hardmax PRelu Identity Neg Abs S
 Reciprocal Floor Ceil Round Sign Acos Acosh Asin Asinh Atan Atanh Cos Cosh Sin Sinh Tan
 InstanceNormalization GroupNormalization RMSNormalization LRN LpNormalization
 MeanVarianceNormalization CumSum CumProd Trilu Not BitwiseNot ReverseSequence RotaryEmbedding
-SimplifiedLayerNormalization
 """
 )
 def same(node: Node) -> Sequence[Type]:
@@ -106,13 +105,13 @@ def _batch_normalization(node: Node) -> Sequence[Type]:
     return [first, *[(read(node, 3).dtype, scale.shape)] * 4]
 
 
-@shaped("LayerNormalization")
+@shaped("LayerNormalization SimplifiedLayerNormalization")
 def _layer_normalization(node: Node) -> Sequence[Type]:
     first = read(node)
     axis = axis_of(node.attributes.get("axis", -1), len(first.shape))
     left = first.shape[:axis] + (1,) * (len(first.shape) - axis)
     dtype = DTYPES.get(node.attributes.get("stash_type", 1), "float32")
-    return [first, (dtype, left), (dtype, left)]
+    return [first, (dtype, left), (dtype, left)]  # means, if there are any, and deviations
 
 
 @shaped("QuantizeLinear")

@@ -130,6 +130,16 @@ def _looked_up(node: Node) -> Sequence[Type]:
     return [(dtype, indices + rows[1:])]
 
 
+@_of("GatherBlockQuantized")
+def _looked_up_packed(node: Node) -> Sequence[Type]:
+    (kind, rows), (_, indices), (dtype, _) = read(node), read(node, 1), read(node, 2)
+    axis = axis_of(node.attributes.get("gather_axis", 0), len(rows))
+    found = [*rows[:axis], *indices, *rows[axis + 1 :]]
+    if kind == "uint8":  # several in a byte, along the last axis
+        found[-1] *= 8 // max(1, node.attributes.get("bits", 4))
+    return [(dtype, tuple(found))]
+
+
 # -- moved
 
 
@@ -171,7 +181,7 @@ def _restored(node: Node) -> Sequence[Type]:
     return [(dtype, (*places, *shape[1:]))]
 
 
-@_of("RemovePadding Unique Range Tokenizer CropAndResize GatherBlockQuantized GatherND")
+@_of("RemovePadding Unique Range Tokenizer CropAndResize GatherND")
 def _unknowable(node: Node) -> Sequence[Type]:
     raise Unknowable("how many there are depends on values")
 
