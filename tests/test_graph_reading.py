@@ -10,8 +10,9 @@ import onnx
 import pytest
 from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
 
+import dscost
 from dscost.errors import InputError, NoFileError
-from dscost.graphs import checking, skimming
+from dscost.graphs import checking, evaluating, skimming
 from dscost.graphs.reading import read_model
 from dscost.graphs.skimming import LARGE
 
@@ -420,3 +421,46 @@ def test_names_are_text(name: bytes, saved: Any) -> None:
     assert (
         refusal(saved(content.replace(name, wrong))) == f"net.onnx: the name {wrong!r} is no text"
     )
+
+
+def test_what_is_left_unseen_is_looked_into_where_it_is_much(
+    saved: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = conv()
+    model.graph.value_info.add(name="a")
+    model.metadata_props.add(key="k", value="v" * 500)
+    path = saved(model)
+    whole = read_model(path)
+    monkeypatch.setattr(skimming, "MOST_UNSEEN", 100)
+    assert read_model(path) == whole == model
+    model.graph.value_info.extend([model.graph.value_info[0]] * 50)
+    assert refusal(saved(model)) == "net.onnx: more than 100 bytes of types are not read"
+    model.graph.ClearField("value_info")
+    for _ in range(50):
+        model.graph.node[0].attribute.add()
+    monkeypatch.setattr(skimming, "MOST_PARTS", 60)
+    assert refusal(saved(model)) == "net.onnx: more than 60 nodes and tensors are not read"
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ("MOST_EDGES", "more than 0 inputs of nodes are not counted"),
+        ("MOST_TENSORS", "more than 0 tensors are not counted"),
+        ("MOST_INPUTS", "more than 0 inputs or outputs are not counted"),
+    ],
+)
+def test_what_is_beyond_any_network_is_refused(
+    saved: Any, monkeypatch: pytest.MonkeyPatch, limit: str, told: str
+) -> None:
+    monkeypatch.setattr(checking, limit, 0)
+    assert refusal(saved(conv())) == f"net.onnx: {told}"
+
+
+def test_a_graph_that_takes_too_long_is_given_up(
+    saved: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(conv())
+    monkeypatch.setattr(evaluating, "MOST_S", -1.0)
+    with pytest.raises(InputError, match=r": its nodes take more than -1 s to go through$"):
+        dscost.analyze(path)

@@ -15,8 +15,12 @@ from dscost.errors import InputError
 from dscost.graphs.nodes import MAIN
 from dscost.graphs.tensors import check_stored
 
-MOST_NODES = 250_000
+MOST_NODES = 100_000
 """Of all graphs of a model together."""
+MOST_EDGES = 500_000
+"""What all nodes read and write."""
+MOST_TENSORS = 100_000
+MOST_INPUTS = 10_000
 
 _Key = tuple[str, str, str]
 """Domain, name and overload of a function."""
@@ -41,6 +45,8 @@ def check_model(model: ModelProto) -> list[TensorProto]:
     checked.graph(model.graph, ())
     for function in model.functions:
         checked.nodes(function.node, set(function.input), (), function.output)
+    if len(checked.tensors) > MOST_TENSORS:
+        raise InputError(f"more than {MOST_TENSORS:,} tensors are not counted")
     for tensor in checked.tensors:
         check_stored(tensor)
     return checked.tensors
@@ -90,7 +96,7 @@ class _Checked:
 
     def __init__(self) -> None:
         self.tensors: list[TensorProto] = []
-        self._nodes = 0
+        self._nodes = self._edges = 0
 
     def graph(self, graph: GraphProto, around: _Around) -> None:
         """Refuse a graph whose nodes are not in order; `around` are the names outside of it."""
@@ -98,6 +104,8 @@ class _Checked:
         stored = [one.name for one in (*graph.initializer, *sparse)]
         given = [one.name for one in graph.input]
         _require_text(stored, given)
+        if len(given) > MOST_INPUTS + len(stored) or len(graph.output) > MOST_INPUTS:
+            raise InputError(f"more than {MOST_INPUTS:,} inputs or outputs are not counted")
         for names, what in ((stored, "stored tensors"), (given, "inputs")):
             twice = next((name for name, times in Counter(names).items() if times > 1), None)
             if twice is not None:
@@ -119,6 +127,9 @@ class _Checked:
         for node in nodes:
             named = (node.name, node.op_type, node.domain, node.overload)
             _require_text(named, node.output, [one.name for one in node.attribute])
+            self._edges += len(node.input) + len(node.output)
+            if self._edges > MOST_EDGES:
+                raise InputError(f"more than {MOST_EDGES:,} inputs of nodes are not counted")
             for name in node.input:
                 if name and name not in known and not any(name in scope for scope in around):
                     raise InputError(f"{called(node)} reads '{name}', {_why(name, node, nodes)}")

@@ -12,8 +12,10 @@ LARGE = 2**16
 """Data of a tensor that is longer is left out: it has more elements than are ever followed."""
 MOST_KEPT = 2**27
 """Bytes of structure: names, nodes, small tensors."""
-MOST_PARTS = 2_000_000
+MOST_PARTS = 500_000
 """Fields that are looked at one by one."""
+MOST_UNSEEN = 2**22
+"""Bytes of structure left to protobuf unseen: two make a message, which takes a hundred."""
 DEEPEST = 100
 """Messages in messages: as many as protobuf reads."""
 
@@ -33,6 +35,14 @@ _INSIDE = {
     "tensor": {},
 }
 """In which fields of a message tensors are found, by number, and the messages that these hold."""
+_TYPES = {
+    "model": {26},
+    "graph": {11, 12, 13, 14},
+    "function": {12},
+    "node": {10},
+    "attribute": {14, 15},
+}
+"""Which fields hold messages of several others in which no tensor is."""
 
 
 class NoMessageError(Exception):
@@ -51,16 +61,28 @@ def structure_of(stream: BinaryIO, size: int) -> bytes:
         InputError: There is more structure than any network has, or a tensor has other data than
             its shape says.
     """
-    return _Skimming(stream, size).message(0, size, "model", 0)
+    skimming = _Skimming(stream, size)
+    found = skimming.message(0, size, "model", 0)
+    if len(found) > MOST_UNSEEN:
+        # in most files of that size it is data of small tensors; in some it is millions of messages
+        return _Skimming(stream, size, sees_all=True).message(0, size, "model", 0)
+    return found
 
 
 class _Skimming:
-    """One pass over a file, block by block."""
+    """One pass over a file, block by block.
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
+    Args:
+        stream: The file.
+        size: Its length.
+        sees_all: Whether small messages are looked into as well.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int, *, sees_all: bool = False) -> None:
         self._stream, self._size = stream, size
         self._block, self._from = b"", 0
-        self._parts = self._kept = 0
+        self._parts = self._kept = self._unseen = 0
+        self._sees_all = sees_all
 
     def message(self, at: int, end: int, kind: str, depth: int) -> bytes:
         """Return what is kept of a message that stands between two offsets."""
@@ -73,6 +95,8 @@ class _Skimming:
             start = at
             self._count()
             tag, at = self._number(at, end)
+            if tag < 8:
+                raise NoMessageError
             length, at = self._length(tag & 7, at, end)
             stop = at + length
             if stop > end:
@@ -80,7 +104,10 @@ class _Skimming:
             inner = _INSIDE[kind].get(tag >> 3)
             is_data = kind == "tensor" and tag >> 3 in _DATA
             is_training = kind == "model" and tag >> 3 == _TRAINING
-            if tag & 7 == 2 and length > LARGE and (inner or is_data or is_training):
+            if tag >> 3 in _TYPES.get(kind, ()):
+                self._left_unseen(length)
+            is_wanted = length > LARGE or (self._sees_all and inner)
+            if tag & 7 == 2 and is_wanted and (inner or is_data or is_training):
                 kept.append(self._read(begin, start))
                 if tag >> 3 == _RAW_DATA and _is_wanted(kept, length):
                     begin, at = start, stop
@@ -102,6 +129,11 @@ class _Skimming:
         self._parts += 1
         if self._parts > MOST_PARTS:
             raise InputError(f"more than {MOST_PARTS:,} nodes and tensors are not read")
+
+    def _left_unseen(self, length: int) -> None:
+        self._unseen += length
+        if self._unseen > MOST_UNSEEN:
+            raise InputError(f"more than {MOST_UNSEEN:,} bytes of types are not read")
 
     def _length(self, wire: int, at: int, end: int) -> tuple[int, int]:
         """Return how long the value of a field is, and where it begins."""
