@@ -240,7 +240,12 @@ def _set(path: str, value: Any) -> Callable[[ModelProto], None]:
         ),
         (lambda m: m.ClearField("opset_import"), "no version is stated of the operators"),
         (_set("opset_import.0.version", 99), f"opset 99, onnx {onnx.__version__} knows 1 to "),
-        (_set("opset_import.0.version", -1), "opset -1, onnx"),
+        (_set("opset_import.0.version", 0), "opset 0, onnx"),
+        (_set("opset_import.0.version", -1), "there is no version -1 of the operators ai.onnx"),
+        (
+            lambda m: m.opset_import.append(helper.make_opsetid("own", 2**40)),
+            f"there is no version {2**40} of the operators own",
+        ),
         (
             lambda m: m.opset_import.append(helper.make_opsetid("ai.onnx", 3)),
             "two versions of the operators ai.onnx",
@@ -259,7 +264,7 @@ def _set(path: str, value: Any) -> Callable[[ModelProto], None]:
         ),
         (_function_of_itself, "function 'F' calls itself"),
     ],
-    ids=range(22),
+    ids=range(24),
 )
 def test_a_graph_that_cannot_be_is_refused_in_a_line(
     saved: Any, change: Callable[[ModelProto], object], told: str

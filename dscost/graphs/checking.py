@@ -9,7 +9,15 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 
 import onnx
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    OperatorSetIdProto,
+    TensorProto,
+)
 
 from dscost.errors import InputError
 from dscost.graphs.nodes import MAIN
@@ -21,6 +29,8 @@ MOST_EDGES = 500_000
 """What all nodes read and write."""
 MOST_TENSORS = 100_000
 MOST_INPUTS = 10_000
+MOST_VERSION = 2**31 - 1
+"""Of a set of operators: what onnx can look for."""
 
 _Key = tuple[str, str, str]
 """Domain, name and overload of a function."""
@@ -60,6 +70,7 @@ def _check_versions(model: ModelProto) -> None:
     opsets: dict[str, int] = {}
     for one in model.opset_import:
         domain = one.domain or MAIN
+        _require_version(one)
         if opsets.setdefault(domain, one.version) != one.version:
             raise InputError(f"two versions of the operators {domain} are asked for")
     version = opsets.get(MAIN)
@@ -70,10 +81,17 @@ def _check_versions(model: ModelProto) -> None:
         raise InputError(f"opset {version}, onnx {onnx.__version__} knows 1 to {newest}")
 
 
+def _require_version(one: OperatorSetIdProto) -> None:
+    if not 0 <= one.version <= MOST_VERSION:
+        raise InputError(f"there is no version {one.version} of the operators {one.domain or MAIN}")
+
+
 def _check_functions(functions: Sequence[FunctionProto]) -> None:
     """Refuse two functions of one name, and those that come to themselves again."""
     calls: dict[_Key, set[_Key]] = {}
     for one in functions:
+        for version in one.opset_import:
+            _require_version(version)
         key = (one.domain, one.name, one.overload)
         if key in calls:
             raise InputError(f"two functions are called '{one.name}'")

@@ -99,9 +99,12 @@ def _dropout(node: Node) -> Sequence[Type]:
 def _batch_normalization(node: Node) -> Sequence[Type]:
     first, scale = read(node), read(node, 1)
     channels = first.shape[1] if len(first.shape) > 1 else 1
-    is_spatial = node.attributes.get("spatial", 1)  # before opset 9 a scale for each value as well
-    if is_spatial and scale.shape != (channels,):
-        raise SpecError(f"it has scales {scale.shape}, but its input has {channels} channels")
+    # before opset 9 there may be scales for each value
+    wanted = (channels,) if node.attributes.get("spatial", 1) else scale.shape
+    for at, what in enumerate(("scales", "biases", "means", "variances"), start=1):
+        if read(node, at).shape != wanted:
+            found = f"it has {what} {read(node, at).shape}"
+            raise SpecError(f"{found}, but its input has {channels} channels")
     return [first, *[(read(node, 3).dtype, scale.shape)] * 4]
 
 
