@@ -292,7 +292,7 @@ def test_onnx_runtime_tells_the_shapes_where_it_is_installed(
     monkeypatch.setitem(sys.modules, "onnxruntime", runtime())
     found = dscost.verify(net)
     assert (found.agrees, found.method.key) == (True, "onnx_runtime")
-    assert "Its shapes are those with which ONNX Runtime 1.0 ran it." in found.notes
+    assert "ONNX Runtime 1.0 ran it to tell its shapes." in found.notes
 
 
 @pytest.mark.parametrize(

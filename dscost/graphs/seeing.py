@@ -119,7 +119,7 @@ def _by_runtime(model: ModelProto, given: Mapping[str, Any], notes: Sequence[str
         if one.get("cat") == "Node" and "output_type_shape" in one.get("args", {}):
             read, written = (_of_profile(one["args"][f"{way}_type_shape"]) for way in _WAYS)
             runs.setdefault(number_in(one["name"]), []).append((read, written))
-    told = (f"Its shapes are those with which ONNX Runtime {onnxruntime.__version__} ran it.",)
+    told = (f"ONNX Runtime {onnxruntime.__version__} ran it to tell its shapes.",)
     return Seen("by the shapes of ONNX Runtime", "onnx_runtime", runs, True, (*notes, *told))
 
 
@@ -144,7 +144,7 @@ def _by_reference(model: ModelProto, given: Mapping[str, Any], notes: Sequence[s
     watched, is_everything = _watched(model, runs)
     with np.errstate(all="ignore"):
         ReferenceEvaluator(model, new_ops=watched).run(None, dict(given))
-    told = ("Its shapes are those with which onnx's reference evaluator ran it.", _HINT)
+    told = ("onnx's reference evaluator ran it to tell its shapes.",)
     method = "by the shapes of onnx's reference evaluator"
     return Seen(method, "onnx_reference", runs, is_everything, (*notes, *told))
 
@@ -186,7 +186,7 @@ def _watching(operator: Any, runs: dict[int, list[Run]]) -> Any:
     return type(operator.__name__.partition("_")[0], (operator,), {"op_domain": "", "run": run})
 
 
-_HINT = "With onnxruntime installed it would be run by that, whatever its size."
+_HINT = "pip install onnxruntime: that runs larger models as well."
 
 
 def _by_inference(model: ModelProto, inputs: Mapping[str, Value], notes: Sequence[str]) -> Seen:
@@ -202,7 +202,7 @@ def _by_inference(model: ModelProto, inputs: Mapping[str, Value], notes: Sequenc
                 tensor.ClearField("raw_data")
                 tensor.data_location = TensorProto.EXTERNAL
     runs: dict[int, list[Run]] = {}
-    notes = [*notes, "Its shapes are those of onnx's shape inference.", _HINT]
+    notes = [*notes, "onnx's shape inference told its shapes, nothing was run.", _HINT]
     try:
         found = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except (onnx.shape_inference.InferenceError, ValueError) as error:
