@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.errors import InputError, UnknownNameError
-from dscost.layers.variants import VERSIONS
 
 if TYPE_CHECKING:
     from dscost.converting.saving import Saved
@@ -76,6 +75,8 @@ def check_model_files(files: Sequence[ModelFile], command: str) -> None:
             f"--export {files[0].entry}: an ONNX file holds a model, which dscost {command} does "
             f"not write; {', '.join(others)} and {last} do"
         )
+    from dscost.layers.variants import VERSIONS  # most command lines need none
+
     for one in files if command == "model" else ():
         if one.version is not None and one.version.replace("-", "_") not in VERSIONS:
             raise UnknownNameError("version of a model", one.version, VERSIONS)
