@@ -369,3 +369,6 @@ def test_what_comes_before_boxes_are_chosen_is_counted(tmp_path: Path) -> None:
         "ai.onnx::MatMul (1×)",
         "ai.onnx::NonMaxSuppression (1×)",
     }
+    assert (
+        "Nobody knows how much nms (NonMaxSuppression) puts out: all that follows is of unknown size."
+    ) in report.warnings

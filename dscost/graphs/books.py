@@ -31,6 +31,8 @@ class Books:
         unknown: Operators of unknown cost and how often they ran.
         notes: Sentences that the reader must know.
         misfits: Which nodes do not fit what they read and why, and whether they surely run.
+        unsized: Nodes that are the first to write something of unknown size, and their types.
+        following: Those that read such a thing.
         unseen: Names of parameters whose readers do not run, or not as often as is known.
     """
 
@@ -40,6 +42,8 @@ class Books:
         self.unknown: dict[str, int] = {}
         self.notes: dict[str, None] = {}
         self.misfits: dict[str, bool] = {}
+        self.unsized: dict[str, str] = {}
+        self.following: dict[str, str] = {}
         self.unseen: set[str] = set()
         self.calls: dict[str, int] = {}
         self.types: dict[str, str] = {}

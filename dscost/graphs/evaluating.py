@@ -118,7 +118,10 @@ class Evaluation:
         opsets = {one.domain or MAIN: one.version for one in self.model.opset_import}
         scope = Scope(Place("", opsets, declared=(*graph.value_info, *graph.output)))
         scope.update(self.inputs)
-        return self.books.trace([one for value in self.evaluate(graph, scope) for one in value.all])
+        outputs = self.evaluate(graph, scope)
+        if self.books.following:
+            self.books.note(_where_sizes_end(self.books.unsized))
+        return self.books.trace([one for value in outputs for one in value.all])
 
     def evaluate(self, graph: GraphProto, scope: Scope) -> list[Value]:
         """Run the nodes of a graph in a scope, which is changed; return what it puts out.
@@ -289,6 +292,10 @@ class Evaluation:
     def unknown(self, node: Node, types: Sequence[Value]) -> Sequence[Value]:
         """Take a node for one of unknown cost; return what it writes, as far as that is known."""
         self.books.met_unknown(node)
+        if not all(map(_is_sized, types)):
+            is_first = all(value is None or _is_sized(value) for value in node.inputs)
+            books = self.books
+            (books.unsized if is_first else books.following)[node.name] = node.base
         weights = weights_read(node)
         op = word_for(node, types, reads_weights=bool(weights)) or "other"
         return self.books.record(node, types, op=op, weights=weights)
@@ -320,6 +327,20 @@ class Evaluation:
             is_view=node.operator in VIEWS,
             weights=weights,
         )
+
+
+def _is_sized(value: Value) -> bool:
+    return value.shape is not None or value.items is not None
+
+
+def _where_sizes_end(nodes: Mapping[str, str]) -> str:
+    """Return a sentence on nodes, of which the types are given, whose results have no size."""
+    shown = [f"{name} ({base})" for name, base in [*nodes.items()][:3]]
+    if len(nodes) > len(shown):
+        shown.append(f"{len(nodes) - len(shown)} more")
+    told = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    put = "puts" if len(nodes) == 1 else "put"
+    return f"Nobody knows how much {told} {put} out: all that follows is of unknown size."
 
 
 def _all_read(model: ModelProto) -> frozenset[str]:
