@@ -49,7 +49,8 @@ def convert(
 
     Of an ONNX file an `onnx.ModelProto` is returned, made without torch: every such `Conv` is two,
     all else is as it was. Weights are those nearest to the ones in the file, whatever the input;
-    at full rank it is seen to return what it did, by ONNX Runtime if that is installed.
+    at full rank it is seen to return what it did, by ONNX Runtime if that is installed. What is
+    said of modules is meant of nodes.
 
     Args:
         target: An `nn.Module`, which is left as it is; of torch.compile's wrapper, what it wraps is
