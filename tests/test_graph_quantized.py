@@ -121,6 +121,9 @@ def test_sums_in_whole_numbers_have_no_other_versions_and_it_is_said(tmp_path: P
     assert report.totals.as_is.macs == DENSE
     assert report.totals.as_is == report.totals.depthwise_separable
     assert QUANTIZED_NOTE in report.warnings
+    conv = report.layers[0].conv
+    assert conv is not None
+    assert (conv.kernel_size, conv.out_channels) == ((3, 3), N)
 
 
 def last(x: str, weights: str, y: str, **attributes: object) -> NodeProto:

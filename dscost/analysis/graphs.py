@@ -11,6 +11,7 @@ from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, wi
 from dscost.analysis.traced_layers import costs_of, totals_of
 from dscost.errors import InputError
 from dscost.graphs.binding import Bound, bind
+from dscost.graphs.convolutions import WITHOUT_VERSIONS
 from dscost.graphs.evaluating import traced
 from dscost.graphs.positions import written_out
 from dscost.graphs.values import Value
@@ -19,7 +20,7 @@ from dscost.networks.swaps import Swap, find_swaps
 from dscost.printable import printable_line
 from dscost.reports.records import Input, Totals
 from dscost.sources import GraphSource
-from dscost.traces import Trace
+from dscost.traces import Event, Trace
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -47,7 +48,8 @@ def count_graph(
         trace = traced(source.model, inputs, nodes, must_fit=is_asked_for)
     if strict and trace.unknown:
         raise InputError(f"{target}: {unknown_in_words(trace)}")
-    swaps = tuple(find_swaps(trace.events, trace.outputs))
+    steps = [_step(event) for event in trace.events]
+    swaps = tuple(find_swaps(steps, trace.outputs))
     given = Given(
         tuple(Input(value.shape or (), value.dtype) for value in inputs.values()),
         sum(value.nbytes for value in inputs.values()),
@@ -58,13 +60,22 @@ def count_graph(
         swaps=swaps,
         target=target,
         source=source.kind,
-        notes=[*notes, *without_pair(trace, swaps), *written_out(source.model)],
+        notes=[
+            *notes,
+            *without_pair(trace._replace(events=steps), swaps),
+            *written_out(source.model),
+        ],
     )
     # nothing in such a file says what is trained
     layers = tuple(layer._replace(frozen_params=None) for layer in report.layers)
     report = report._replace(layers=layers)
     versions = GraphVersions(trace, given, nodes)
     return CountedModel(report, swaps, versions, why_untimed=WHY_UNTIMED)
+
+
+def _step(event: Event) -> Event:
+    """Return an event as it is looked at for swaps."""
+    return event._replace(conv=None) if event.operator in WITHOUT_VERSIONS else event
 
 
 def inputs_given(

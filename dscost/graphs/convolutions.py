@@ -50,6 +50,9 @@ KINDS: Mapping[str, Kind] = {
 }
 """Convolutions by operator."""
 
+WITHOUT_VERSIONS = frozenset((f"{MAIN}::ConvInteger",))
+"""Those whose sums stay whole numbers: between two stages they would have to be scaled."""
+
 
 class Convolution(NamedTuple):
     """A convolution in a graph.
@@ -198,13 +201,12 @@ def _spread(node: Node, window: Window, extents: Shape) -> tuple[Window, Shape]:
 
 
 def layer_of(node: Node) -> tuple[ConvSpec, Shape] | tuple[None, None]:
-    """Return the layer that a node is and the input that it sees, if other versions are known.
+    """Return the layer that a node is and the input that it sees.
 
-    As of torch, they are not of one that is transposed. Nor of one whose sums are whole numbers:
-    between two stages they would have to be scaled.
+    As of torch, a transposed one is none.
     """
     kind = KINDS.get(node.operator)
-    if kind is None or kind.transposed or (kind.quantized and kind.bias is None):
+    if kind is None or kind.transposed:
         return None, None
     try:
         found = convolution_of(node)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import prod
 
-from dscost.graphs.convolutions import BLOCKED, KINDS, layer_of, multiplied_by
+from dscost.graphs.convolutions import BLOCKED, KINDS, WITHOUT_VERSIONS, multiplied_by
 from dscost.graphs.nodes import MAIN, Node
 from dscost.graphs.rules.free import FOURIER
 from dscost.graphs.values import Shape, Value
@@ -66,9 +66,7 @@ def notes_of(node: Node) -> tuple[str, ...]:
         return (FOURIER_NOTE,)
     if node.operator == f"{BLOCKED}::Conv":
         return (BLOCKED_NOTE,)
-    kind = KINDS.get(node.operator)
-    is_without_versions = kind is not None and kind.quantized and layer_of(node)[0] is None
-    return (QUANTIZED_NOTE,) if is_without_versions else ()
+    return (QUANTIZED_NOTE,) if node.operator in WITHOUT_VERSIONS else ()
 
 
 def operands_of(node: Node) -> list[Value]:
