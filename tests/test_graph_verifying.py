@@ -84,6 +84,19 @@ def test_a_large_model_is_seen_by_inference(net: str, monkeypatch: pytest.Monkey
     assert any("onnxruntime" in note for note in found.notes)
 
 
+def test_what_would_take_much_memory_is_not_run(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Expand", ["x", "to"], ["large"], name="expand"),
+        helper.make_node("MatMul", ["x", "w"], ["y"], name="product"),
+        helper.make_node("ReduceSum", ["large"], ["z"], name="sum"),
+    ]
+    stored = [weights("w", 4, 4), helper.make_tensor("to", INT64, [3], [2**16, 2**12, 4])]
+    found = dscost.verify(
+        saved(tmp_path / "net.onnx", nodes, [values("x", 1, 4)], stored, "y", "z")
+    )
+    assert (found.method.key, found.agrees, found.ours) == ("onnx_shape_inference", True, 16)
+
+
 def test_what_nobody_could_see_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seeing, "MOST_MACS_OF_REFERENCE", 1)
     nodes = [

@@ -10,7 +10,7 @@ from dscost.errors import first_of
 from dscost.graphs.evaluating import traced
 from dscost.graphs.numbering import Place, number_in, read_numbered, with_names
 from dscost.graphs.recounting import is_recounted, recounted
-from dscost.graphs.seeing import Seen, shapes_seen
+from dscost.graphs.seeing import Seen, Work, shapes_seen
 from dscost.sources import GraphSource
 from dscost.timing import Progress
 from dscost.traces import Trace
@@ -32,7 +32,7 @@ def verify_graph(
     macs = sum(event.macs * event.times for event in ours.events)
     if progress:
         progress(None, f"running {name} by another program")
-    seen = shapes_seen(model, inputs, macs=macs, ends=not _may_not_end(ours))
+    seen = shapes_seen(model, inputs, _work(ours, macs))
     theirs, differences, blind = _held_together(ours, seen, places)
     return Verification(
         target=name,
@@ -45,8 +45,10 @@ def verify_graph(
     )
 
 
-def _may_not_end(ours: Trace) -> bool:
-    return any(name.endswith(("::Loop", "::Scan")) for name in ours.unknown)
+def _work(ours: Trace, macs: int) -> Work:
+    moved = sum(event.traffic_bytes * event.times for event in ours.events)
+    may_not_end = any(name.endswith(("::Loop", "::Scan")) for name in ours.unknown)
+    return Work(macs, moved, ours.peak_activation_bytes or 0, not may_not_end)
 
 
 def _held_together(

@@ -29,6 +29,11 @@ from dscost.graphs.running import (
 )
 from dscost.graphs.values import BITS, Shape, Value
 
+MOST_MOVED = 2**36
+MOST_MOVED_OF_REFERENCE = 2**32
+"""Bytes that the nodes of such a model read and write, which takes time as well."""
+MOST_ALIVE = 2**31
+"""Bytes of activations at once in a model that is run."""
 MOST_FILLED = 2**29
 """Bytes of weights in other files that are taken for zeros, so that the model runs."""
 
@@ -54,21 +59,42 @@ class Seen(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def shapes_seen(
-    model: ModelProto, inputs: Mapping[str, Value], *, macs: int, ends: bool = True
-) -> Seen:
+class Work(NamedTuple):
+    """What it would take to run a model: what takes long or much memory is not run.
+
+    Args:
+        macs: Its multiply-accumulates.
+        moved: Bytes that its nodes read and write.
+        alive: Bytes of activations at once.
+        ends: Whether it is known to end.
+    """
+
+    macs: int
+    moved: int
+    alive: int
+    ends: bool
+
+    def fits(self, macs: int, moved: int) -> bool:
+        """Whether it is no more than what a program does in seconds."""
+        is_little = self.macs <= macs and self.moved <= moved and self.alive <= MOST_ALIVE
+        return self.ends and is_little
+
+
+def shapes_seen(model: ModelProto, inputs: Mapping[str, Value], work: Work) -> Seen:
     """Return the shapes in a model, by the best of three methods that does it.
 
     Args:
         model: With its weights; its nodes have numbers. It may be changed.
         inputs: What its inputs are given as.
-        macs: What it costs: what would take long is not run.
-        ends: Whether it is known to end.
+        work: What running it would take.
     """
     notes: list[str] = []
-    methods = [_by_runtime] if find_spec("onnxruntime") and macs <= MOST_MACS else []
-    methods += [_by_reference] if macs <= MOST_MACS_OF_REFERENCE else []
-    for method in methods if ends and methods and _with_all_weights(model, notes) else []:
+    methods = []
+    if find_spec("onnxruntime") and work.fits(MOST_MACS, MOST_MOVED):
+        methods.append(_by_runtime)
+    if work.fits(MOST_MACS_OF_REFERENCE, MOST_MOVED_OF_REFERENCE):
+        methods.append(_by_reference)
+    for method in methods if methods and _with_all_weights(model, notes) else []:
         try:
             return method(model, made_up(inputs), notes)
         # what another program says of a file may be anything
