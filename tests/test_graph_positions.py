@@ -47,7 +47,10 @@ def test_other_numbers_of_that_shape_all_count() -> None:
 
 
 @pytest.mark.parametrize("heads", [3, 16, 32], ids=["small", "larger", "largest"])
-def test_a_file_says_what_it_stores_of_how_many_parameters(tmp_path: Path, heads: int) -> None:
+@pytest.mark.parametrize("where", ["", "net.data"], ids=["inside", "outside"])
+def test_a_file_says_what_it_stores_of_how_many_parameters(
+    tmp_path: Path, heads: int, where: str
+) -> None:
     squares = looked_up(7, heads).T.reshape(1, heads, 49, 49)
     graph = helper.make_graph(
         [helper.make_node("Add", ["x", "table"], ["y"], "add")],
@@ -56,9 +59,61 @@ def test_a_file_says_what_it_stores_of_how_many_parameters(tmp_path: Path, heads
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [stored(squares)],
     )
-    onnx.save(helper.make_model(graph), tmp_path / "net.onnx")
+    model = helper.make_model(graph)
+    if where:
+        onnx.save(
+            model,
+            tmp_path / "net.onnx",
+            save_as_external_data=True,
+            location=where,
+            size_threshold=0,
+        )
+    else:
+        onnx.save(model, tmp_path / "net.onnx")
     report = dscost.analyze(tmp_path / "net.onnx")
     cost = report.totals.as_is
     assert (cost.params, cost.weight_bytes) == (13 * 13 * heads, 4 * 2401 * heads)
     told = f"{2401 * heads:,} numbers, {169 * heads:,} of them parameters."
     assert report.warnings == (f"Tables of relative positions are written out in the file: {told}",)
+
+
+@pytest.mark.parametrize("least", [-100.0, -np.inf, np.finfo("float32").min])
+@pytest.mark.parametrize("shape", [(4, 49, 49), (1, 64, 1, 49, 49), (1, 1, 20, 20)], ids=str)
+def test_a_mask_is_no_parameter(tmp_path: Path, least: float, shape: tuple[int, ...]) -> None:
+    mask = np.where(np.random.default_rng(0).random(shape) < 0.5, 0, least)
+    assert added(tmp_path, mask) == (0, 0)
+    assert added(tmp_path, np.where(mask == 0, 0.5, least)) == (mask.size, 4 * mask.size)
+
+
+def added(tmp_path: Path, array: np.ndarray) -> tuple[int | None, int | None]:
+    """Return the params and the bytes of weights of a network that adds an array."""
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "table"], ["y"], "add")],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, array.shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [stored(array)],
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "net.onnx")
+    cost = dscost.analyze(tmp_path / "net.onnx").totals.as_is
+    return cost.params, cost.weight_bytes
+
+
+def test_weights_that_are_not_read_leave_room_for_what_is(tmp_path: Path) -> None:
+    large = numpy_helper.from_array(np.ones((1, 2**22), "float32"), "large")
+    shape = numpy_helper.from_array(np.array([1, 2**22]), "shape")
+    graph = helper.make_graph(
+        [
+            helper.make_node("Reshape", ["x", "shape"], ["row"], "row"),
+            helper.make_node("Add", ["row", "large"], ["y"], "add"),
+        ],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (2, 2**21))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [large, shape],
+    )
+    path = tmp_path / "net.onnx"
+    onnx.save(
+        helper.make_model(graph), path, save_as_external_data=True, location="d", size_threshold=0
+    )
+    assert dscost.analyze(path).layers[-1].output_shape == (1, 2**22)

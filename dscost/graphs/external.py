@@ -15,7 +15,7 @@ from onnx import TensorProto
 
 from dscost.errors import InputError
 from dscost.files import reason_of
-from dscost.graphs.tensors import bytes_of, is_external, is_followed
+from dscost.graphs.tensors import bytes_of, is_external, is_looked_at
 
 MOST_LINKS = 40
 MOST_READ = 2**24
@@ -56,8 +56,8 @@ def read_small(tensors: Iterable[TensorProto], folder: Path, *, everything: bool
                 f"tensor '{tensor.name}' ends at byte {offset + length:,} of its external data "
                 f"{place.path.name}, which has {place.size:,}"
             )
-        read += length
-        if everything or (is_followed(tensor) and read <= MOST_READ):
+        if everything or (is_looked_at(tensor) and read + length <= MOST_READ):
+            read += length
             tensor.raw_data = _bytes_at(place.path, offset, length)
             tensor.ClearField("data_location")
             del tensor.external_data[:]

@@ -1,8 +1,9 @@
-"""Tables of relative positions that an exporter wrote out: how many parameters they have.
+"""What attention adds to its weights: tables of relative positions written out, and masks.
 
 Attention in windows of `s × s` positions adds, for every head, what a table holds for the distance
 of two of them: `(2s - 1)²` parameters. Exporters look it up once and store what comes out: `s⁴`
-numbers for every head, of which only as many are different.
+numbers for every head, of which only as many are different. A mask is 0 where one position may look
+at another, and one large negative number where it may not: no parameter.
 """
 
 from collections.abc import Iterable
@@ -11,21 +12,36 @@ from math import isqrt, prod
 import numpy as np
 from onnx import ModelProto, TensorProto
 
-LARGEST = 2**19
-"""Bytes of a tensor that is looked at for it: 54 heads in windows of 7 × 7."""
+LARGEST = 2**20
+"""Bytes of a tensor that is looked at for it: 109 heads or windows of 7 × 7."""
+_LEAST_MASKED = 16
+"""Positions that attend to each other, of what is taken for a mask."""
 
 
-def may_be_written_out(tensor: TensorProto) -> bool:
-    """Whether a tensor has the shape of a table that was written out: cheap, and true of others."""
-    return bool(tensor.data_type == TensorProto.FLOAT) and _side(tuple(tensor.dims)) > 1
+def may_be_added(tensor: TensorProto) -> bool:
+    """Whether a tensor has the shape of such a table or mask: cheap, and true of others."""
+    dims = tuple(tensor.dims)
+    is_float = bool(tensor.data_type == TensorProto.FLOAT)
+    return is_float and (_side(dims) > 1 or _is_square(dims))
+
+
+def is_mask(tensor: TensorProto) -> bool:
+    """Whether a stored tensor is a mask."""
+    if not may_be_added(tensor) or not _is_square(tuple(tensor.dims)):
+        return False
+    values = _values(tensor)
+    if values is None:
+        return False
+    least = values.min()
+    return bool(least <= -1 and ((values == 0) | (values == least)).all())
 
 
 def params_in(tensor: TensorProto) -> int:
     """Return how many parameters a stored tensor is: those of its table, if it is written out."""
     stored: int = prod(tensor.dims)
-    if not may_be_written_out(tensor) or len(tensor.raw_data) != 4 * stored:
-        return stored
-    return _params(np.frombuffer(tensor.raw_data, "<f4"), tuple(tensor.dims))
+    dims = tuple(tensor.dims)
+    values = _values(tensor) if may_be_added(tensor) and _side(dims) > 1 else None
+    return stored if values is None else _params(values, dims)
 
 
 def written_out(model: ModelProto) -> Iterable[str]:
@@ -38,6 +54,18 @@ def written_out(model: ModelProto) -> Iterable[str]:
             f"Tables of relative positions are written out in the file: {stored:,} numbers, "
             f"{params:,} of them parameters."
         )
+
+
+def _values(tensor: TensorProto) -> np.ndarray | None:
+    """Return the numbers of a tensor, `None` where they were not read."""
+    is_here = tensor.raw_data and len(tensor.raw_data) == 4 * prod(tensor.dims)
+    return np.frombuffer(tensor.raw_data, "<f4") if is_here else None
+
+
+def _is_square(dims: tuple[int, ...]) -> bool:
+    """Whether it may be a mask: `(…, N, N)` of windows, heads and batches, one of them single."""
+    most = 3 <= len(dims) <= 5 and dims[-1] == dims[-2] >= _LEAST_MASKED
+    return most and (len(dims) == 3 or 1 in dims[:-2])
 
 
 def _side(dims: tuple[int, ...]) -> int:

@@ -5,7 +5,7 @@ from typing import BinaryIO
 from onnx import TensorProto
 
 from dscost.errors import InputError
-from dscost.graphs.positions import LARGEST, may_be_written_out
+from dscost.graphs.positions import LARGEST, may_be_added
 from dscost.graphs.tensors import check_stored
 
 LARGE = 2**16
@@ -173,7 +173,7 @@ class _Skimming:
 
 def _is_wanted(kept: list[bytes], length: int) -> bool:
     """Whether the data of a tensor of which this much is kept are looked at, large as they are."""
-    return length <= LARGEST and may_be_written_out(TensorProto.FromString(b"".join(kept)))
+    return length <= LARGEST and may_be_added(TensorProto.FromString(b"".join(kept)))
 
 
 def _written(value: int) -> bytes:

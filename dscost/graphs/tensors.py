@@ -9,7 +9,7 @@ import onnx
 from onnx import SparseTensorProto, TensorProto
 
 from dscost.errors import InputError
-from dscost.graphs.positions import params_in
+from dscost.graphs.positions import LARGEST, is_mask, may_be_added, params_in
 from dscost.graphs.values import BITS, MOST_KNOWN, Value
 from dscost.traces import Parameter
 
@@ -29,6 +29,9 @@ _RAW: Mapping[int, np.dtype] = {
 
 _MADE = re.compile(r"/(.*/)?Constant(_\d+)?_output_0|val_\d+")
 """How torch's exporters call what is in no model."""
+
+MOST_FILLED = 2**16
+"""Bytes of ones or zeros that are looked at."""
 
 MOST_ELEMENTS = 2**48
 """Of a tensor: none that is larger has been stored anywhere."""
@@ -53,6 +56,13 @@ def is_followed(tensor: TensorProto) -> bool:
     dtype = DTYPES.get(tensor.data_type, "")
     most = MOST_FLOATS_KNOWN if "float" in dtype else MOST_KNOWN
     return dtype in BITS and 0 <= prod(tensor.dims) <= most
+
+
+def is_looked_at(tensor: TensorProto) -> bool:
+    """Whether the elements of a tensor in another file are read: few, or they tell what it is."""
+    length = bytes_of(tensor)
+    is_row = len(tensor.dims) == 1 and length <= MOST_FILLED and _MADE.fullmatch(tensor.name)
+    return is_followed(tensor) or bool(is_row) or (may_be_added(tensor) and length <= LARGEST)
 
 
 def check_stored(tensor: TensorProto, raw_bytes: int | None = None) -> None:
@@ -92,7 +102,7 @@ def stored_value(tensor: TensorProto, name: str) -> Value:
     """Return what is known of a stored tensor: its values too, if it is small and in the file."""
     shape, dtype = tuple(tensor.dims), DTYPES.get(tensor.data_type, "")
     whole = (Parameter(name, params_in(tensor), bytes_of(tensor)),)
-    stored = () if _is_filler(tensor, name) else whole
+    stored = () if _is_filler(tensor, name) or is_mask(tensor) else whole
     is_known = is_followed(tensor) and not is_external(tensor)
     content = _content(tensor, shape) if is_known else None
     return Value(dtype, shape, content, name=name, stored=stored)
