@@ -278,3 +278,25 @@ def test_too_many_iterations_of_which_each_is_another_are_unknown(tmp_path: Path
     assert report.coverage.unknown == ("ai.onnx::Loop (1×)",)
     told = "y may run 100,000 times, each in another way: 2,000 iterations of it are counted."
     assert told in report.warnings
+
+
+def test_weights_of_one_name_in_two_branches_are_two(tmp_path: Path) -> None:
+    report = counted(
+        tmp_path,
+        """(bool c, float[3,2] x) => (y) {
+        [if] y = If(c) <
+            then_branch = one () => (a) <float[2,2] w = {1, 2, 3, 4}> {
+                b = Constant <value = float[2] {1, 2}> () d = MatMul(x, w) a = Add(d, b) },
+            else_branch = other () => (a) <float[2,3] w = {5, 6, 7, 8, 9, 10}> {
+                b = Constant <value = float[3,2] {1, 2, 3, 4, 5, 6}> ()
+                d = MatMul(x, w) a = MatMul(d, b) }>
+        }""",
+    )
+    assert report.totals.as_is.params == 4 + 2 + 6 + 6
+    assert not report.shared_weights
+
+
+def test_weights_in_a_loop_are_stored_once(tmp_path: Path) -> None:
+    body = f"k = Constant <value = float[2,2] {{1, 2, 3, 4}}> () b = MatMul(a, k) {GOES_ON}"
+    report = counted(tmp_path, looped("M, , x", body, stored=", int64 M = {3}"))
+    assert (macs(report), report.totals.as_is.params) == (3 * ROW, 4)

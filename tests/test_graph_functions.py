@@ -172,3 +172,14 @@ def test_what_depends_on_data_has_no_size_whatever_is_declared(tmp_path: Path) -
     )
     assert report.coverage.unknown == ("ai.onnx::MatMul (1×)", "ai.onnx::NonZero (1×)")
     assert macs(report) == 4 * 6 * 4
+
+
+def test_weights_in_a_function_are_stored_once_however_often_it_is_called(tmp_path: Path) -> None:
+    report = counted(
+        tmp_path,
+        """(float[3,2] x) => (y) {
+        k = Constant <value = float[2] {5, 6}> () s = Add(x, k) t = my.F(s) y = my.F(t) }
+        <domain: "my", opset_import: ["" : 17]>
+        F (a) => (d) { k = Constant <value = float[2,2] {1, 2, 3, 4}> () d = MatMul(a, k) }""",
+    )
+    assert (macs(report), report.totals.as_is.params) == (2 * 3 * ROW, 2 + 4)

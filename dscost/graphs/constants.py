@@ -43,9 +43,8 @@ def tensor_of(proto: NodeProto) -> TensorProto | None:
     return one.t if is_tensor else None
 
 
-def constant_of(node: Node) -> Value:
-    """Return what a `Constant` node writes."""
-    name = node.proto.output[0] if node.proto.output else ""
+def constant_of(node: Node, name: str) -> Value:
+    """Return what a `Constant` node writes, stored under some name."""
     read = node.attributes
     tensor = read.get("value")
     if isinstance(tensor, TensorProto):

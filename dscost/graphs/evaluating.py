@@ -109,6 +109,7 @@ class Evaluation:
         self.functions = Functions(model)
         self._known: dict[tuple[str, int], Node] = {}
         self._stored: dict[tuple[str, int], Value] = {}
+        self._owners: dict[str, str] = {}
         self._read: frozenset[str] | None = None
         self._ends_s = thread_time() + MOST_S
 
@@ -130,9 +131,11 @@ class Evaluation:
             InputError: It reads or puts out what nothing has made.
         """
         for tensor in graph.initializer:
-            scope[tensor.name] = stored_value(tensor, tensor.name)
+            name = self._stored_as(tensor.name, scope.place)
+            scope[tensor.name] = stored_value(tensor, name)
         for sparse in graph.sparse_initializer:
-            scope[sparse.values.name] = sparse_value(sparse, sparse.values.name)
+            name = self._stored_as(sparse.values.name, scope.place)
+            scope[sparse.values.name] = sparse_value(sparse, name)
         self.run_nodes(graph.node, scope)
         return [self._output(scope, one.name) for one in graph.output]
 
@@ -147,7 +150,9 @@ class Evaluation:
         graph = node.attributes.get(name)
         if not isinstance(graph, GraphProto):
             raise InputError(f"node '{node.name}' ({node.base}) has no graph as its {name}")
-        inner = Scope(scope.place.inside(f"{node.name}.{name}", graph), scope)
+        first = next((one for one in node.proto.output if one), node.base)
+        own = f"{node.proto.name or first}.{name}"
+        inner = Scope(scope.place.inside(f"{node.name}.{name}", graph, own), scope)
         if inner.place.depth > MOST_DEEP:
             raise InputError(f"node '{node.name}' is inside of more than {MOST_DEEP} graphs")
         if len(graph.input) != len(given):
@@ -157,6 +162,11 @@ class Evaluation:
             )
         inner.update(zip((one.name for one in graph.input), given, strict=True))
         return self.evaluate(graph, inner)
+
+    def _stored_as(self, name: str, place: Place) -> str:
+        """Return the name of what a place stores: another graph may have one of that name too."""
+        owner = self._owners.setdefault(name, place.home)
+        return name if owner == place.home else f"{place.home}{name}"
 
     def run_nodes(self, protos: Sequence[NodeProto], scope: Scope) -> None:
         """Run nodes in a scope, which is changed."""
@@ -169,7 +179,7 @@ class Evaluation:
             if tensor is not None:
                 self._unique(proto, "")
                 (name,) = proto.output
-                scope[name] = stored_value(tensor, name)
+                scope[name] = stored_value(tensor, self._stored_as(name, scope.place))
                 continue
             if thread_time() > self._ends_s:
                 raise InputError(f"its nodes take more than {MOST_S:g} s to go through")
@@ -244,7 +254,7 @@ class Evaluation:
 
     def _written(self, node: Node, scope: Scope) -> Sequence[Value]:
         if node.operator == _CONSTANT:
-            return [constant_of(node)]
+            return [constant_of(node, self._stored_as(node.proto.output[0], scope.place))]
         special = CONTROL.get(node.operator) or SEQUENCES.get(node.operator)
         if special is not None:
             return padded(special(self, node, scope), node)

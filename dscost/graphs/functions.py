@@ -92,6 +92,7 @@ class Functions:
                 calls=(*place.calls, body.name),
                 depth=place.depth + 1,
                 declared=tuple(function.value_info),
+                home=f"{body.name}.",
             )
         )
         inner.update(dict.fromkeys(function.input))

@@ -19,6 +19,7 @@ class Place(NamedTuple):
         calls: The functions that it is in, the outermost first.
         depth: How many graphs and functions are around it.
         declared: What the file says of its values.
+        home: Unique to where it stands in the file, which is one place for all calls of a function.
     """
 
     path: str
@@ -28,12 +29,22 @@ class Place(NamedTuple):
     calls: tuple[str, ...] = ()
     depth: int = 0
     declared: tuple[ValueInfoProto, ...] = ()
+    home: str = ""
 
-    def inside(self, path: str, graph: GraphProto) -> "Place":
-        """Return the place of a graph that one of the nodes here holds."""
+    def inside(self, path: str, graph: GraphProto, home: str) -> "Place":
+        """Return the place of a graph that one of the nodes here holds.
+
+        Args:
+            path: What tells it from the others in this place.
+            graph: The graph.
+            home: What tells it from the others where this stands in the file.
+        """
         declared = (*graph.value_info, *graph.output)
         return self._replace(
-            path=f"{self.path}/{path}", depth=self.depth + 1, declared=tuple(declared)
+            path=f"{self.path}/{path}",
+            home=f"{self.home}{home}.",
+            depth=self.depth + 1,
+            declared=declared,
         )
 
 
