@@ -13,6 +13,7 @@ import shlex
 import signal
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -268,9 +269,9 @@ def output(model: ModelProto, dice: random.Random) -> None:
     how = dice.randrange(3)
     if how == 0:
         outputs.append(f"more{len(outputs)}")
-    elif how == 1:
+    elif how == 1 and outputs:
         outputs.pop(len(outputs) - 1)
-    else:
+    elif outputs:
         outputs[dice.randrange(len(outputs))] = _name(model, dice)
 
 
@@ -285,7 +286,7 @@ def order(model: ModelProto, dice: random.Random) -> None:
 @_field
 def results(model: ModelProto, dice: random.Random) -> None:
     graph = _graph(model, dice)
-    if dice.random() < 0.5:
+    if dice.random() < 0.5 and graph.output:
         graph.output.pop(len(graph.output) - 1)
     else:
         dice.choice(graph.output).name = _name(model, dice)
@@ -442,8 +443,9 @@ def _disagrees(path: Path, report: Any) -> str | None:
         one.name: one.type.tensor_type.shape
         for one in (*inferred.graph.value_info, *inferred.graph.output)
     }
+    called = Counter(node.name for node in model.graph.node)
     last = {
-        node.name or next(iter(node.output), ""): node.output[0]
+        (node.name if called[node.name] == 1 and node.name else node.output[0]): node.output[0]
         for node in model.graph.node
         if node.output
     }

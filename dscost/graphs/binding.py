@@ -14,6 +14,7 @@ from dscost.graphs.sequences import NOTHING, sequence_of
 from dscost.graphs.tensors import DTYPES, MOST_ELEMENTS
 from dscost.graphs.values import Shape, Value
 from dscost.networks.network import NETWORK_INPUT
+from dscost.printable import printable_line
 from dscost.traces import INPUT
 
 Axes = tuple[int | str | None, ...]
@@ -303,5 +304,5 @@ def _notes(inputs: Sequence[_Input], values: Mapping[str, Value]) -> list[str]:
             notes.append(f"The input {one.name} is left out.")
     if sizes:
         told = ", ".join(f"{axis} = {size}" for axis, size in sizes.items())
-        notes.insert(0, f"What the file leaves open is {told}.")
+        notes.insert(0, f"What the file leaves open is {printable_line(told)}.")
     return notes
