@@ -222,9 +222,11 @@ def test_values_are_known_where_they_are_written_or_are_sizes() -> None:
     assert found["x"].content.tolist() == [0, 1, 2]  # type: ignore[union-attr]
     assert found["y"].content is None  # an example of a picture is none of what it shows
     assert bind(net, example, 5).values["x"].content is None
-    assert (
-        bind(net, [parse_input("x=8:int64=1"), parse_input("y=8,2")], None).values["x"].source == -1
-    )
+    pairs = {"x": (3,), "y": np.arange(6).reshape(3, 2)}
+    net = graph(given("x", ["n"], INT64), given("y", ["n", 2], INT64))
+    assert bind(net, pairs, None).values["y"].content is None
+    found = bind(net, [parse_input("x=8:int64=1"), parse_input("y=8,2")], None).values
+    assert found["x"].source == -1
 
 
 @pytest.mark.parametrize(
