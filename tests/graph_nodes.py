@@ -398,6 +398,16 @@ def keeping(draw: Random) -> Node:
             made("ConstantOfShape", [ints(*x)], 9),
             made("OneHot", [typed_as("int64", *x), np.array(4), (2,)], 11, axis=axis),
             made("GridSample", [(2, 3, 4, 5), (2, 6, 7, 2)], 16),
+            made("CausalConvWithState", [(2, 6, 7), (6, 1, 4)], 27, 2),
+            made(
+                "LinearAttention",
+                [(1, 7, 12), (1, 7, 6), (1, 7, 10)],
+                27,
+                2,
+                q_num_heads=4,
+                kv_num_heads=2,
+                update_rule="linear",
+            ),
             made("RoiAlign", [(2, 3, 9, 9), (7, 4), typed_as("int64", 7)], 16, output_height=2),
         ]
     )

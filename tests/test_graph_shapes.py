@@ -8,13 +8,17 @@ import numpy as np
 import onnx
 import pytest
 from graph_nodes import DRAWN, ints, made, typed_as
-from onnx import TensorProto, helper
+from onnx import NodeProto, TensorProto, helper
 
 import dscost
 from dscost.errors import InputError
+from dscost.graphs.convolutions import layer_of
+from dscost.graphs.costs import macs_of
+from dscost.graphs.nodes import attributes_of
 from dscost.graphs.shapes import typed
 from dscost.graphs.shapes.inferred import inferred
 from dscost.graphs.shapes.table import SHAPED
+from dscost.graphs.values import Value
 
 MS = "com.microsoft::"
 
@@ -36,116 +40,117 @@ def test_types_are_those_that_onnx_infers(family: str) -> None:
 U8 = "uint8"
 
 
+BY_HAND = [
+    # the last window would begin behind the input: that is no window, as in torch
+    (made("MaxPool", [(1, 1, 4)], 10, kernel_shape=[1], strides=[3], ceil_mode=1), [(1, 1, 2)]),
+    (made("MaxPool", [(1, 1, 5)], 10, kernel_shape=[2], strides=[2], ceil_mode=1), [(1, 1, 3)]),
+    (
+        made("ConvTranspose", [(1, 4, 5, 5), (4, 2, 3, 3)], 11, output_shape=[10, 9]),
+        [(1, 2, 10, 9)],
+    ),
+    # a slice that runs backwards begins at the first at the least: numpy takes none of it
+    (made("Slice", [(3,), ints(-5), ints(-9), ints(0), ints(-1)], 13), [(1,)]),
+    (made("Add", [(2, 3, 4), (3,)], 6, broadcast=1, axis=1), [(2, 3, 4)]),
+    (
+        made("BatchNormalization", [(2, 3, 4), *[(3, 4)] * 4], 7, spatial=0),
+        [(2, 3, 4)],
+    ),
+    (made("Pad", [(2, 3)], 1, paddings=[1, 0, 0, 2]), [(3, 5)]),
+    (made("Upsample", [(1, 2, 3, 4)], 1, height_scale=2.0, width_scale=1.5), [(1, 2, 6, 6)]),
+    (made("Tile", [(2, 3), ints(4), ints(1)], 1), [(2, 12)]),
+    (made(MS + "FusedConv", [(1, 3, 8, 8), (4, 3, 3, 3)], 1), [(1, 4, 6, 6)]),
+    (made(MS + "NhwcConv", [(1, 8, 9, 3), (4, 3, 3, 3)], 1), [(1, 6, 7, 4)]),
+    (made(MS + "NhwcMaxPool", [(1, 8, 9, 3)], 1, kernel_shape=[2, 3]), [(1, 7, 7, 3)]),
+    (
+        made(
+            MS + "QLinearConv",
+            [typed_as(U8, 1, 8, 9, 3), (), None, typed_as(U8, 4, 3, 3, 3), *[()] * 4],
+            1,
+            channels_last=1,
+        ),
+        [(1, 6, 7, 4)],
+    ),
+    (
+        made(MS + "FusedMatMul", [(7, 3, 2), (7, 3, 5)], 1, transA=1),
+        [(7, 2, 5)],
+    ),
+    (
+        made(MS + "FusedMatMul", [(3, 7, 2), (7, 3, 5)], 1, transA=1, transBatchA=1),
+        [(7, 2, 5)],
+    ),
+    (made(MS + "FusedGemm", [(3, 2), (5, 3)], 1, transA=1, transB=1), [(2, 5)]),
+    (made(MS + "MatMulNBits", [(2, 7, 96), (5, 3, 16), (15,)], 1, K=96, N=5), [(2, 7, 5)]),
+    (
+        made(MS + "MatMulNBitsQkv", [(2, 8)], 1, 4, K=8, Nq=6, Nkv=3),
+        [(2, 6), (2, 3), (2, 3), (2, 8)],
+    ),
+    (made(MS + "DynamicQuantizeMatMul", [(2, 3), (3, 5), ()], 1), [(2, 5)]),
+    (made(MS + "QLinearAdd", [(2, 3), (), (), (3,), (), (), (), ()], 1), [(2, 3)]),
+    (made(MS + "QLinearConcat", [(), (), (2, 3), (), (), (2, 4), (), ()], 1, axis=1), [(2, 7)]),
+    (
+        made(MS + "QLinearGlobalAveragePool", [(1, 3, 5, 6), *[()] * 4], 1),
+        [(1, 3, 1, 1)],
+    ),
+    (
+        made(MS + "SkipLayerNormalization", [(2, 5, 8), (2, 5, 8), (8,)], 1, 4),
+        [(2, 5, 8), (2, 5, 1), (2, 5, 1), (2, 5, 8)],
+    ),
+    (
+        made(MS + "EmbedLayerNormalization", [(2, 5), None, (99, 8), (9, 8), None, (8,)], 1, 3),
+        [(2, 5, 8), (2,), (2, 5, 8)],
+    ),
+    (
+        made(
+            MS + "Attention",
+            [(2, 6, 10), (10, 28), (28,), None, (2, 2, 4, 3, 2)],
+            1,
+            2,
+            num_heads=4,
+            qkv_hidden_sizes=[8, 8, 12],
+        ),
+        [(2, 6, 12), (2, 2, 4, 9, 2)],
+    ),
+    (
+        made(MS + "MultiHeadAttention", [(2, 6, 4, 3, 2)], 1, 3, num_heads=4),
+        [(2, 6, 8), (2, 4, 6, 2), (2, 4, 6, 2)],
+    ),
+    (
+        made(MS + "MultiHeadAttention", [(2, 6, 8), (2, 9, 8), (2, 9, 12)], 1, num_heads=4),
+        [(2, 6, 12)],
+    ),
+    (
+        made(
+            MS + "GroupQueryAttention",
+            [(1, 3, 32), (1, 3, 16), (1, 3, 16), (1, 2, 5, 8), (1, 2, 5, 8)],
+            1,
+            3,
+            num_heads=4,
+            kv_num_heads=2,
+        ),
+        [(1, 3, 32), (1, 2, 8, 8), (1, 2, 8, 8)],
+    ),
+    (
+        made(MS + "GroupQueryAttention", [(1, 3, 64)], 1, num_heads=4, kv_num_heads=2),
+        [(1, 3, 32)],
+    ),
+    (
+        made(MS + "DynamicQuantizeLSTM", [(7, 2, 5), (1, 5, 12), (1, 3, 12)], 1, 3),
+        [(7, 1, 2, 3), (1, 2, 3), (1, 2, 3)],
+    ),
+    (
+        made(MS + "GatherBlockQuantized", [typed_as(U8, 99, 16), (2, 5), (99, 1)], 1, bits=4),
+        [(2, 5, 32)],
+    ),
+    (made("SimplifiedLayerNormalization", [(2, 5, 8), (8,)], 1, 2), [(2, 5, 8), (2, 5, 1)]),
+    (made(MS + "Rfft", [(3, 16)], 1), [(3, 9, 2)]),
+    (made(MS + "Irfft", [(3, 9, 2)], 1), [(3, 16)]),
+    (made(MS + "BiasSplitGelu", [(2, 3, 8), (8,)], 1), [(2, 3, 4)]),
+    (made(MS + "CDist", [(4, 3), (5, 3)], 1), [(4, 5)]),
+]
+
+
 @pytest.mark.parametrize(
-    ("node", "shapes"),
-    [
-        # the last window would begin behind the input: that is no window, as in torch
-        (made("MaxPool", [(1, 1, 4)], 10, kernel_shape=[1], strides=[3], ceil_mode=1), [(1, 1, 2)]),
-        (made("MaxPool", [(1, 1, 5)], 10, kernel_shape=[2], strides=[2], ceil_mode=1), [(1, 1, 3)]),
-        (
-            made("ConvTranspose", [(1, 4, 5, 5), (4, 2, 3, 3)], 11, output_shape=[10, 9]),
-            [(1, 2, 10, 9)],
-        ),
-        # a slice that runs backwards begins at the first at the least: numpy takes none of it
-        (made("Slice", [(3,), ints(-5), ints(-9), ints(0), ints(-1)], 13), [(1,)]),
-        (made("Add", [(2, 3, 4), (3,)], 6, broadcast=1, axis=1), [(2, 3, 4)]),
-        (
-            made("BatchNormalization", [(2, 3, 4), *[(3, 4)] * 4], 7, spatial=0),
-            [(2, 3, 4)],
-        ),
-        (made("Pad", [(2, 3)], 1, paddings=[1, 0, 0, 2]), [(3, 5)]),
-        (made("Upsample", [(1, 2, 3, 4)], 1, height_scale=2.0, width_scale=1.5), [(1, 2, 6, 6)]),
-        (made("Tile", [(2, 3), ints(4), ints(1)], 1), [(2, 12)]),
-        (made(MS + "FusedConv", [(1, 3, 8, 8), (4, 3, 3, 3)], 1), [(1, 4, 6, 6)]),
-        (made(MS + "NhwcConv", [(1, 8, 9, 3), (4, 3, 3, 3)], 1), [(1, 6, 7, 4)]),
-        (made(MS + "NhwcMaxPool", [(1, 8, 9, 3)], 1, kernel_shape=[2, 3]), [(1, 7, 7, 3)]),
-        (
-            made(
-                MS + "QLinearConv",
-                [typed_as(U8, 1, 8, 9, 3), (), None, typed_as(U8, 4, 3, 3, 3), *[()] * 4],
-                1,
-                channels_last=1,
-            ),
-            [(1, 6, 7, 4)],
-        ),
-        (
-            made(MS + "FusedMatMul", [(7, 3, 2), (7, 3, 5)], 1, transA=1),
-            [(7, 2, 5)],
-        ),
-        (
-            made(MS + "FusedMatMul", [(3, 7, 2), (7, 3, 5)], 1, transA=1, transBatchA=1),
-            [(7, 2, 5)],
-        ),
-        (made(MS + "FusedGemm", [(3, 2), (5, 3)], 1, transA=1, transB=1), [(2, 5)]),
-        (made(MS + "MatMulNBits", [(2, 7, 96), (5, 3, 16), (15,)], 1, K=96, N=5), [(2, 7, 5)]),
-        (
-            made(MS + "MatMulNBitsQkv", [(2, 8)], 1, 4, K=8, Nq=6, Nkv=3),
-            [(2, 6), (2, 3), (2, 3), (2, 8)],
-        ),
-        (made(MS + "DynamicQuantizeMatMul", [(2, 3), (3, 5), ()], 1), [(2, 5)]),
-        (made(MS + "QLinearAdd", [(2, 3), (), (), (3,), (), (), (), ()], 1), [(2, 3)]),
-        (made(MS + "QLinearConcat", [(), (), (2, 3), (), (), (2, 4), (), ()], 1, axis=1), [(2, 7)]),
-        (
-            made(MS + "QLinearGlobalAveragePool", [(1, 3, 5, 6), *[()] * 4], 1),
-            [(1, 3, 1, 1)],
-        ),
-        (
-            made(MS + "SkipLayerNormalization", [(2, 5, 8), (2, 5, 8), (8,)], 1, 4),
-            [(2, 5, 8), (2, 5, 1), (2, 5, 1), (2, 5, 8)],
-        ),
-        (
-            made(MS + "EmbedLayerNormalization", [(2, 5), None, (99, 8), (9, 8), None, (8,)], 1, 3),
-            [(2, 5, 8), (2,), (2, 5, 8)],
-        ),
-        (
-            made(
-                MS + "Attention",
-                [(2, 6, 10), (10, 28), (28,), None, (2, 2, 4, 3, 2)],
-                1,
-                2,
-                num_heads=4,
-                qkv_hidden_sizes=[8, 8, 12],
-            ),
-            [(2, 6, 12), (2, 2, 4, 9, 2)],
-        ),
-        (
-            made(MS + "MultiHeadAttention", [(2, 6, 4, 3, 2)], 1, 3, num_heads=4),
-            [(2, 6, 8), (2, 4, 6, 2), (2, 4, 6, 2)],
-        ),
-        (
-            made(MS + "MultiHeadAttention", [(2, 6, 8), (2, 9, 8), (2, 9, 12)], 1, num_heads=4),
-            [(2, 6, 12)],
-        ),
-        (
-            made(
-                MS + "GroupQueryAttention",
-                [(1, 3, 32), (1, 3, 16), (1, 3, 16), (1, 2, 5, 8), (1, 2, 5, 8)],
-                1,
-                3,
-                num_heads=4,
-                kv_num_heads=2,
-            ),
-            [(1, 3, 32), (1, 2, 8, 8), (1, 2, 8, 8)],
-        ),
-        (
-            made(MS + "GroupQueryAttention", [(1, 3, 64)], 1, num_heads=4, kv_num_heads=2),
-            [(1, 3, 32)],
-        ),
-        (
-            made(MS + "DynamicQuantizeLSTM", [(7, 2, 5), (1, 5, 12), (1, 3, 12)], 1, 3),
-            [(7, 1, 2, 3), (1, 2, 3), (1, 2, 3)],
-        ),
-        (
-            made(MS + "GatherBlockQuantized", [typed_as(U8, 99, 16), (2, 5), (99, 1)], 1, bits=4),
-            [(2, 5, 32)],
-        ),
-        (made("SimplifiedLayerNormalization", [(2, 5, 8), (8,)], 1, 2), [(2, 5, 8), (2, 5, 1)]),
-        (made(MS + "Rfft", [(3, 16)], 1), [(3, 9, 2)]),
-        (made(MS + "Irfft", [(3, 9, 2)], 1), [(3, 16)]),
-        (made(MS + "BiasSplitGelu", [(2, 3, 8), (8,)], 1), [(2, 3, 4)]),
-        (made(MS + "CDist", [(4, 3), (5, 3)], 1), [(4, 5)]),
-    ],
-    ids=lambda one: getattr(one, "base", ""),
+    ("node", "shapes"), BY_HAND, ids=[f"{at} {node.base}" for at, (node, _) in enumerate(BY_HAND)]
 )
 def test_shapes_by_hand(node: Any, shapes: list[tuple[int, ...]]) -> None:
     assert [shape for _, shape in typed(node).types] == shapes
@@ -245,27 +250,51 @@ def test_what_depends_on_values_is_unknown_and_no_misfit() -> None:
         assert typed(node) == ([("", None)], "")
 
 
-def test_no_attribute_and_no_value_makes_a_negative_size() -> None:
+def test_nothing_that_stands_in_a_file_makes_a_negative_number() -> None:
+    """Attributes of other values and types, axes of other sizes, inputs that are not there."""
     draw = Random(0)
-    strange = [-(2**63), -7, -1, 0, 1, 5, 2**31, 2**63 - 1]
-    for _ in range(4000):
-        node = DRAWN[draw.choice(list(DRAWN))](draw)
-        attributes = {
-            name: tuple(draw.choice(strange) for _ in value)
-            if isinstance(value, tuple) and draw.random() < 0.5
-            else draw.choice(strange)
-            if isinstance(value, int) and draw.random() < 0.5
-            else value
-            for name, value in node.attributes.items()
-        }
-        inputs = tuple(
-            one._replace(shape=tuple(draw.choice([0, 1, 3, size]) for size in one.shape))
-            if one is not None and one.shape is not None and one.content is None
-            else one
-            for one in node.inputs
-        )
-        for _, shape in typed(node._replace(attributes=attributes, inputs=inputs)).types:
+    strange = [
+        -(2**63),
+        -7,
+        -1,
+        0,
+        1,
+        5,
+        2**31,
+        2**63 - 1,
+        1.5,
+        float("inf"),
+        "x",
+        [1, 2],
+        [0.5],
+    ]
+    for at in range(8000):
+        node = draw.choice(BY_HAND)[0] if at % 2 else DRAWN[draw.choice(list(DRAWN))](draw)
+        proto = NodeProto()
+        proto.CopyFrom(node.proto)
+        for attribute in proto.attribute:
+            if draw.random() < 0.5:
+                attribute.CopyFrom(helper.make_attribute(attribute.name, draw.choice(strange)))
+        inputs = tuple(altered(draw, one) for one in node.inputs)[: draw.choice([9, 9, 9, 1])]
+        del proto.input[len(inputs) :]
+        node = node._replace(attributes=attributes_of(proto), inputs=inputs, proto=proto)
+        types = typed(node).types
+        for _, shape in types:
             assert shape is None or min(shape, default=0) >= 0
+        if all(shape is not None for _, shape in types):
+            assert macs_of(node, types[0][1] or ()) >= 0
+            layer_of(node)
+
+
+def altered(draw: Random, value: Value | None) -> Value | None:
+    if value is None or value.shape is None or draw.random() < 0.05:
+        return None
+    if value.content is not None:
+        return value._replace(
+            content=draw.choice([value.content, value.content.reshape(-1)[:1], None])
+        )
+    shape = tuple(draw.choice([0, 1, 3, size, size, size]) for size in value.shape)
+    return value._replace(shape=shape[: draw.choice([9, 9, 9, 2, 1, 0])])
 
 
 # -- what a user sees of it

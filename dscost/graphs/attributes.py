@@ -4,10 +4,10 @@ from onnx import AttributeProto, NodeProto
 
 _NAMES = {
     AttributeProto.INT: """
-allowzero axis batch_dims bits blocksize ceil_mode channels channels_last dim group k K keepdims
-kv_num_heads layout N noop_with_empty_axes Nkv Nq num_heads num_outputs onesided output_dtype
-output_height output_width q_num_heads size spatial stash_type start end gather_axis step transA
-transB transBatchA transBatchB
+allowzero axis batch_dims bits blocksize ceil_mode channels channels_last dim dtype group k K
+keepdims kv_num_heads layout N noop_with_empty_axes Nkv Nq num_heads num_outputs onesided
+output_dtype output_height output_width q_num_heads size spatial stash_type start end
+gather_axis step transA transB transBatchA transBatchB
 """,
     AttributeProto.INTS: """
 axes dilations ends kernel_shape output_padding output_shape pads paddings perm qkv_hidden_sizes

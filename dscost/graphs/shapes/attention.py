@@ -1,4 +1,4 @@
-"""Attention and recurrent layers of ONNX Runtime itself."""
+"""Attention and recurrent layers of ONNX Runtime itself, and linear attention."""
 
 from collections.abc import Sequence
 
@@ -53,10 +53,10 @@ def _multi_head(node: Node) -> Sequence[Type]:
     if len(q) == 5 or v is None:  # (B, L, H, 3, E)
         if len(q) != 5:
             raise SpecError(f"queries {q} have no keys")
-        heads, size, keys = q[2], q[4], q[1]
+        heads, size, keys = max(1, q[2]), q[4], q[1]
         wide = heads * size
     else:
-        if len(q) != 3 or k is None:
+        if len(q) != 3 or k is None or len(k) not in (3, 4, 5) or len(v) not in (3, 4, 5):
             raise SpecError(f"queries {q} do not fit keys {k}")
         heads = _divided(node, q[2], "num_heads")
         size = q[2] // heads
@@ -82,7 +82,7 @@ def _grouped(node: Node) -> Sequence[Type]:
     heads = node.attributes.get("num_heads", 0)
     shared = _divided(node, heads, "kv_num_heads")
     parts = heads if has(node, 1) else heads + 2 * shared
-    if q[2] % parts:
+    if heads < 1 or q[2] % parts:
         raise SpecError(f"{q[2]} values are not {parts} heads")
     size = q[2] // parts
     if has(node, 1) and read(node, 1).shape != (*q[:2], shared * size):
@@ -91,6 +91,7 @@ def _grouped(node: Node) -> Sequence[Type]:
     return [(dtype, (*q[:2], heads * size)), held, held]
 
 
+@shaped("LinearAttention")
 @shaped("LinearAttention", domain=MICROSOFT)
 def _linear(node: Node) -> Sequence[Type]:
     (dtype, q), (_, k), (_, v) = read(node), read(node, 1), read(node, 2)

@@ -10,6 +10,7 @@ from functools import partial
 from dscost.errors import SpecError
 from dscost.graphs.convolutions import MICROSOFT
 from dscost.graphs.nodes import Node
+from dscost.graphs.reading import DTYPES
 from dscost.graphs.shapes.moving import joined, padded
 from dscost.graphs.shapes.products import gemm, product
 from dscost.graphs.shapes.reducing import without
@@ -21,6 +22,7 @@ from dscost.graphs.shapes.table import (
     axes_of,
     axis_of,
     broadcast,
+    feature_map,
     has,
     numbers,
     read,
@@ -36,11 +38,20 @@ _of: Callable[[str], Callable[[Typing], Typing]] = partial(shaped, domain=MICROS
     """
 Gelu FastGelu QuickGelu BiasGelu BiasSoftmax ScaledSiLU BiasAdd QLinearLeakyRelu QLinearSigmoid
 QLinearSoftmax QOrderedGelu QOrderedLayerNormalization GroupNorm GatedRMSNorm RotaryEmbedding
-MRotaryEmbedding Trilu Inverse GatedAdd MoE
+MRotaryEmbedding Trilu Inverse GatedAdd
 """
 )
 def _same(node: Node) -> Sequence[Type]:
     return [read(node)]
+
+
+@_of("MoE")
+def _mixed(node: Node) -> Sequence[Type]:
+    first, experts = read(node), [read(node, at).shape for at in (2, 4)]
+    best = node.attributes.get("k", 1)
+    if not first.shape or best < 1 or any(len(one) != 3 or one[0] < best for one in experts):
+        raise SpecError(f"an input {first.shape} does not fit experts {experts}")
+    return [first]
 
 
 @_of("SkipGroupNorm")
@@ -135,6 +146,8 @@ def _looked_up_packed(node: Node) -> Sequence[Type]:
     (kind, rows), (_, indices), (dtype, _) = read(node), read(node, 1), read(node, 2)
     axis = axis_of(node.attributes.get("gather_axis", 0), len(rows))
     found = [*rows[:axis], *indices, *rows[axis + 1 :]]
+    if len(rows) < 2:
+        raise SpecError(f"{rows} are no rows")
     if kind == "uint8":  # several in a byte, along the last axis
         found[-1] *= 8 // max(1, node.attributes.get("bits", 4))
     return [(dtype, tuple(found))]
@@ -191,7 +204,7 @@ def _unknowable(node: Node) -> Sequence[Type]:
 
 @_of("NhwcMaxPool MaxpoolWithMask QLinearAveragePool")
 def _pooled(node: Node) -> Sequence[Type]:
-    dtype, shape = read(node)
+    dtype, shape = feature_map(node)
     if node.base == "NhwcMaxPool" or node.attributes.get("channels_last"):
         return [(dtype, (shape[0], *pooled_positions(node, shape[1:-1]), shape[-1]))]
     return [(dtype, (*shape[:2], *pooled_positions(node, shape[2:])))]
@@ -199,7 +212,7 @@ def _pooled(node: Node) -> Sequence[Type]:
 
 @_of("QLinearGlobalAveragePool")
 def _pooled_whole(node: Node) -> Sequence[Type]:
-    dtype, shape = read(node)
+    dtype, shape = feature_map(node)
     ones = (1,) * (len(shape) - 2)
     is_last = bool(node.attributes.get("channels_last"))
     return [(dtype, (shape[0], *ones, shape[-1]) if is_last else (*shape[:2], *ones))]
@@ -259,9 +272,12 @@ def _turned(node: Node, at: int, side: str) -> Shape:
     return shape
 
 
-@_of("FusedGemm")
+@_of("FusedGemm GemmFloat8")
 def _fused_gemm(node: Node) -> Sequence[Type]:
-    return [(read(node).dtype, gemm(node, read(node).shape, read(node, 1).shape))]
+    dtype = read(node).dtype
+    if node.base == "GemmFloat8":
+        dtype = DTYPES.get(node.attributes.get("dtype", 1), "")
+    return [(dtype, gemm(node, read(node).shape, read(node, 1).shape))]
 
 
 @_of("QGemm")

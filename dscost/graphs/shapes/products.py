@@ -117,6 +117,7 @@ def recurrent(
 # -- attention
 
 
+@shaped("FlexAttention", domain="ai.onnx.preview")
 @shaped("Attention")
 def _attention(node: Node) -> Sequence[Type]:
     (dtype, q), (_, k), (kind, v) = read(node), read(node, 1), read(node, 2)

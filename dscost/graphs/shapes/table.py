@@ -58,6 +58,18 @@ def read(node: Node, at: int = 0) -> Read:
     return Read(value.dtype, value.shape)
 
 
+def feature_map(node: Node, at: int = 0) -> Read:
+    """Return the type of an input that has a batch, channels and positions.
+
+    Raises:
+        SpecError: It has fewer axes.
+    """
+    found = read(node, at)
+    if len(found.shape) < 3:
+        raise SpecError(f"an input {found.shape} has no positions")
+    return found
+
+
 def numbers(node: Node, at: int, name: str = "") -> tuple[int, ...] | None:
     """Return whole numbers that a node is told by an input or, in older opsets, an attribute.
 

@@ -13,6 +13,7 @@ from dscost.graphs.shapes.table import (
     Type,
     Unknowable,
     axes_of,
+    feature_map,
     numbers,
     read,
     shaped,
@@ -59,10 +60,18 @@ def _deformed(node: Node) -> Sequence[Type]:
     return [(dtype, (shape[0], weight[0], *window.positions(shape[2:])))]
 
 
+@shaped("CausalConvWithState")
+def _causal(node: Node) -> Sequence[Type]:
+    (dtype, shape), (_, weight) = read(node), read(node, 1)
+    if len(shape) != 3 or len(weight) != 3 or weight[:2] != (shape[1], 1) or not weight[2]:
+        raise SpecError(f"an input {shape} does not fit weights {weight}")
+    return [(dtype, shape), (dtype, (*shape[:2], weight[2] - 1))]
+
+
 @shaped("MaxPool AveragePool", domain=BLOCKED)
 @shaped("MaxPool AveragePool LpPool")
 def _pooled(node: Node) -> Sequence[Type]:
-    dtype, shape = read(node)
+    dtype, shape = feature_map(node)
     pooled = (*shape[:2], *pooled_positions(node, shape[2:]))
     return [(dtype, pooled), ("int64", pooled)]
 
