@@ -24,13 +24,14 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 import venv
 import zipfile
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 # This file's name is that of a package: processes are started with -P, which keeps its folder out of their way.
 PLAIN = ("-P", "-c")
@@ -244,9 +245,8 @@ class Ran(NamedTuple):
 
 def ran(command: list[str]) -> Ran:
     """Run a process; its largest resident memory is the kernel's figure of it alone."""
-    out, err = (Path(os.environ["BENCH_TMP"]) / name for name in ("out", "err"))
     before = time.perf_counter()
-    with out.open("wb") as stdout, err.open("wb") as stderr:
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(command, stdout=stdout, stderr=stderr)
         late = time.perf_counter() + LIMIT_S
         while True:
@@ -258,9 +258,15 @@ def ran(command: list[str]) -> Ran:
                 os.wait4(process.pid, 0)
                 return Ran(-1, "", f"over {LIMIT_S} s", LIMIT_S, 0.0)
             time.sleep(0.001)
-    wall = time.perf_counter() - before
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return Ran(process.returncode, out.read_text(), err.read_text(), wall, used.ru_maxrss / 1024)
+        wall = time.perf_counter() - before
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out, err = map(_text_of, (stdout, stderr))
+    return Ran(process.returncode, out, err, wall, used.ru_maxrss / 1024)
+
+
+def _text_of(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="replace")
 
 
 def counted(tool: str, python: str, path: Path, given: Inputs) -> Result:
@@ -268,7 +274,7 @@ def counted(tool: str, python: str, path: Path, given: Inputs) -> Result:
     split = ran([python, *PLAIN, COUNTERS[tool], *_arguments(path, given)])
     if split.code:
         return Result(None, (split.err.strip().splitlines() or ["?"])[-1][:90])
-    told = json.loads(split.out.strip().splitlines()[-1])
+    told = json.loads(next(one for one in split.out.splitlines() if one.startswith('{"macs"')))
     whole = split
     if tool == "dscost":
         shapes = [f"{name}=({','.join(map(str, shape))})" for name, shape in given.items()]
@@ -387,7 +393,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
     options.files.mkdir(parents=True, exist_ok=True)
-    os.environ["BENCH_TMP"] = str(options.files)
     # a program that may not keep its bytecode compiles its modules at each of its starts
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     peers = install(options.files) if options.install else options.peers
@@ -405,23 +410,15 @@ def main(arguments: list[str]) -> None:
     )
     files = files_of(options.files, options.names)
     truths = truths_of(files, peers)
-    results = {
-        name: in_turns(pythons, path, given, options.rounds)
-        for name, (path, given, _) in files.items()
-    }
-    print(
-        "| file | MB | MACs | "
-        + " | ".join(pythons)
-        + " |\n| :-- | --: | --: |"
-        + " --: |" * len(pythons)
-    )
-    for name, row in results.items():
+    print("| file | MB | MACs | " + " | ".join(pythons) + " |")
+    print("| :-- | --: | --: |" + " --: |" * len(pythons))
+    results: dict[str, dict[str, Result]] = {}
+    for name, (path, given, _) in files.items():
+        results[name] = row = in_turns(pythons, path, given, options.rounds)
         truth = truths.get(name)
         cells = " | ".join(_said(row.get(tool), truth) for tool in pythons)
-        size = files[name][0].stat().st_size / 1e6
-        print(
-            f"| {name} | {size:.1f} | {truth if truth is None else format(truth, ',')} | {cells} |"
-        )
+        told = "" if truth is None else f"{truth:,}"
+        print(f"| {name} | {path.stat().st_size / 1e6:.1f} | {told} | {cells} |", flush=True)
     print(
         "\nMilliseconds: import / read / count; then the whole process, and its largest resident memory.\n"
     )
