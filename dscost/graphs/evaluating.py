@@ -41,7 +41,7 @@ _CONSTANT = f"{MAIN}::Constant"
 MOST_STEPS = 15_000
 """How many nodes are evaluated beyond those in the file: loops and functions may ask for more."""
 
-MOST_S = 3.0
+MOST_S = 2.5
 """Seconds of computing that a graph may take; the largest networks there are take one."""
 
 ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
