@@ -15,9 +15,9 @@ from program import run
 
 import dscost
 from dscost.graphs import seeing
-from dscost.graphs.recounting import recounted
+from dscost.graphs.recounting import is_recounted, recounted
 from dscost.notation.inputs import parse_input
-from dscost.traces.rules import FORMULAS
+from dscost.traces.rules import FORMULAS, Rule
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
@@ -320,15 +320,68 @@ def test_onnx_runtime_tells_the_shapes_where_it_is_installed(
         ("LSTM", [(5, 2, 3), (1, 16, 3), (1, 16, 4)], [(5, 1, 2, 4)], {}, 5 * 2 * (48 + 64)),
         ("Einsum", [(2, 3, 4), (2, 4, 5)], [(2, 3, 5)], {"equation": "b i j, b j k -> b i k"}, 2 * 3 * 4 * 5),
         ("Einsum", [(2, 1, 3, 4), (7, 4, 5)], [(2, 7, 3, 5)], {"equation": "...ij,...jk->...ik"}, 2 * 7 * 3 * 4 * 5),
+        ("Einsum", [(3,), (5,)], [(3, 5)], {"equation": "i,j->ij"}, 0),
+        ("Einsum", [(3,), (5,)], [(3, 5)], {"equation": "i,j"}, 0),
+        ("Einsum", [(3, 4), (4, 5)], [(3, 5)], {"equation": "ij,jk"}, 3 * 4 * 5),
+        # i is summed before: (4,) with (4, 5)
+        ("Einsum", [(3, 4), (4, 5)], [(5,)], {"equation": "ij,jk->k"}, 4 * 5),
+        ("Einsum", [(3, 1), (1, 5)], [(3, 5)], {"equation": "ij,jk->ik"}, 0),
+        ("Einsum", [(3, 4)], [(4, 3)], {"equation": "ij->ji"}, 0),
+        ("Einsum", [(2, 4), (4, 8), (8, 2)], [(2, 2)], {"equation": "ab,bc,cd->ad"}, None),
+        ("FusedMatMul", [(7, 2, 3), (2, 7, 5)], [(2, 3, 5)], {"transA": 1, "transBatchA": 1}, 2 * 3 * 5 * 7),
+        ("FusedMatMul", [(2, 7, 3), (2, 7, 5)], [(2, 3, 5)], {"transA": 1}, 2 * 3 * 5 * 7),
+        ("DeformConv", [(1, 3, 5, 5), (4, 3, 3, 3), (1, 18, 3, 3)], [(1, 4, 3, 3)], {}, 9 * 4 * 27),
         ("Attention", [(1, 2, 5, 8), (1, 2, 6, 8), (1, 2, 6, 4)], [(1, 2, 5, 4)], {}, 2 * 5 * 6 * 12),
         ("Relu", [(3,)], [(3,)], {}, 0),
     ],
 )  # fmt: skip
 def test_the_second_count_by_hand(
-    type: str, read: list[Any], written: list[Any], attributes: dict[str, Any], macs: int
+    type: str, read: list[Any], written: list[Any], attributes: dict[str, Any], macs: int | None
 ) -> None:
-    assert recounted(type, read, written, attributes) == macs
+    domain = "com.microsoft" if type.startswith("Fused") else "ai.onnx"
+    assert recounted(f"{domain}::{type}", read, written, attributes) == macs
 
 
 def test_a_kernel_that_keeps_its_weights_for_itself_is_not_counted_as_nothing() -> None:
-    assert recounted("Conv", [(2, 6, 8, 8)], [(2, 4, 4, 4)], {}) is None
+    assert recounted("ai.onnx::Conv", [(2, 6, 8, 8)], [(2, 4, 4, 4)], {}) is None
+
+
+def test_an_operator_of_the_same_name_from_elsewhere_is_another_one() -> None:
+    packed = [(1, 5, 8), (8, 24), (24,)]  # queries, keys and values in one
+    assert recounted("com.microsoft::Attention", packed, [(1, 5, 8)], {}) == 0
+    assert not is_recounted("com.microsoft::Attention")
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes", "ours", "blind"),
+    [
+        # (2, 4) with (4, 8), and (2, 8) with (8, 2)
+        ("ab,bc,cd->ad", [(2, 4), (4, 8), (8, 2)], 2 * 4 * 8 + 2 * 8 * 2, True),
+        ("i,j->ij", [(3,), (5,)], 0, False),
+        ("ij,jk->k", [(3, 4), (4, 5)], 4 * 5, False),
+    ],
+)
+def test_einsum_is_counted_twice_or_said_to_be_seen_once(
+    equation: str, shapes: list[tuple[int, ...]], ours: int, blind: bool, tmp_path: Path
+) -> None:
+    names = [f"x{at}" for at in range(len(shapes))]
+    node = helper.make_node("Einsum", names, ["y"], name="product", equation=equation)
+    inputs = [values(name, *shape) for name, shape in zip(names, shapes, strict=True)]
+    found = dscost.verify(saved(tmp_path / "net.onnx", [node], inputs, [], "y"))
+    assert (found.ours, found.differences) == (ours, ())
+    told = f"1 node of {ours} MACs not by the shapes of onnx's reference evaluator: product"
+    assert found.partial == ((told,) if blind else ())
+
+
+@pytest.mark.parametrize("is_run", [True, False])
+def test_a_node_that_the_second_count_has_no_rule_for_is_told_as_such(
+    is_run: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FORMULAS, "ai.onnx::Hardmax", Rule(lambda *_, **__: 7))
+    if not is_run:
+        monkeypatch.setattr(seeing, "MOST_MACS_OF_REFERENCE", 1)
+    node = helper.make_node("Hardmax", ["x"], ["y"], name="first")
+    found = dscost.verify(saved(tmp_path / "net.onnx", [node], [values("x", 1, 8)], [], "y"))
+    (difference,) = found.differences
+    assert (difference.ours, difference.theirs) == (7, 0)
+    assert difference.reason == "the second count has no rule for ai.onnx::Hardmax"

@@ -63,7 +63,7 @@ def _held_together(
     for at, runs in seen.runs.items():
         if at >= 0:
             place = places[at]
-            counts = [recounted(place.type, *run, place.attributes) for run in runs]
+            counts = [recounted(place.operator, *run, place.attributes) for run in runs]
             known = [count for count in counts if count is not None]
             if len(known) == len(counts):
                 theirs[at] = sum(known)
@@ -82,7 +82,7 @@ def _held_together(
 
 
 def _reason(place: Place, is_ours: bool, is_theirs: bool, seen: Seen) -> str:
-    if is_ours and is_theirs and not is_recounted(place.type):
+    if is_ours and not is_recounted(place.operator):
         return f"the second count has no rule for {place.operator}"
     if any(one.endswith("::If") for one in place.around):
         if not is_theirs:

@@ -10,6 +10,8 @@ from dscost.graphs.values import Value
 
 MAIN = "ai.onnx"
 """How the domain is written whose name is empty in files."""
+MICROSOFT = "com.microsoft"
+"""The domain of what ONNX Runtime adds."""
 
 
 class Node(NamedTuple):

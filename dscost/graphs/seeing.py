@@ -17,8 +17,9 @@ import onnx
 from onnx import GraphProto, ModelProto, TensorProto
 
 from dscost.errors import first_line
+from dscost.graphs.checking import graphs_in
+from dscost.graphs.nodes import MAIN, operator_of
 from dscost.graphs.numbering import number_in
-from dscost.graphs.reading import DTYPES, graphs_in
 from dscost.graphs.recounting import is_recounted
 from dscost.graphs.running import (
     MOST_MACS,
@@ -27,7 +28,8 @@ from dscost.graphs.running import (
     made_up,
     run_for_a_while,
 )
-from dscost.graphs.values import BITS, Shape, Value
+from dscost.graphs.tensors import bytes_of
+from dscost.graphs.values import Shape, Value
 
 MOST_MOVED = 2**36
 MOST_MOVED_OF_REFERENCE = 2**32
@@ -107,7 +109,7 @@ def _with_all_weights(model: ModelProto, notes: list[str]) -> bool:
     """Take what other files hold for zeros; return whether that can be."""
     held = [tensor for graph in graphs_in(model.graph) for tensor in graph.initializer]
     away = [tensor for tensor in held if tensor.data_location == TensorProto.EXTERNAL]
-    sizes = [-(-prod(one.dims) * BITS.get(DTYPES.get(one.data_type, ""), 0) // 8) for one in away]
+    sizes = [bytes_of(tensor) for tensor in away]
     if sum(sizes) > MOST_FILLED or not all(sizes):
         return False
     for tensor, size in zip(away, sizes, strict=True):
@@ -192,12 +194,13 @@ def _watched(model: ModelProto, runs: dict[int, list[Run]]) -> tuple[list[Any], 
     """
     from onnx.reference.ops import load_op
 
-    opset = next((one.version for one in model.opset_import if not one.domain), 1)
+    opset = next((one.version for one in model.opset_import if one.domain in ("", MAIN)), 1)
     nodes = (node for graph in graphs_in(model.graph) for node in graph.node)
-    types = {node.op_type for node in nodes if is_recounted(node.op_type)}
-    found = [load_op("", type, opset) for type in sorted(types)]
+    operators = sorted({one for node in nodes if is_recounted(one := operator_of(node))})
+    types = [one.removeprefix(f"{MAIN}::") for one in operators if one.startswith(f"{MAIN}::")]
+    found = [load_op("", type, opset) for type in types]
     watched = [_watching(one, runs) for one in found if isinstance(one, type)]
-    return watched, len(watched) == len(found)
+    return watched, len(watched) == len(operators)
 
 
 def _watching(operator: Any, runs: dict[int, list[Run]]) -> Any:
