@@ -129,8 +129,18 @@ def test_a_batch_is_that_of_every_input_that_leaves_it_open() -> None:
             "",
             "the file leaves open the shape of 'x': give sizes, such as --input x=1,128",
         ),
+        (
+            graph(given("x", [4, 0])),
+            "",
+            "axis 1 of 'x' is 0 in the file: give sizes, such as --input x=4,128",
+        ),
+        (
+            graph(given("x", ["n", 0, -1])),
+            "",
+            "the file leaves open 'n', axis 2 of 'x'; axis 1 of 'x' is 0 in the file: give sizes, such as ",
+        ),
     ],
-    ids=range(8),
+    ids=range(10),
 )
 def test_what_is_left_open_is_told_with_an_example(net: GraphProto, text: str, told: str) -> None:
     assert refusal(net, text or None).startswith(told)

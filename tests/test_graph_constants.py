@@ -157,6 +157,12 @@ def test_whole_numbers_are_divided_towards_zero(a: int, b: int, quotient: int) -
     assert found.content == quotient
 
 
+def test_a_squeeze_of_no_axes_is_of_all() -> None:
+    """As ONNX Runtime has it; onnx's evaluator takes none."""
+    (found,) = known_results(of("Squeeze", [ROW.reshape(1, 3, 1), whole()], {}, 17)) or [Value()]
+    assert found.shape == (3,)
+
+
 @pytest.mark.parametrize(
     ("op", "given", "attributes"),
     [

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dscost.errors import InputError
+from dscost.graphs import evaluating
 from dscost.notation.inputs import TensorSpec
 from tests.graph_texts import SQUARE, counted, macs
 
@@ -272,7 +273,10 @@ def test_weights_that_a_loop_carries_are_weights(tmp_path: Path) -> None:
     assert (layer.cost.macs, layer.cost.params, layer.op) == (5 * ROW, 4, "linear")
 
 
-def test_too_many_iterations_of_which_each_is_another_are_unknown(tmp_path: Path) -> None:
+def test_too_many_iterations_of_which_each_is_another_are_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating, "MOST_S", float("inf"))  # however slow the machine
     body = f"b = Concat<axis = 0>(a, x) [mm] r = MatMul(b, w) {GOES_ON}"
     report = counted(tmp_path, looped("M, , x", body, stored=", int64 M = {100000}"))
     assert report.coverage.unknown == ("ai.onnx::Loop (1×)",)
@@ -294,6 +298,37 @@ def test_weights_of_one_name_in_two_branches_are_two(tmp_path: Path) -> None:
     )
     assert report.totals.as_is.params == 4 + 2 + 6 + 6
     assert not report.shared_weights
+
+
+def test_weights_of_one_name_in_nodes_of_one_name_are_as_many(tmp_path: Path) -> None:
+    """Four matrices: both branches of two nodes hold one, and all are called the same."""
+    chosen = """[if] {0} = If(c) <
+        then_branch = one () => (a) <float[2,2] w = {{1, 2, 3, 4}}> {{ a = MatMul({1}, w) }},
+        else_branch = other () => (a) <float[2,2] w = {{5, 6, 7, 8}}> {{ a = MatMul({1}, w) }}>"""
+    both = f"{chosen.format('t', 'x')} {chosen.format('y', 't')}"
+    report = counted(tmp_path, f"(bool c, float[3,2] x) => (y) {{ {both} }}")
+    assert report.totals.as_is.params == 4 * 4
+    called = """<domain: "my", opset_import: ["" : 17]>"""
+    report = counted(
+        tmp_path,
+        f"(bool c, float[3,2] x) => (y) {{ s = my.F(c, x) y = my.F(c, s) }} {called} "
+        f"F (c, x) => (y) {{ {both} }}",
+    )
+    assert report.totals.as_is.params == 4 * 4
+    assert [one.params for one in report.shared_weights or ()] == [4] * 4
+
+
+def test_a_loop_that_may_not_start_says_what_decides(tmp_path: Path) -> None:
+    body = f"[mm] b = MatMul(a, w) {GOES_ON}"
+    report = counted(
+        tmp_path,
+        looped("M, c, x", body, given="bool c, float[1,2] x", stored=", int64 M = {10}"),
+    )
+    assert (macs(report), report.coverage.unknown) == (ROW, ("ai.onnx::Loop (1×)",))
+    assert (
+        "Whether y starts is not known: one iteration of it is counted. The input 'c' decides that: "
+        "give its value, as in --input 'c=():bool=true'."
+    ) in report.warnings
 
 
 def test_weights_in_a_loop_are_stored_once(tmp_path: Path) -> None:

@@ -137,15 +137,23 @@ def test_an_operator_without_a_rule_is_what_onnx_defines_it_by(
 
 
 @pytest.mark.parametrize(
-    ("sizes", "rows"),
-    [("float[5,2] t", 5), ("float[n,2] t", None)],
-    ids=["numbers", "a name"],
+    ("reads", "sizes", "rows"),
+    [
+        ("float[3,2] x", "float[5,2] t", 5),
+        ("float[3,2] x", "float[n,2] t", None),
+        ("float[N,2] x", "float[N,2] t", 3),
+        ("float[N,2] x", "float[n,2] t", None),
+        ("float[N,2] x", "float[1,2] t", None),  # the size of one example
+        ("float[N,2] x", "float[?,2] r, float[1,2] t", None),
+        ("float[N,2] x", "float[3,2] r, float[5,2] t", 5),
+        ("float[N,2] x", "float[N,2] r, float[N,2] t", 3),
+    ],
 )
 def test_declared_sizes_help_behind_an_operator_that_nobody_knows(
-    tmp_path: Path, sizes: str, rows: int | None
+    tmp_path: Path, reads: str, sizes: str, rows: int | None
 ) -> None:
-    graph = f"""(float[N,2] x) => (y) <{SQUARE}, {sizes}> {{
-        [odd] t = my.Odd(x) [mm] y = MatMul(t, w) }}"""
+    graph = f"""({reads}) => (y) <{SQUARE}, {sizes}> {{
+        r = Relu(x) [odd] t = my.Odd({"r" if " r" in sizes else "x"}) [mm] y = MatMul(t, w) }}"""
     report = counted(tmp_path, graph, batch=3)
     wanted = ("my::Odd (1×)",) if rows else ("ai.onnx::MatMul (1×)", "my::Odd (1×)")
     assert report.coverage.unknown == wanted
@@ -172,6 +180,23 @@ def test_what_depends_on_data_has_no_size_whatever_is_declared(tmp_path: Path) -
     )
     assert report.coverage.unknown == ("ai.onnx::MatMul (1×)", "ai.onnx::NonZero (1×)")
     assert macs(report) == 4 * 6 * 4
+
+
+def test_weights_that_a_call_gives_as_an_attribute_are_those_of_the_call(tmp_path: Path) -> None:
+    """Two calls of F with matrices of their own, two of G that each make one with its matrix."""
+    report = counted(
+        tmp_path,
+        """(float[3,2] x) => (y) {
+        a = my.F<W = float[2,2] {1, 2, 3, 4}>(x) b = my.F<W = float[2,2] {5, 6, 7, 8}>(a)
+        c = my.G(b) d = my.G(c) y = my.H<V = float[2,2] {1, 2, 3, 5}>(d) }
+        <domain: "my", opset_import: ["" : 17]>
+        F <W> (a) => (d) { k = Constant <value : tensor = @W> () d = MatMul(a, k) }
+        <domain: "my", opset_import: ["" : 17, "my" : 1]>
+        G (a) => (d) { d = my.F<W = float[2,2] {9, 8, 7, 6}>(a) }
+        <domain: "my", opset_import: ["" : 17, "my" : 1]>
+        H <V> (a) => (d) { b = my.F<W : tensor = @V>(a) d = my.F<W : tensor = @V>(b) }""",
+    )
+    assert (macs(report), report.totals.as_is.params) == (6 * 3 * ROW, 4 * 4)
 
 
 def test_weights_in_a_function_are_stored_once_however_often_it_is_called(tmp_path: Path) -> None:

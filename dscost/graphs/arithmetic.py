@@ -194,7 +194,7 @@ def _unsqueeze(node: Node, a: Array, axes: Array = None) -> Sequence[Array]:
 
 @_of("Squeeze")
 def _squeeze(node: Node, a: Array, axes: Array = None) -> Sequence[Array]:
-    return [np.squeeze(a, _axes(node, axes, a.ndim))]
+    return [np.squeeze(a, _axes(node, axes, a.ndim) or None)]  # no axes are all, see shapes.moving
 
 
 @_of("Concat")

@@ -29,7 +29,10 @@ class Bound(NamedTuple):
 
 
 class _Input(NamedTuple):
-    """What a file says of an input; `axes` is `None` where it says nothing of its shape."""
+    """What a file says of an input; `axes` is `None` where it says nothing of its shape.
+
+    Those that are `empty` are 0 in the file: some write so what they leave open.
+    """
 
     name: str
     dtype: str
@@ -37,6 +40,7 @@ class _Input(NamedTuple):
     is_sequence: bool = False
     is_optional: bool = False
     is_tensor: bool = True
+    empty: tuple[int, ...] = ()
 
 
 def inputs_of(graph: GraphProto) -> list[ValueInfoProto]:
@@ -100,7 +104,9 @@ def _read(one: ValueInfoProto) -> _Input:
     tensor: TypeProto.Tensor = kind.tensor_type
     axes = tuple(map(_axis, tensor.shape.dim)) if tensor.HasField("shape") else None
     dtype = DTYPES.get(tensor.elem_type, "")
-    return _Input(one.name, dtype, axes, is_sequence, is_optional, is_tensor)
+    empty = (one.HasField("dim_value") and not one.dim_value for one in tensor.shape.dim)
+    places = tuple(at for at, is_empty in enumerate(empty) if is_empty)
+    return _Input(one.name, dtype, axes, is_sequence, is_optional, is_tensor, places)
 
 
 def _axis(axis: Any) -> int | str | None:
@@ -242,7 +248,7 @@ def _refuse_open(
 ) -> None:
     """Refuse axes that have no size, all at once, with how they might be given."""
     chosen: dict[str, int] = {}
-    axes, parts = [], []
+    axes, empty, parts = [], [], []
     for one in inputs:
         shape = shapes[one.name]
         if not one.is_tensor or one.is_optional or (shape is not None and _is_bound(shape)):
@@ -254,15 +260,17 @@ def _refuse_open(
         sizes = [chosen.get(axis, axis) if isinstance(axis, str) else axis for axis in shape]
         new = [axis for axis in enumerate(sizes) if not isinstance(axis[1], int)]
         if new:
-            told = ", ".join(f"'{axis}'" if axis else f"axis {at}" for at, axis in new)
-            axes.append(f"{told} of '{one.name}'")
+            told = [
+                f"'{axis}'" if axis else f"axis {at}" for at, axis in new if at not in one.empty
+            ]
+            axes += [f"{', '.join(told)} of '{one.name}'"] if told else []
+            empty += [f"axis {at} of '{one.name}' is 0 in the file" for at in one.empty]
             example = tuple(example_sizes(graph, one.name, sizes))
             chosen |= {axis: example[at] for at, axis in new if isinstance(axis, str)}
             parts.append(f"--input {quote(f'{one.name}=' + ','.join(map(str, example)))}")
-    if axes:
-        raise InputError(
-            f"the file leaves open {'; '.join(axes)}: give sizes, such as {' '.join(parts)}"
-        )
+    if parts:
+        told = [f"the file leaves open {'; '.join(axes)}"] if axes else []
+        raise InputError(f"{'; '.join([*told, *empty])}: give sizes, such as {' '.join(parts)}")
 
 
 def _is_bound(shape: Axes) -> bool:

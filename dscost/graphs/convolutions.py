@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import gt
 from typing import Any, NamedTuple
 
 from dscost.errors import SpecError
@@ -188,6 +189,12 @@ def _spread(node: Node, window: Window, extents: Shape) -> tuple[Window, Shape]:
     told = tuple(read.get("output_shape") or ())
     if told:
         positions = told[-dims:]
+        # one step further, the window of an input position more would fit in
+        most = [
+            n * step + k for n, step, k in zip(extents, window.stride, window.reach, strict=True)
+        ]
+        if len(positions) != dims or any(map(gt, positions, most)):
+            raise SpecError(f"output_shape is {positions}, but it writes at most {tuple(most)}")
     elif way in ("SAME_UPPER", "SAME_LOWER"):
         wanted = [size * step for size, step in zip(extents, window.stride, strict=True)]
         positions = tuple(map(min, wanted, whole))  # a padding takes away, and adds nothing

@@ -13,7 +13,7 @@ from dscost.graphs.constants import constant_of, known_results, tensor_of
 from dscost.graphs.control import CONTROL
 from dscost.graphs.convolutions import layer_of
 from dscost.graphs.costs import has_rule, macs_of, notes_of, word_for
-from dscost.graphs.declaring import declared_types
+from dscost.graphs.declaring import declared_types, is_fixed, named_sizes
 from dscost.graphs.fitting import fits
 from dscost.graphs.functions import Functions, of_schema
 from dscost.graphs.nodes import (
@@ -28,7 +28,7 @@ from dscost.graphs.nodes import (
 from dscost.graphs.partial import PARTLY, partly_known, shape_by_parts
 from dscost.graphs.reading import graphs_in, graphs_of, sparse_value, stored_value
 from dscost.graphs.rules.free import VIEWS
-from dscost.graphs.scopes import Place, Scope
+from dscost.graphs.scopes import Place, Scope, declared_in
 from dscost.graphs.sequences import SEQUENCES
 from dscost.graphs.shapes import typed
 from dscost.graphs.values import Value, made_of
@@ -117,7 +117,9 @@ class Evaluation:
         """Return the trace of the whole."""
         graph = self.model.graph
         opsets = {one.domain or MAIN: one.version for one in self.model.opset_import}
-        scope = Scope(Place("", opsets, declared=(*graph.value_info, *graph.output)))
+        sizes, fixed = named_sizes(graph, self.inputs), is_fixed(graph)
+        place = Place("", opsets, declared=declared_in(graph), sizes=sizes, is_fixed=fixed)
+        scope = Scope(place)
         scope.update(self.inputs)
         outputs = self.evaluate(graph, scope)
         if self.books.following:
@@ -131,10 +133,10 @@ class Evaluation:
             InputError: It reads or puts out what nothing has made.
         """
         for tensor in graph.initializer:
-            name = self._stored_as(tensor.name, scope.place)
+            name = self._stored_as(tensor.name, scope.place.home)
             scope[tensor.name] = stored_value(tensor, name)
         for sparse in graph.sparse_initializer:
-            name = self._stored_as(sparse.values.name, scope.place)
+            name = self._stored_as(sparse.values.name, scope.place.home)
             scope[sparse.values.name] = sparse_value(sparse, name)
         self.run_nodes(graph.node, scope)
         return [self._output(scope, one.name) for one in graph.output]
@@ -150,9 +152,9 @@ class Evaluation:
         graph = node.attributes.get(name)
         if not isinstance(graph, GraphProto):
             raise InputError(f"node '{node.name}' ({node.base}) has no graph as its {name}")
-        first = next((one for one in node.proto.output if one), node.base)
-        own = f"{node.proto.name or first}.{name}"
-        inner = Scope(scope.place.inside(f"{node.name}.{name}", graph, own), scope)
+        place = scope.place
+        home = place.origins.get(node.refers.get(name, ""), place.origin(node, name))
+        inner = Scope(place.inside(f"{node.name}.{name}", graph, f"{home}."), scope)
         if inner.place.depth > MOST_DEEP:
             raise InputError(f"node '{node.name}' is inside of more than {MOST_DEEP} graphs")
         if len(graph.input) != len(given):
@@ -163,10 +165,10 @@ class Evaluation:
         inner.update(zip((one.name for one in graph.input), given, strict=True))
         return self.evaluate(graph, inner)
 
-    def _stored_as(self, name: str, place: Place) -> str:
-        """Return the name of what a place stores: another graph may have one of that name too."""
-        owner = self._owners.setdefault(name, place.home)
-        return name if owner == place.home else f"{place.home}{name}"
+    def _stored_as(self, name: str, home: str) -> str:
+        """Return the name of what is stored at home: another graph may have one of it too."""
+        owner = self._owners.setdefault(name, home)
+        return name if owner == home else f"{home}{name}"
 
     def run_nodes(self, protos: Sequence[NodeProto], scope: Scope) -> None:
         """Run nodes in a scope, which is changed."""
@@ -179,7 +181,7 @@ class Evaluation:
             if tensor is not None:
                 self._unique(proto, "")
                 (name,) = proto.output
-                scope[name] = stored_value(tensor, self._stored_as(name, scope.place))
+                scope[name] = stored_value(tensor, self._stored_as(name, scope.place.home))
                 continue
             if thread_time() > self._ends_s:
                 raise InputError(f"its nodes take more than {MOST_S:g} s to go through")
@@ -215,12 +217,18 @@ class Evaluation:
             ) from None
         if known is None:
             operator = operator_of(proto)
+            refers = {}
             if place.attributes is not None:
+                refers = {
+                    one.name: one.ref_attr_name for one in proto.attribute if one.ref_attr_name
+                }
                 proto = resolved(proto, place.attributes)
             name = self._unique(proto, place.prefix)
             opset = place.opsets.get(proto.domain or MAIN, 1)
             is_right = fits(proto, opset)
-            known = Node(name, operator, attributes_of(proto), inputs, proto, opset, is_right)
+            known = Node(
+                name, operator, attributes_of(proto), inputs, proto, opset, is_right, refers
+            )
             self._known[key] = known
         else:
             known = known._replace(inputs=inputs)
@@ -254,7 +262,10 @@ class Evaluation:
 
     def _written(self, node: Node, scope: Scope) -> Sequence[Value]:
         if node.operator == _CONSTANT:
-            return [constant_of(node, self._stored_as(node.proto.output[0], scope.place))]
+            name, home = node.proto.output[0], scope.place.home
+            for one in node.refers.values():  # it stands where the function is called
+                name = home = scope.place.origins.get(one, home)
+            return [constant_of(node, self._stored_as(name, home))]
         special = CONTROL.get(node.operator) or SEQUENCES.get(node.operator)
         if special is not None:
             return padded(special(self, node, scope), node)

@@ -83,6 +83,10 @@ class Functions:
             )
         opsets = {one.domain or MAIN: one.version for one in function.opset_import}
         given = {one.name: one for one in node.proto.attribute}
+        origins = {name: f"{body.name}.{name}" for name in body.defaults}
+        for name in given:
+            refers = node.refers.get(name, "")
+            origins[name] = place.origins.get(refers, place.origin(node, name))
         inner = Scope(
             Place(
                 f"{place.path}/{node.name}()",
@@ -92,7 +96,9 @@ class Functions:
                 calls=(*place.calls, body.name),
                 depth=place.depth + 1,
                 declared=tuple(function.value_info),
+                sizes=place.sizes,
                 home=f"{body.name}.",
+                origins=origins,
             )
         )
         inner.update(dict.fromkeys(function.input))

@@ -43,8 +43,12 @@ def looped(evaluation: "Evaluation", node: Node, scope: Scope) -> Sequence[Value
         return Turn(found[1 : carried + 1], found[carried + 1 :], truth(found[0]))
 
     turns = Turns(evaluation, node, run, most)
-    is_counted = most_value is not None and most is None  # by a number that is not known
-    end = turns.one(state) if is_counted or begins is None else turns.all(state)
+    if begins is None:
+        end = turns.one(state, may_not_start=most is not None)
+    elif most_value is not None and most is None:  # as often as a number says that is not known
+        end = turns.one(state)
+    else:
+        end = turns.all(state)
     scans = [_stacked(evaluation, one, 0, turns.done) for one in end.scans]
     return _left(evaluation, node, turns, [*end.state, *scans])
 

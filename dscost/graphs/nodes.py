@@ -25,6 +25,7 @@ class Node(NamedTuple):
         proto: The node itself.
         opset: The version of its domain.
         fits: Whether it is written as its operator wants it, as far as ONNX knows that.
+        refers: In a function, which of its attributes are which ones of the call.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Node(NamedTuple):
     proto: NodeProto
     opset: int
     fits: bool = True
+    refers: Mapping[str, str] = {}
 
     @property
     def base(self) -> str:

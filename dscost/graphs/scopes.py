@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from onnx import AttributeProto, GraphProto, ValueInfoProto
 
+from dscost.graphs.nodes import Node
 from dscost.graphs.values import Value
 
 
@@ -18,8 +19,11 @@ class Place(NamedTuple):
         attributes: In a function, those of the call, which attributes of its nodes may refer to.
         calls: The functions that it is in, the outermost first.
         depth: How many graphs and functions are around it.
-        declared: What the file says of its values.
+        declared: What the file says of its values and those around it; the last holds.
+        is_fixed: Whether the network and no graph in it, and no input of it leaves an axis open.
+        sizes: Of axes that have names in the file, those that the inputs of the network have.
         home: Unique to where it stands in the file, which is one place for all calls of a function.
+        origins: Where in the file the attributes stand, each unique.
     """
 
     path: str
@@ -29,7 +33,17 @@ class Place(NamedTuple):
     calls: tuple[str, ...] = ()
     depth: int = 0
     declared: tuple[ValueInfoProto, ...] = ()
+    is_fixed: bool = False
+    sizes: Mapping[str, int] = {}
     home: str = ""
+    origins: Mapping[str, str] = {}
+
+    def origin(self, node: Node, name: str) -> str:
+        """Return what an attribute of a node that is here is told by from all others in the file.
+
+        What a node first writes tells it from those around it; its name may not.
+        """
+        return f"{self.home}{next((one for one in node.proto.output if one), node.name)}.{name}"
 
     def inside(self, path: str, graph: GraphProto, home: str) -> "Place":
         """Return the place of a graph that one of the nodes here holds.
@@ -37,15 +51,20 @@ class Place(NamedTuple):
         Args:
             path: What tells it from the others in this place.
             graph: The graph.
-            home: What tells it from the others where this stands in the file.
+            home: Its own one.
         """
-        declared = (*graph.value_info, *graph.output)
         return self._replace(
             path=f"{self.path}/{path}",
-            home=f"{self.home}{home}.",
+            home=home,
             depth=self.depth + 1,
-            declared=declared,
+            is_fixed=False,
+            declared=(*self.declared, *declared_in(graph)),
         )
+
+
+def declared_in(graph: GraphProto) -> tuple[ValueInfoProto, ...]:
+    """Return what a file says of the values of a graph."""
+    return (*graph.input, *graph.value_info, *graph.output)
 
 
 class Scope(dict[str, Value | None]):

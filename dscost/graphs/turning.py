@@ -79,10 +79,10 @@ class Turns:
                 return self._unsure(first, turn)
         return turn if self.done else self._never(state)
 
-    def one(self, state: list[Value]) -> Turn:
+    def one(self, state: list[Value], *, may_not_start: bool = False) -> Turn:
         """Run one of a number that nobody can know; return what is sure of what the last leaves."""
         first, self.done = self._detached(state), 1
-        return self._unsure(first, self._run(None, first))
+        return self._unsure(first, self._run(None, first), may_not_start=may_not_start)
 
     def _never(self, state: list[Value]) -> Turn:
         """Look at the types and the weights of what never runs: it has them all the same."""
@@ -135,13 +135,16 @@ class Turns:
             given = list(map(_in_common, given, found.state))
         return None
 
-    def _unsure(self, first: list[Value], turn: Turn) -> Turn:
+    def _unsure(self, first: list[Value], turn: Turn, *, may_not_start: bool = False) -> Turn:
         """Take the loop for one of unknown cost; return what is sure of what it leaves."""
         self.is_known = False
         books, node = self._evaluation.books, self._node
         many = "one iteration" if self.done == 1 else f"{self.done:,} iterations"
         counted = f"{many} of it {'is' if self.done == 1 else 'are'} counted."
-        if self._most is None:
+        if may_not_start:
+            decided = decided_by(self._evaluation, node.proto.input[1:2], "that")
+            books.note(f"Whether {node.name} starts is not known: {counted}{decided}")
+        elif self._most is None:
             decided = decided_by(self._evaluation, node.proto.input[:2], "that")
             books.note(f"How often {node.name} runs is not known: {counted}{decided}")
         else:

@@ -71,7 +71,7 @@ def _flattened(node: Node) -> Sequence[Type]:
 def _squeezed(node: Node) -> Sequence[Type]:
     dtype, shape = read(node)
     axes = numbers(node, 1, "axes")
-    if axes is None:
+    if not axes:  # an empty list is none: ONNX leaves that open, ONNX Runtime takes all that are 1
         return [(dtype, tuple(size for size in shape if size != 1))]
     gone = axes_of(axes, len(shape))
     if any(shape[axis] != 1 for axis in gone):

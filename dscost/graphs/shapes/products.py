@@ -52,8 +52,6 @@ def gemm(node: Node, a: Shape, b: Shape) -> Shape:
     Raises:
         SpecError: They have none.
     """
-    if len(a) == 4 == len(b) + 2 and a[2:] == (1, 1):  # as old files have it
-        a = a[:2]
     if len(a) != 2 or len(b) != 2:
         raise SpecError(f"{a} and {b} are not two matrices")
     if node.attributes.get("transA"):
