@@ -604,6 +604,31 @@ def test_a_model_with_an_unknown_operator_is_checked_layer_by_layer(saved: Saved
     assert told in " ".join(ran.stdout.split())
 
 
+@pytest.mark.parametrize("name", ["x", "y", "bias", "weight", "net/depthwise"])
+def test_a_layer_is_run_alone_whatever_its_weights_are_called(name: str, saved: Saved) -> None:
+    nodes = [
+        helper.make_node("Relu", ["given"], ["a"]),
+        conv("net", "a", name, "b", out="made"),
+        helper.make_node("Relu", ["made"], ["end"]),
+    ]
+    one = model(nodes, [weights(name, 4, 4, 3, 3), weights("b", 4)])
+    one.graph.input[0].name, one.graph.output[0].name = "given", "end"
+    ran = run("convert", str(saved(one)), "--min-channels", "1")
+    assert ran.returncode == 0, ran.stderr
+    assert "At full rank the layer alone returns what it did, to " in ran.stdout
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_change_of_the_inputs_is_one_that_their_dtype_holds(dtype: Any) -> None:
+    feed = np.random.default_rng(0).standard_normal(1000).astype(dtype)
+    nudge = graph_checking._nudge(feed)
+    changed = graph_checking._nudged(feed, nudge)
+    assert changed.dtype == dtype
+    assert (changed != feed).all()
+    # half of what lies between 1 and the next number at least; no more than that is
+    assert nudge == 1e-6 or np.finfo(dtype).eps / 2 < nudge < 2 * np.finfo(dtype).eps
+
+
 def test_outputs_that_rounding_moves_much_are_held_to_that(saved: Saved) -> None:
     """Of what is nearly the same the difference has few digits that mean anything."""
     kernel = numpy_helper.to_array(weights("w", 4, 4, 3, 3))
@@ -618,7 +643,7 @@ def test_outputs_that_rounding_moves_much_are_held_to_that(saved: Saved) -> None
     ]
     ran = run("convert", str(saved(model(nodes, stored))), "--min-channels", "1")
     assert ran.returncode == 0, ran.stderr
-    assert "where a change of its input by a millionth makes " in ran.stdout
+    assert "where a change of its input by 1e-06 of it makes " in " ".join(ran.stdout.split())
 
 
 def test_converting_an_onnx_file_imports_no_torch(saved: Saved) -> None:

@@ -23,7 +23,8 @@ from dscost.notation.units import counted, format_bytes, format_count
 WHOLE = 1e-5
 """How far the outputs of whole models may be apart, relative to the largest value of each."""
 NUDGE = 1e-6
-"""A change of the inputs, relative: outputs that it changes much are not known any better."""
+"""A change of the inputs, relative: outputs that it changes much are not known any better. It is
+larger where their dtype does not hold it."""
 MOST_ALIVE = 2**31
 """Bytes of activations of a whole model that is run."""
 AS_MUCH = 30
@@ -37,14 +38,16 @@ class Off(NamedTuple):
         by: Relative to the largest value of each output; nothing if neither could be run.
         runner: What ran them.
         why: Why they were not run.
-        nudged: How far the first is from itself, its inputs changed by `NUDGE`; where that was
-            asked for.
+        nudged: How far the first is from itself, its inputs changed a little; where that was asked
+            for.
+        nudge: How much that is of each.
     """
 
     by: float | None
     runner: str = ""
     why: str = ""
     nudged: float = 0.0
+    nudge: float = 0.0
 
     def is_within(self, bound: float) -> bool:
         """Whether they are the same but for rounding, as far as is known."""
@@ -106,13 +109,17 @@ def check_full_rank(
     return [_in_words(alone, whole)]
 
 
+_NAMES = ("x", "weight", "bias")
+"""What a convolution alone reads, whatever it is called in the file."""
+
+
 def _alone(subject: GraphSubject, site: Site, factors: Factors, ways: Sequence[Runner]) -> Off:
     """Return how far a convolution alone is from what it was; in float32, if it is of less."""
     kernel, conv = site.kernel, site.kernel.conv
     dtype = np.float64 if kernel.dtype == "float64" else np.float32
     node = onnx.NodeProto()
     node.CopyFrom(site.module)
-    names = ["x", kernel.stored.name, "bias"][: len([name for name in node.input if name])]
+    names = _NAMES[: len([name for name in node.input if name])]
     del node.input[:], node.output[:]
     node.input.extend(names)
     node.output.append("y")
@@ -129,13 +136,14 @@ def _alone(subject: GraphSubject, site: Site, factors: Factors, ways: Sequence[R
         "alone",
         [helper.make_tensor_value_info(name, number, one.shape) for name, one in feeds.items()],
         [helper.make_tensor_value_info("y", number, None)],
-        [numpy_helper.from_array(kernel.weight.astype(dtype), kernel.stored.name)],
+        [numpy_helper.from_array(kernel.weight.astype(dtype), _NAMES[1])],
     )
     model = helper.make_model(
         graph, ir_version=subject.model.ir_version, opset_imports=subject.model.opset_import
     )
     rounded = factors.rounded(kernel.weight.dtype)
-    wide = kernel._replace(weight=kernel.weight.astype(dtype))
+    stored = kernel.stored._replace(name=_NAMES[1])
+    wide = kernel._replace(weight=kernel.weight.astype(dtype), stored=stored)
     here = site._replace(module=node, applied=wide)
     return _apart(model, rewritten(model, [here], {here.key: rounded}), feeds, ways)
 
@@ -169,13 +177,10 @@ def _whole(
     if off.is_within(bound):
         return off
     (way,) = (way for way in able if way.name == off.runner)
-    others = {
-        name: one * one.dtype.type(1 + NUDGE)
-        for name, one in feeds.items()
-        if _is_of_fractions(one)
-    }
-    before, after = way.run(subject.model, feeds), way.run(subject.model, {**feeds, **others})
-    return off._replace(nudged=_most(before, after))
+    nudge = max(map(_nudge, feeds.values()), default=0.0)
+    others = {name: _nudged(feed, nudge) for name, feed in feeds.items()}
+    before, after = way.run(subject.model, feeds), way.run(subject.model, others)
+    return off._replace(nudged=_most(before, after), nudge=nudge)
 
 
 def _apart(one: ModelProto, other: ModelProto, feeds: Feeds, ways: Sequence[Runner]) -> Off:
@@ -192,10 +197,19 @@ def _apart(one: ModelProto, other: ModelProto, feeds: Feeds, ways: Sequence[Runn
     return Off(None, why=why)
 
 
-def _nudged(feed: np.ndarray) -> np.ndarray:
+def _nudge(feed: np.ndarray) -> float:
+    """Return the change of every fraction that its dtype holds, `NUDGE` if it can."""
+    nudge = NUDGE if _is_of_fractions(feed) else 0.0
+    while nudge and feed.dtype.type(1 + nudge) == 1:
+        nudge *= 2
+    return nudge
+
+
+def _nudged(feed: np.ndarray, nudge: float) -> np.ndarray:
+    """Return fractions a little larger."""
     if not _is_of_fractions(feed):
         return feed
-    return (feed.astype(np.float64) * (1 + NUDGE)).astype(feed.dtype)
+    return (feed.astype(np.float64) * (1 + nudge)).astype(feed.dtype)
 
 
 def _is_of_fractions(output: Any) -> bool:
@@ -251,5 +265,5 @@ def _alone_in_words(alone: Sequence[Off]) -> str:
 def _whole_in_words(whole: Off) -> str:
     if whole.by is None:
         return f"; the whole was not run: {whole.why}"
-    moved = f", where a change of its input by a millionth makes {whole.nudged:.1e}"
+    moved = f", where a change of its input by {whole.nudge:.0e} of it makes {whole.nudged:.1e}"
     return f", and the whole to {whole.by:.1e}{moved if whole.nudged else ''} ({whole.runner})"
