@@ -58,12 +58,13 @@ threading.active_count = _threads
 
 QUICK = frozenset(
     """
-    axes building ceilings choosing colour counters decomposing devices errors explaining expressions
-    failures figures files formulas graph_rules in_file inputs layer_expectations layer_variants literals machine
-    graph_books graph_constants graph_functions graph_origins graph_pairs graph_positions graph_sequences graph_weights network_specs operations operators options packed pairs_in_words places plans printable
-    published_numbers quantities registries rendering roofline rules selectors sparse specs
-    speedups_in_words statistics strict_json swaps timing_sheets
-    arithmetic narrow_tables graph_reading
+    arithmetic axes building ceilings choosing colour counters decomposing devices errors explaining
+    expressions failures figures files formulas graph_books graph_constants graph_forms
+    graph_functions graph_origins graph_pairs graph_positions graph_reading graph_rules
+    graph_sequences graph_weights in_file inputs layer_expectations layer_variants literals machine
+    narrow_tables network_specs operations operators options packed pairs_in_words places plans
+    printable published_numbers quantities registries rendering roofline rules selectors sparse
+    specs speedups_in_words statistics strict_json swaps timing_sheets
     """.split()
 )
 """Files of tests that are quick, each a second or less: `pytest -m quick`."""
@@ -71,18 +72,14 @@ QUICK = frozenset(
 
 TORCH_FREE = frozenset(
     """
-    axes baseline budget_language check choosing ci_formats graph_converting graph_exporting counters devices errors explaining
-    expressions failures files forms formulas graph_writing house inputs judging knapsack language literals
-    marked_yaml operations places printable published_numbers quantities registries rendering
-    roofline selectors shapes statistics strict_json swaps variants
-    graph_commands graph_constants graph_control graph_functions graph_origins graph_sequences
-    graph_books graph_pairs graph_positions graph_verifying graph_weights
-    graph_quantized
-    graph_rules
-    graph_light
-    graph_shapes
-    graphs
-    graph_reading graph_binding graph_fuzzing
+    axes baseline budget_language check choosing ci_formats counters devices errors explaining
+    expressions failures files forms formulas graph_binding graph_books graph_commands
+    graph_constants graph_control graph_converting graph_exporting graph_forms graph_functions
+    graph_fuzzing graph_light graph_origins graph_pairs graph_positions graph_quantized
+    graph_reading graph_rules graph_sequences graph_shapes graph_verifying graph_weights
+    graph_writing graphs house inputs judging knapsack language literals marked_yaml operations
+    places printable published_numbers quantities registries rendering roofline selectors shapes
+    statistics strict_json swaps variants
     """.split()
 )
 """Files of tests that need no torch, but for those of their tests that are marked `torch`: what `pytest tests` runs where

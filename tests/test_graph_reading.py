@@ -467,5 +467,5 @@ def test_a_graph_that_takes_too_long_is_given_up(
 ) -> None:
     path = saved(conv())
     monkeypatch.setattr(evaluating, "MOST_S", -1.0)
-    with pytest.raises(InputError, match=r": its nodes take more than -1 s to go through$"):
+    with pytest.raises(InputError, match=r": its nodes take more than -1.0 s to go through$"):
         dscost.analyze(path)

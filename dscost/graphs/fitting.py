@@ -1,50 +1,8 @@
 """Whether a node is written as its operator wants it, where ONNX knows the operator."""
 
-from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any, NamedTuple
+from onnx import NodeProto
 
-from onnx import NodeProto, defs
-
-from dscost.graphs.nodes import MAIN
-
-
-class _Form(NamedTuple):
-    """How a node of an operator is written.
-
-    Args:
-        least: How many inputs it has at least.
-        most: How many inputs it has at most.
-        outputs: How many outputs it has at most.
-        given: At which places an input must have a name.
-        types: Of its attributes, by name.
-        needed: The attributes that it must have.
-    """
-
-    least: int
-    most: int
-    outputs: int
-    given: tuple[int, ...]
-    types: Mapping[str, int]
-    needed: frozenset[str]
-
-
-@lru_cache(maxsize=1024)
-def _form_of(domain: str, base: str, opset: int) -> _Form | None:
-    try:
-        schema: Any = defs.get_schema(base, opset, domain)
-    except defs.SchemaError:
-        return None
-    single = defs.OpSchema.FormalParameterOption.Single
-    types = {name: int(one.type.value) for name, one in schema.attributes.items()}
-    return _Form(
-        schema.min_input,
-        schema.max_input,
-        schema.max_output,
-        tuple(at for at, one in enumerate(schema.inputs) if one.option == single),
-        types,
-        frozenset(name for name, one in schema.attributes.items() if one.required),
-    )
+from dscost.graphs.forms import form_of
 
 
 def fits(proto: NodeProto, opset: int) -> bool:
@@ -52,8 +10,7 @@ def fits(proto: NodeProto, opset: int) -> bool:
 
     Attributes that nobody knows do not matter. Of an operator that ONNX does not know all fits.
     """
-    domain = "" if proto.domain == MAIN else proto.domain
-    form = _form_of(domain, proto.op_type, opset)
+    form = form_of(proto.domain, proto.op_type, opset)
     if form is None:
         return True
     names = proto.input
