@@ -11,6 +11,7 @@ from onnx import NodeProto, TensorProto, defs, helper
 import dscost
 from dscost.graphs import rules  # noqa: F401 - they register themselves
 from dscost.graphs.rules.unknown import RUNNING, UNKNOWN
+from dscost.graphs.shapes.table import SHAPED
 from dscost.layers.operations import OPERATIONS
 from dscost.reports.records import Report
 from dscost.traces.notes import FOURIER_NOTE
@@ -53,6 +54,17 @@ def test_every_operator_of_onnx_has_one_answer() -> None:
 def test_answers_are_told_in_the_words_of_reports() -> None:
     words = [rule.op for rule in FORMULAS.values()] + [word for word in FREE.values() if word]
     assert set(words) - set(OPERATIONS) - {"mean"} == set()
+
+
+def test_what_every_operator_of_a_runtime_writes_is_worked_out() -> None:
+    """onnx knows nothing of them: without a function they would never have a size."""
+    own = {name for name in (*FORMULAS, *FREE) if name.startswith("com.microsoft")}
+    assert own - set(SHAPED) == set()
+    known = {*FORMULAS, *FREE, *UNKNOWN}
+    assert set(SHAPED) - known == set()
+    there = {*operators(), *own, "ai.onnx::SimplifiedLayerNormalization"}
+    answered = {name for name in (*FORMULAS, *FREE) if name.startswith("ai.onnx")}
+    assert answered - there == set()
 
 
 SMALL, SCALAR = (2,), ()
@@ -355,7 +367,14 @@ def test_fourier_transforms_are_free_and_it_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "out", "word"),
-    [((2, 3, 4, 5), (2, 3, 1, 1), "global_pooling"), ((2, 3, 4, 5), (2, 1, 4, 5), "other")],
+    [
+        ((2, 3, 4, 5), (2, 3, 1, 1), "global_pooling"),
+        ((2, 3, 4, 5), (2, 1, 4, 5), "other"),
+        ((2, 8, 8, 8), (2, 1, 1, 8), "other"),  # of channels too
+        ((2, 3, 4, 5, 6), (2, 3, 1, 1, 1), "global_pooling"),
+        ((2, 3, 4, 5, 6), (2, 3, 4, 1, 1), "other"),
+        ((2, 7, 8), (2, 7, 1), "other"),  # as a normalisation of rows has it
+    ],
 )
 def test_a_mean_over_all_positions_is_global_pooling(
     tmp_path: Path, shape: Shape, out: Shape, word: str

@@ -66,6 +66,20 @@ BY_HAND = [
     (made("Tile", [(2, 3), ints(4), ints(1)], 1), [(2, 12)]),
     (made(MS + "FusedConv", [(1, 3, 8, 8), (4, 3, 3, 3)], 1), [(1, 4, 6, 6)]),
     (made(MS + "NhwcConv", [(1, 8, 9, 3), (4, 3, 3, 3)], 1), [(1, 6, 7, 4)]),
+    (made(MS + "BitmaskDropout", [(5, 7)], 1, 2), [(5, 7), (2,)]),
+    (made(MS + "BitmaskBiasDropout", [(5, 7), (7,), (5, 7)], 1, 2), [(5, 7), (2,)]),
+    (
+        made(
+            MS + "GemmaRotaryEmbedding", [(1, 6, 4), *[(1, 2, 6, 4)] * 2, *[(1, 1, 6, 4)] * 2], 1, 2
+        ),
+        [(1, 2, 6, 4), (1, 1, 6, 4)],
+    ),
+    (made(MS + "IsAllFinite", [(5, 7), (3,)], 1), [()]),
+    (made(MS + "MurmurHash3", [(5, 7)], 1), [(5, 7)]),
+    (made(MS + "QuantizeWithOrder", [(5, 7), ()], 1), [(5, 7)]),
+    (made(MS + "DequantizeWithOrder", [typed_as("int8", 5, 7), ()], 1, to=10), [(5, 7)]),
+    (made(MS + "DequantizeBFP", [typed_as(U8, 99), ints(5, 7), ints(7, 1)], 1, dtype=1), [(5, 7)]),
+    (made(MS + "GemmFloat8", [(2, 3), (5, 3)], 1, transB=1, dtype=1), [(2, 5)]),
     (made(MS + "NhwcMaxPool", [(1, 8, 9, 3)], 1, kernel_shape=[2, 3]), [(1, 7, 7, 3)]),
     (
         made(

@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from graph_nodes import made
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 import dscost
+from dscost.graphs import rules  # noqa: F401 - they register themselves
+from dscost.graphs.values import Value
+from dscost.graphs.weights import weights_read
 from dscost.reports.records import Report
+from dscost.traces import Parameter
+from dscost.traces.rules import FORMULAS, FREE
 
 Stored = dict[str, np.ndarray]
 
@@ -79,6 +85,80 @@ def test_a_table_that_is_looked_up_counts(tmp_path: Path) -> None:
         tmp_path, [node("Gather", "t", "x")], {"t": ones(50, 8)}, (1, 7), TensorProto.INT64
     )
     assert report.totals.as_is.params == 50 * 8
+
+
+@pytest.mark.parametrize(("dtype", "params"), [("uint8", 50 * 8), ("int16", 50 * 8), ("int64", 0)])
+def test_a_table_of_narrow_whole_numbers_is_an_embedding(
+    tmp_path: Path, dtype: str, params: int
+) -> None:
+    """Stored as it is; a table of wide ones is one of places. Scales and zero points are bytes."""
+    stored = {"t": ones(50, 8, dtype=dtype), "s": np.float32(0.5), "z": np.array(3, dtype)}
+    nodes = [node("Gather", "t", "x", to="rows")]
+    if params:
+        nodes.append(node("DequantizeLinear", "rows", "s", "z"))
+    else:
+        nodes.append(node("Identity", "rows"))
+    report = counted(tmp_path, nodes, stored, (1, 7), TensorProto.INT64)
+    assert report.totals.as_is.params == params
+    assert report.layers[0].op == ("embedding" if params else "copy")
+    if params:
+        size = np.dtype(dtype).itemsize
+        assert report.layers[0].cost.weight_bytes == size * params
+
+
+def test_a_row_of_narrow_whole_numbers_is_no_embedding(tmp_path: Path) -> None:
+    stored = {"t": ones(50, dtype="uint8")}
+    report = counted(tmp_path, [node("Gather", "t", "x")], stored, (1, 7), TensorProto.INT64)
+    assert report.totals.as_is.params == 0
+
+
+def test_a_table_that_is_scaled_before_it_is_looked_up_counts(tmp_path: Path) -> None:
+    nodes = [node("DequantizeLinear", "t", "s", to="wide"), node("Gather", "wide", "x")]
+    stored = {"t": ones(50, 8, dtype="uint8"), "s": np.float32(0.5)}
+    report = counted(tmp_path, nodes, stored, (1, 7), TensorProto.INT64)
+    assert (report.layers[0].op, report.layers[0].cost.params) == ("embedding", 50 * 8)
+
+
+MS = "com.microsoft"
+HELD = {
+    f"{MS}::{name}": at
+    for names, at in (
+        ("Attention QAttention FusedConv NhwcConv NhwcFusedConv FusedGemm GemmFloat8", 1),
+        ("GemmFastGelu MatMulInteger16 MatMulIntegerToFloat DynamicQuantizeMatMul", 1),
+        ("MatMulFpQ4 MatMulNBits MatMulBnb4 MatMulPacked ConvTransposeWithDynamicPads", 1),
+        ("DynamicQuantizeLSTM", 2),
+        ("QLinearConv QGemm", 3),
+        ("QOrderedMatMul MoE EmbedLayerNormalization QEmbedLayerNormalization", 2),
+        ("MatMulNBitsMlp", 6),
+        ("MatMulNBitsQkv", 9),
+        ("TorchEmbedding GatherBlockQuantized", 0),
+    )
+    for name in names.split()
+}
+WITHOUT = """CDist FusedMatMul FusedMatMulActivation TransposeMatMul MultiHeadAttention
+GroupQueryAttention LinearAttention"""
+"""Those whose factors are computed, or floating-point numbers."""
+
+
+def test_what_every_product_of_a_runtime_reads_as_weights_is_told() -> None:
+    embeddings = {name for name, word in FREE.items() if word == "embedding"}
+    own = {name for name in {*FORMULAS, *embeddings} if name.startswith(f"{MS}::")}
+    assert own == {*HELD, *(f"{MS}::{name}" for name in WITHOUT.split())}
+
+
+@pytest.mark.parametrize("operator", HELD)
+def test_whole_numbers_in_the_place_of_weights_are_weights(operator: str) -> None:
+    stored = (Parameter("w", 32, 32),)
+    computed = Value("float32", (2, 3), source=0)
+    inputs: list[Any] = [computed] * 10
+    inputs[HELD[operator]] = Value("uint8", (4, 8), stored=stored, name="w")
+    if operator.endswith("MatMulFpQ4"):
+        inputs[2] = np.array([8, 8])
+    one = made(operator, inputs, 1, N=8, K=8, bits=4)
+    packed = ("FpQ4", "NBits", "Bnb4", "Packed", "Mlp", "Qkv", "BlockQuantized")
+    assert [weight.numel for weight in weights_read(one)] == [
+        64 if operator.endswith(packed) else 32
+    ]
 
 
 def test_states_that_a_recurrent_layer_starts_from_are_no_parameters(tmp_path: Path) -> None:

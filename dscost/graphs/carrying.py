@@ -60,6 +60,11 @@ def _summed(node: Node) -> tuple[int, ...]:
     return tuple(range(_rank(node)))
 
 
+def _averaged(node: Node) -> tuple[int, ...]:
+    """Return the axes of a mean of whole numbers, whose other inputs are scales."""
+    return node.attributes.get("axes") or tuple(range(_rank(node)))
+
+
 def _normalised(node: Node) -> tuple[int, ...]:
     """Return the axes of a softmax: before opset 13 all that follow one."""
     if node.opset < 13:
@@ -97,6 +102,7 @@ _AXES: dict[str, Callable[[Node], tuple[int, ...]]] = {
     f"{MAIN}::Slice": _turned,
     **dict.fromkeys(_SOFTMAX, _normalised),
     **dict.fromkeys(_REDUCING, _summed),
+    f"{MICROSOFT}::QLinearReduceMean": _averaged,
 }
 
 # -- what is carried

@@ -1,14 +1,14 @@
 """What a node computes and costs, by the table of rules and the shapes that it reads and writes."""
 
 from collections.abc import Sequence
-from math import prod
 
+from dscost.graphs.carrying import axes_of
 from dscost.graphs.convolutions import BLOCKED, KINDS, WITHOUT_VERSIONS, multiplied_by
 from dscost.graphs.nodes import MAIN, Node
 from dscost.graphs.rules.free import FOURIER
 from dscost.graphs.values import Shape, Value
 from dscost.traces.notes import FOURIER_NOTE, QUANTIZED_NOTE
-from dscost.traces.rules import FORMULAS, word_of
+from dscost.traces.rules import FORMULAS, all_positions, word_of
 
 BLOCKED_NOTE = (
     "ONNX Runtime has written the file for one kind of processor, with channels added to make "
@@ -45,19 +45,9 @@ def word_for(node: Node, written: Sequence[Value], *, reads_weights: bool) -> st
         return "linear"
     if reads_weights and node.operator == f"{MAIN}::Gather":
         return "embedding"
-    if node.operator in MEANS and written and _is_global(node.shape(0), written[0].shape):
+    if node.operator in MEANS and all_positions(axes_of(node), len(node.shape(0) or ())):
         return "global_pooling"
     return op
-
-
-def _is_global(read: Shape | None, written: Shape | None) -> bool:
-    """Whether a mean is over all positions of a feature map `(B, C, H, W)`."""
-    return (
-        read is not None
-        and written is not None
-        and len(read) == 4
-        and prod(written) == read[0] * read[1]
-    )
 
 
 def notes_of(node: Node) -> tuple[str, ...]:

@@ -14,9 +14,10 @@ from dscost.graphs.nodes import MAIN, Node
 from dscost.graphs.values import Value
 from dscost.traces import Parameter
 
-WEIGHT, SCALE, BUFFER, SETTING = "weight", "scale", "buffer", "setting"
-"""What an operator takes one of its inputs for, where its numbers alone do not tell. A setting,
-such as a size or an axis, is no tensor in torch, and not counted as read."""
+WEIGHT, TABLE, SCALE, BUFFER, SETTING = "weight", "table", "scale", "buffer", "setting"
+"""What an operator takes one of its inputs for, where its numbers alone do not tell. A table is one
+of weights unless its numbers are such as sizes are. A setting, such as a size or an axis, is no
+tensor in torch, and not counted as read."""
 
 _TAKEN: dict[str, dict[int, str]] = {}
 
@@ -25,13 +26,14 @@ def _takes(
     names: str,
     weights: str = "",
     *,
+    tables: str = "",
     scales: str = "",
     buffers: str = "",
     settings: str = "",
     domain: str = MAIN,
 ) -> None:
     """Say of operators at which places of their inputs stands what."""
-    places = {WEIGHT: weights, SCALE: scales, BUFFER: buffers, SETTING: settings}
+    places = {WEIGHT: weights, TABLE: tables, SCALE: scales, BUFFER: buffers, SETTING: settings}
     taken = {int(at): kind for kind, text in places.items() for at in text.split()}
     _TAKEN.update((f"{domain}::{name}", taken) for name in names.split())
 
@@ -40,7 +42,6 @@ _takes("Conv ConvTranspose Gemm LayerNormalization GroupNormalization", "1 2")
 _takes("InstanceNormalization", "1 2")
 _takes("BatchNormalization", "1 2", buffers="3 4")
 _takes("RMSNormalization SimplifiedLayerNormalization PRelu", "1")
-_takes("SkipLayerNormalization", "2 3 4")
 _takes("DeformConv", "1 3")
 _takes("LSTM", "1 2 3 7", buffers="4 5 6")
 _takes("GRU RNN", "1 2 3", buffers="4 5")
@@ -52,6 +53,7 @@ _takes("DequantizeLinear", "0", scales="1 2")
 _takes("QuantizeLinear", scales="1 2")
 _takes("Attention", buffers="3")
 _takes("RotaryEmbedding STFT", buffers="1 2 3")
+_takes("Gather", tables="0")
 _takes("ScatterND ScatterElements", buffers="1 2")
 _takes(
     """
@@ -63,26 +65,48 @@ ReduceL2 ReduceSumSquare ReduceLogSum ReduceLogSumExp Dropout Col2Im DFT Trilu M
 )
 
 _FUSED = "com.microsoft"
+_takes("Conv", "1 2", domain=f"{_FUSED}.nchwc")
 _takes("FusedConv NhwcConv NhwcFusedConv FusedGemm GroupNorm", "1 2", domain=_FUSED)
 _takes("SkipGroupNorm", "1 2 4", domain=_FUSED)
-_takes("Attention PackedAttention", "1 2", domain=_FUSED)
-_takes("BiasGelu FastGelu BiasAdd SkipSimplifiedLayerNormalization", "1", domain=_FUSED)
+_takes("ConvTransposeWithDynamicPads", "1 3", settings="2", domain=_FUSED)
+_takes("Attention GemmFastGelu", "1 2", domain=_FUSED)
+_takes("MultiHeadAttention", "3", domain=_FUSED)
+_takes("GroupQueryAttention", buffers="7 8", domain=_FUSED)
+_takes("BiasGelu FastGelu BiasAdd BiasSplitGelu BiasDropout", "1", domain=_FUSED)
+_takes("BitmaskBiasDropout GatedRMSNorm", "1", domain=_FUSED)
+_takes("SkipSimplifiedLayerNormalization", "2 3", domain=_FUSED)
 _takes("SkipLayerNormalization", "2 3 4", domain=_FUSED)
+_takes("GatedAdd", "3", domain=_FUSED)
+_takes("MoE", "2 3 4 5 6 7", domain=_FUSED)
 _takes("EmbedLayerNormalization", "2 3 4 5 6", domain=_FUSED)
-_takes("RotaryEmbedding", buffers="2 3", domain=_FUSED)
+_takes("QEmbedLayerNormalization", "2 3 4 5 6", scales="8 9 10 11 12 13 14 15 16 17", domain=_FUSED)
+_takes("TorchEmbedding", "0", domain=_FUSED)
+_takes("RotaryEmbedding MRotaryEmbedding", buffers="2 3", domain=_FUSED)
 _takes("QAttention", "1 2", scales="3 4 6 7", domain=_FUSED)
 _takes("QLinearConv", "3 8", scales="1 2 4 5 6 7", domain=_FUSED)
 _takes("QLinearAdd QLinearMul", "0 3", scales="1 2 4 5 6 7", domain=_FUSED)
+_takes("QLinearWhere", "1 4", scales="2 3 5 6 7 8", domain=_FUSED)
+_takes("MulInteger", "0 2", scales="1 3", domain=_FUSED)
 _takes("QGemm", "3 6", scales="1 2 4 5 7 8", domain=_FUSED)
+_takes("GemmFloat8", "0 1 2", scales="3 4 5", domain=_FUSED)
+_takes("MatMulInteger16", "0 1", domain=_FUSED)
 _takes("DynamicQuantizeMatMul", "1 4", scales="2 3", domain=_FUSED)
 _takes("MatMulIntegerToFloat", "0 1 6", scales="2 3 4 5", domain=_FUSED)
+_takes("QOrderedMatMul", "0 2 5 6", scales="1 3 4 7", domain=_FUSED)
+_takes("QOrderedLayerNormalization", "2 3", scales="1 4", domain=_FUSED)
+_takes("QOrderedGelu", scales="1 2", domain=_FUSED)
 _takes("DynamicQuantizeLSTM", "1 2 3 7", scales="8 9 10 11", buffers="4 5 6", domain=_FUSED)
 _takes("MatMulNBits MatMulBnb4", "1 5", scales="2 3", buffers="4", domain=_FUSED)
+_takes("MatMulPacked", "1", scales="2", domain=_FUSED)
+_takes("MatMulFpQ4", "1", settings="2", domain=_FUSED)
 _takes("MatMulNBitsMlp", "2 3 5 6 8", scales="4 7", domain=_FUSED)
 _takes("MatMulNBitsQkv", "2 3 5 6 8 9 11", scales="4 7 10", domain=_FUSED)
 _takes("GatherBlockQuantized", "0", scales="2 3", domain=_FUSED)
 _takes("QuantizeLinear", scales="1 2", domain=_FUSED)
 _takes("DequantizeLinear", "0", scales="1 2", domain=_FUSED)
+_takes("QuantizeWithOrder", scales="1", domain=_FUSED)
+_takes("DequantizeWithOrder", "0", scales="1", domain=_FUSED)
+_takes("DequantizeBFP", "0", settings="1 2", domain=_FUSED)
 
 _MOVING = frozenset(
     f"{MAIN}::{name}"
@@ -93,7 +117,7 @@ _MOVING = frozenset(
 )
 """What makes of small whole numbers no more than the same numbers elsewhere."""
 
-_SMALL = ("int8", "uint8", "int4", "uint4", "int2", "uint2")
+_SMALL = ("int16", "int8", "uint8", "int4", "uint4", "int2", "uint2")
 """Whole numbers that may be weights."""
 
 
@@ -150,6 +174,8 @@ def _counting(node: Node, at: int, value: Value) -> Iterator[Parameter]:
     taken = _taken(node, at)
     if taken in (BUFFER, SETTING):
         return
+    if taken == TABLE and value.dtype in _SMALL and len(value.shape or ()) > 1:
+        taken = WEIGHT
     if taken == WEIGHT and not value.stored and not value.name and node.proto.input[at]:
         # made of sizes alone, as files without their weights have it
         yield Parameter(node.proto.input[at], value.elements, value.nbytes)
@@ -170,8 +196,15 @@ def _taken(node: Node, at: int) -> str | None:
 def _unpacked(node: Node, stored: Parameter) -> Parameter:
     """Return weights of which several lie in one byte by their own number."""
     read = node.attributes
-    if node.base in ("MatMulNBits", "MatMulBnb4") and stored.name == _name_at(node, 1):
+    if node.base in ("MatMulNBits", "MatMulBnb4", "MatMulPacked") and stored.name == _name_at(
+        node, 1
+    ):
         return stored._replace(numel=read.get("N", 0) * read.get("K", 0))
+    if node.base in _SIZED and stored.name == _name_at(node, _SIZED[node.base][0]):
+        sizes = node.input(_SIZED[node.base][1])
+        if sizes is None or sizes.content is None:
+            return stored
+        return stored._replace(numel=int(sizes.content.prod()))
     packed = _PACKED.get(node.base, ())
     if stored.name in [_name_at(node, at) for at in packed] and stored.numel == stored.nbytes:
         return stored._replace(numel=stored.nbytes * 8 // max(1, read.get("bits", 4)))
@@ -180,6 +213,9 @@ def _unpacked(node: Node, stored: Parameter) -> Parameter:
 
 _PACKED = {"MatMulNBitsMlp": (3, 6), "MatMulNBitsQkv": (3, 6, 9), "GatherBlockQuantized": (0,)}
 """Which inputs hold weights of fewer bits than a byte has."""
+
+_SIZED = {"MatMulFpQ4": (1, 2), "DequantizeBFP": (0, 1)}
+"""Which input holds blocks of weights and their scales, and which the shape of the weights."""
 
 
 def _name_at(node: Node, at: int) -> str:

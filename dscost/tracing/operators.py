@@ -10,7 +10,7 @@ from torch import Tensor
 from dscost.foreign.dispatch import Args, Kwargs
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.formulas import conv_out_size
-from dscost.traces.rules import FORMULAS, MEAN, named, replaced, word_of
+from dscost.traces.rules import FORMULAS, MEAN, all_positions, named, replaced, word_of
 from dscost.traces.rules.convolutions import conv_macs
 from dscost.traces.rules.free import is_free
 from dscost.tracing.higher_order import NAMESPACE, is_higher_order
@@ -186,11 +186,6 @@ def conv_plan(
 # -- what their shapes and arguments tell
 
 
-def is_global_mean(x: Tensor, results: Any) -> bool:
-    """Whether the mean is over all positions of a feature map `(B, C, H, W)`."""
-    return x.dim() == 4 and results[0].numel() == x.shape[0] * x.shape[1]
-
-
 def axes_along(func: Any, args: Args, kwargs: Kwargs) -> tuple[int, ...]:
     """Return the axes of its first tensor that an operator works along: `dim`, or all."""
     at = _place_of("dim", func)
@@ -218,7 +213,12 @@ def word_of_moving(
         return "copy"
     op = word_of(operator)
     if op == MEAN:
-        return "global_pooling" if is_global_mean(operands[0], results) else "other"
+        is_global = (
+            all_positions(axes_along(func, args, kwargs), operands[0].dim())
+            if operator == "aten::mean"
+            else operands[0].dim() == 4 and results[0].shape[2:].numel() == 1
+        )
+        return "global_pooling" if is_global else "other"
     return op or ("elementwise" if torch.Tag.pointwise in func.tags else "other")
 
 

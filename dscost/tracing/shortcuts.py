@@ -15,11 +15,11 @@ from torch import Tensor
 
 from dscost.foreign.dispatch import Args
 from dscost.layers.convolution import Shape
-from dscost.traces.rules import FORMULAS, replaced
+from dscost.traces.rules import FORMULAS, all_positions, replaced
 from dscost.traces.rules.attention import attention_macs
 from dscost.traces.rules.products import linear_macs
 from dscost.tracing.books import Books
-from dscost.tracing.operators import conv_plan, is_global_mean, operator_name, shapes_of
+from dscost.tracing.operators import conv_plan, operator_name, shapes_of
 
 aten = torch.ops.aten
 
@@ -231,7 +231,7 @@ def _mean(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     positive = {d % x.dim() for d in dims}
     shape = [1 if i in positive else s for i, s in enumerate(x.shape) if keep or i not in positive]
     out = _empty(shape, dtype=x.dtype)
-    op = "global_pooling" if is_global_mean(x, [out]) else "other"
+    op = "global_pooling" if all_positions(positive, x.dim()) else "other"
     books.record("aten::mean", (x,), (out,), op=op, axes=tuple(positive))
     return out
 

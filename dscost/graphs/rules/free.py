@@ -140,7 +140,7 @@ _free("ReorderInput ReorderOutput", op="copy", domain=BLOCKED)
 _free("Upsample", domain=BLOCKED)
 
 # normalisations of opsets that ONNX Runtime writes under the plain domain
-_free("SimplifiedLayerNormalization SkipLayerNormalization", op="normalization")
+_free("SimplifiedLayerNormalization", op="normalization")
 
 VIEWS = frozenset(
     (

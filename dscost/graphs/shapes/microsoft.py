@@ -6,6 +6,7 @@ Source:
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import prod
 
 from dscost.errors import SpecError
 from dscost.graphs.convolutions import MICROSOFT
@@ -69,6 +70,26 @@ def _dropped(node: Node) -> Sequence[Type]:
     return [read(node), ("bool", read(node).shape)]
 
 
+@_of("BitmaskDropout BitmaskBiasDropout")
+def _dropped_by_bits(node: Node) -> Sequence[Type]:
+    return [read(node), ("uint32", (-(-prod(read(node).shape) // 32),))]
+
+
+@_of("GemmaRotaryEmbedding")
+def _rotated(node: Node) -> Sequence[Type]:
+    return [read(node, 1), read(node, 3)]
+
+
+@_of("IsAllFinite")
+def _asked(node: Node) -> Sequence[Type]:
+    return [("bool", ())]
+
+
+@_of("MurmurHash3")
+def _hashed(node: Node) -> Sequence[Type]:
+    return [("uint32" if node.attributes.get("positive", 1) else "int32", read(node).shape)]
+
+
 @_of("ComplexMul ComplexMulConj")
 def _broadcast(node: Node) -> Sequence[Type]:
     return [(read(node).dtype, broadcast([read(node).shape, read(node, 1).shape]))]
@@ -97,6 +118,21 @@ def _quantized(node: Node) -> Sequence[Type]:
 @_of("DequantizeLinear")
 def _dequantized(node: Node) -> Sequence[Type]:
     return [(read(node, 1).dtype, read(node).shape)]
+
+
+@_of("QuantizeWithOrder")
+def _quantized_in_order(node: Node) -> Sequence[Type]:
+    return [("int8", read(node).shape)]
+
+
+@_of("DequantizeWithOrder")
+def _dequantized_in_order(node: Node) -> Sequence[Type]:
+    return [(DTYPES.get(node.attributes.get("to", 1), ""), read(node).shape)]
+
+
+@_of("DequantizeBFP")
+def _dequantized_blocks(node: Node) -> Sequence[Type]:
+    return [(DTYPES.get(node.attributes.get("dtype", 1), ""), numbers(node, 1) or ())]
 
 
 @_of("BiasSplitGelu SwiGLU")
@@ -194,7 +230,7 @@ def _restored(node: Node) -> Sequence[Type]:
     return [(dtype, (*places, *shape[1:]))]
 
 
-@_of("RemovePadding Unique Range Tokenizer CropAndResize GatherND")
+@_of("QuantizeBFP RemovePadding Unique Range Tokenizer CropAndResize GatherND")
 def _unknowable(node: Node) -> Sequence[Type]:
     raise Unknowable("how many there are depends on values")
 

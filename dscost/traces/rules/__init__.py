@@ -1,7 +1,7 @@
 """What torch's operators cost: one rule for each, in the file of its family."""
 
 from dscost.traces.rules import attention, convolutions, products, recurrent  # noqa: F401
-from dscost.traces.rules.free import FOURIER, MEAN
+from dscost.traces.rules.free import FOURIER, MEAN, all_positions
 from dscost.traces.rules.table import (
     ELEMENTWISE,
     FORMULAS,
@@ -21,6 +21,7 @@ __all__ = [
     "FREE",
     "MEAN",
     "Rule",
+    "all_positions",
     "gradient_macs",
     "named",
     "register_formula",

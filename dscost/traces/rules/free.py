@@ -4,10 +4,20 @@ Elementwise operators and views need not stand here unless they have a word of t
 them itself. Nor need the same in place, nor gradients of what stands here.
 """
 
+from collections.abc import Collection
+
 from dscost.traces.rules.table import ELEMENTWISE, FREE, named
 
 MEAN = "mean"
 """The word of an average until its shapes tell whether it is global pooling."""
+
+
+def all_positions(axes: Collection[int], rank: int) -> bool:
+    """Whether axes are all of a feature map but its first two, so that a mean is global pooling.
+
+    Of three axes the last may as well be features, `(B, L, M)`: a mean of these is none.
+    """
+    return rank > 3 and {axis % rank for axis in axes} == set(range(2, rank))
 
 
 def _free(names: str, *, op: str = "", namespace: str = "aten") -> None:
