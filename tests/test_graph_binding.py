@@ -287,3 +287,30 @@ def test_sequences_and_what_is_optional() -> None:
     assert bind(graph(state), None, None).values["state"] is NOTHING
     assert bind(graph(state), None, None).notes == ("The input state is left out.",)
     assert refusal(graph(IMAGES), {"x": [(1, 3, 8, 8)] * 2}) == "input 'x' is one tensor, found 2"
+
+
+# -- single numbers, and batches that are fixed
+
+RATE = graph(given("x", [2, "n", 8]), given("rate", [], INT64))
+
+
+def test_a_single_number_may_stand_in_any_shape_as_in_runtimes() -> None:
+    for text in ("rate=():int64=16000", "rate=1:int64=16000", "rate=1,1:int64=16000"):
+        found = bind(RATE, [parse_input("x=2,1,8"), parse_input(text)], None).values["rate"]
+        assert (found.shape, found.content) == ((), 16000)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("rate=16000", "16000"), ("rate=2,3", "1"), ("rate=2:int64=[1,2]", "1")],
+)
+def test_a_shape_for_a_single_number_is_told_how_to_write_it(text: str, told: str) -> None:
+    assert refusal(RATE, f"x=2,1,8 {text}") == (
+        f"input 'rate' is a single number in the file: write --input 'rate=():int64={told}'"
+    )
+
+
+def test_only_what_may_be_a_batch_is_said_to_be_one() -> None:
+    assert refusal(RATE, "x=1,1,8") == "input 'x' is 2 × n × 8 in the file, found 1 × 1 × 8"
+    assert "batch was fixed" in refusal(graph(given("x", [1, "n", 8])), "x=4,1,8")
+    assert "batch" not in refusal(graph(given("x", [1])), "x=4")

@@ -258,7 +258,7 @@ def test_what_a_constant_node_holds_are_parameters(
     tmp_path: Path, constant: str, params: int
 ) -> None:
     report = counted(
-        tmp_path, f"(float[4,3] x) => (y) {{ w = Constant {constant} () y = Mul(x, w) }}"
+        tmp_path, f"(float[3,3] x) => (y) {{ w = Constant {constant} () y = Mul(x, w) }}"
     )
     assert report.totals.as_is.params == params
 

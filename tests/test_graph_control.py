@@ -335,3 +335,24 @@ def test_weights_in_a_loop_are_stored_once(tmp_path: Path) -> None:
     body = f"k = Constant <value = float[2,2] {{1, 2, 3, 4}}> () b = MatMul(a, k) {GOES_ON}"
     report = counted(tmp_path, looped("M, , x", body, stored=", int64 M = {3}"))
     assert (macs(report), report.totals.as_is.params) == (3 * ROW, 4)
+
+
+def test_what_does_not_fit_is_an_error_where_it_surely_runs(tmp_path: Path) -> None:
+    graph = f"""(bool c, float[1,3] x) => (y) <{SQUARE}> {{
+        y = If(c) <
+            then_branch = a () => (t) {{ t = MatMul(x, w) }},
+            else_branch = b () => (e) {{ e = Relu(x) }}
+        >
+    }}"""
+    assert counted(tmp_path, graph).coverage.unknown
+    false, true = (TensorSpec((), "bool", "c", value) for value in (False, True))
+    assert not counted(tmp_path, graph, input=(false,)).coverage.unknown
+    with pytest.raises(InputError) as error:
+        counted(tmp_path, graph, input=(true,))
+    assert str(error.value).partition(": ")[2] == (
+        "given c = True, x = 1×3, MatMul 't' does not fit what it reads: (1, 3) has 3 columns, but "
+        "(2, 2) has 2 rows"
+    )
+    added = "(bool c, float[3] x) => (y) <float[2] w = {1, 2}> { y = Add(x, w) }"
+    with pytest.raises(InputError, match=r"given c = \(\), x = 3, Add"):
+        counted(tmp_path, added, input=(TensorSpec((3,), None, "x"),))

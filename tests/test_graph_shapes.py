@@ -352,9 +352,27 @@ def test_the_wrong_layout_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_wrong_by_itself_says_which_node_does_not_fit(tmp_path: Path) -> None:
-    report = dscost.analyze(network(tmp_path, CONV, shape=(1, 4, 8, 8)))
-    assert report.totals.as_is.macs == 0
-    assert report.coverage.unknown == ("ai.onnx::Conv (1×)",)
-    assert report.warnings[0] == (
-        "Conv 'conv1' does not fit what it reads: in_channels=3, but its input 1×4×8×8 has 4."
+    path = network(tmp_path, CONV, shape=(1, 4, 8, 8))
+    with pytest.raises(InputError) as error:
+        dscost.analyze(path)
+    assert str(error.value) == (
+        f"{path}: Conv 'conv1' does not fit what it reads: in_channels=3, but its input 1×4×8×8 has 4"
     )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "layout", "told"),
+    [
+        ([(4,), (1, 1, 3), (1, 1, 3)], 0, "its sequence_lens is 4, not 2"),
+        ([None, (1, 1, 3), (1, 2, 3)], 0, "its initial_h is 1×1×3, not 1×2×3"),
+        ([None, (1, 2, 3), (1, 2, 4)], 0, "its initial_c is 1×2×4, not 1×2×3"),
+        ([None, (7, 1, 3), (1, 7, 3)], 1, "its initial_c is 1×7×3, not 7×1×3"),
+        ([(2,), (1, 2, 3), (1, 2, 3)], 0, ""),
+    ],
+    ids=range(5),
+)
+def test_a_recurrent_layer_begins_with_states_of_its_batch(
+    inputs: list[Any], layout: int, told: str
+) -> None:
+    reads = [(7, 2, 5), (1, 12, 5), (1, 12, 3), None, *inputs]
+    assert typed(made("LSTM", reads, outputs=3, layout=layout)).misfit == told

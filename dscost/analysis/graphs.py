@@ -45,7 +45,7 @@ def count_graph(
     is_asked_for = request.input is not None or request.batch is not None
     nodes: dict[str, NodeProto] = {}
     with _of(target):
-        trace = traced(source.model, inputs, nodes, must_fit=is_asked_for)
+        trace = traced(source.model, inputs, nodes, is_given=is_asked_for)
     if strict and trace.unknown:
         raise InputError(f"{target}: {unknown_in_words(trace)}")
     steps = [_step(event) for event in trace.events]

@@ -148,6 +148,8 @@ def _misfits(one: _Input, gift: Gift | None) -> list[str]:
     for item in gift.items or (gift,):
         if min(item.shape, default=0) < 0 or prod(item.shape) > MOST_ELEMENTS:
             found.append(f"input '{one.name}' cannot be of {written(item.shape)}")
+        elif one.axes == () and item.shape:
+            found += _no_number(one, item)
         elif one.axes is not None and not _fits(one.axes, item.shape):
             told = f"{_in_the_file(one)}, found {written(item.shape)}"
             found.append(f"{told}{_hint(one.axes, item.shape)}")
@@ -156,6 +158,20 @@ def _misfits(one: _Input, gift: Gift | None) -> list[str]:
     if gift.items is not None and not one.is_sequence:
         found.append(f"input '{one.name}' is one tensor, found {len(gift.items)}")
     return found
+
+
+def _no_number(one: _Input, gift: Gift) -> list[str]:
+    """Return what is wrong with a shape that is given for a single number.
+
+    One value in any shape is taken for it, as runtimes do.
+    """
+    is_told = gift.fill is not None or gift.dtype is not None
+    if prod(gift.shape) == 1 and is_told:
+        return []
+    size = str(gift.shape[0]) if len(gift.shape) == 1 and not is_told else "1"
+    value = "true" if one.dtype == "bool" else size
+    written_so = quote(f"{one.name}=():{one.dtype}={value}")
+    return [f"input '{one.name}' is a single number in the file: write --input {written_so}"]
 
 
 def _fits(axes: Axes, shape: Shape) -> bool:
@@ -172,7 +188,7 @@ def _hint(axes: Axes, shape: Shape) -> str:
     meant = next((one for one in guesses if one != shape and _fits(axes, one)), None)
     if meant is not None:
         return f" (did you mean {','.join(map(str, meant))}?)"
-    if shape and _fits(axes, (axes[0], *shape[1:])):  # type: ignore[arg-type]
+    if len(axes) > 1 and axes[0] == 1 and shape and _fits(axes[1:], shape[1:]):
         return f": {_FIXED}"
     return ""
 
@@ -212,7 +228,7 @@ def _sizes(
     wrong = []
     for one in inputs:
         gift = found.get(one.name)
-        if gift is None or one.axes is None:
+        if gift is None or not one.axes:
             continue
         for axis, size in zip(one.axes, gift.shape, strict=True):
             if not isinstance(axis, str) or axis in by_batch:
@@ -285,6 +301,8 @@ def _value(at: int, one: _Input, shape: Axes | None, gift: Gift | None) -> Value
         return NOTHING if one.is_optional else Value(source=NETWORK_INPUT)
     sizes: Shape = tuple(size for size in shape or () if isinstance(size, int))
     content = gift.content(one.dtype) if gift and not gift.items else None
+    if content is not None and one.axes == ():
+        content = content.reshape(())
     if content is not None and content.shape != sizes:  # of another batch than it was given with
         content = None
     value = Value(one.dtype, sizes, content, NETWORK_INPUT, f"{INPUT}{at}", (), -1 - at)

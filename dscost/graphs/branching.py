@@ -37,7 +37,8 @@ def _params_aside(evaluation: "Evaluation", node: Node, name: str, scope: Scope)
     """Take what a graph that does not run reads as weights for parameters; return how many."""
     books = evaluation.books
     before, kept = set(books.parameters), books.kept()
-    evaluation.inner(node, name, scope)
+    with evaluation.perhaps():
+        evaluation.inner(node, name, scope)
     added = {name: one for name, one in books.parameters.items() if name not in before}
     books.restore(kept)
     books.parameters.update(added)
@@ -49,7 +50,8 @@ def _both(evaluation: "Evaluation", node: Node, scope: Scope) -> Sequence[Value]
     books, found, macs = evaluation.books, [], []
     for name in BRANCHES:
         start = len(books.events)
-        found.append(evaluation.inner(node, name, scope))
+        with evaluation.perhaps():
+            found.append(evaluation.inner(node, name, scope))
         macs.append(sum(event.macs * event.times for event in books.events[start:]))
     first, second = found
     if len(first) != len(second):

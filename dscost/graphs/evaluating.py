@@ -1,7 +1,8 @@
 """A graph, node by node: types and small values go in, a trace comes out. Nothing is computed."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from time import thread_time
 
 from onnx import GraphProto, ModelProto, NodeProto
@@ -57,7 +58,7 @@ def traced(
     inputs: Mapping[str, Value],
     nodes: dict[str, NodeProto] | None = None,
     *,
-    must_fit: bool = False,
+    is_given: bool = False,
 ) -> Trace:
     """Return what a model does, given the types of its inputs.
 
@@ -65,19 +66,18 @@ def traced(
         model: The model.
         inputs: Its inputs by name.
         nodes: Where every node is put by its name in the trace, if anybody asks.
-        must_fit: Whether a node that does not fit what it reads is an error, as it is where the
-            sizes of the inputs are asked for; else it is of unknown cost, as in a file that is
-            wrong by itself.
+        is_given: Whether the inputs are asked for: what does not fit may be due to them.
 
     Raises:
-        InputError: A node reads what nothing has made, or functions go in circles or too far.
+        InputError: A node reads what nothing has made, or one that surely runs does not fit what
+            it reads; or functions go in circles or too far.
     """
     evaluation = Evaluation(model, inputs)
     found = evaluation.run()
     wrong = next((text for text, certain in evaluation.books.misfits.items() if certain), "")
-    if must_fit and wrong:
-        given = (f"{name} = {format_shape(value.shape or ())}" for name, value in inputs.items())
-        raise InputError(f"given {', '.join(given)}, {wrong}")
+    if wrong:
+        given = ", ".join(f"{name} = {_in_words(value)}" for name, value in inputs.items())
+        raise InputError(f"given {given}, {wrong}" if is_given and given else wrong)
     if nodes is not None:
         nodes.update(evaluation.nodes)
     return found
@@ -97,6 +97,7 @@ class Evaluation:
         nodes: The nodes that were met, by their names in the trace.
         steps: How many nodes may still be evaluated.
         open_branches: How often both branches of a node were run, for nobody knew which runs.
+        is_sure: Whether what is evaluated runs whatever the values are.
     """
 
     def __init__(self, model: ModelProto, inputs: Mapping[str, Value]) -> None:
@@ -105,6 +106,7 @@ class Evaluation:
         self.nodes: dict[str, NodeProto] = {}
         self._twice: Counter[str] = Counter()
         self.open_branches = 0
+        self.is_sure = True
         self._least = sum(len(graph.node) for graph in graphs_in(model.graph))
         self.steps = MOST_STEPS + self._least
         self.functions = Functions(model)
@@ -193,6 +195,13 @@ class Evaluation:
                 if name:
                     scope[name] = value
 
+    @contextmanager
+    def perhaps(self) -> Iterator[None]:
+        """Evaluate what may never run."""
+        before, self.is_sure = self.is_sure, False
+        yield
+        self.is_sure = before
+
     def may_run(self, steps: int) -> bool:
         """Whether as many nodes can be evaluated once more, and all of the file after that."""
         return self.steps - steps > self._least
@@ -280,7 +289,7 @@ class Evaluation:
         found = typed(node)
         types = [Value(dtype, shape) for dtype, shape in found.types]
         if found.misfit:
-            self.books.met_misfit(node, found.misfit, is_certain=not scope.place.path)
+            self.books.met_misfit(node, found.misfit, is_certain=self.is_sure)
             return self.unknown(node, types)
         if self._has_unknown(node, types):
             body = of_schema(node)
@@ -350,6 +359,13 @@ class Evaluation:
             is_view=node.operator in VIEWS,
             weights=weights,
         )
+
+
+def _in_words(value: Value) -> str:
+    """Return what an input is: its shape, or the number that it is."""
+    if value.shape:
+        return format_shape(value.shape)
+    return "()" if value.content is None else str(value.content.item())
 
 
 def _is_sized(value: Value) -> bool:

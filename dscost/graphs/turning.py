@@ -82,13 +82,16 @@ class Turns:
     def one(self, state: list[Value], *, may_not_start: bool = False) -> Turn:
         """Run one of a number that nobody can know; return what is sure of what the last leaves."""
         first, self.done = self._detached(state), 1
-        return self._unsure(first, self._run(None, first), may_not_start=may_not_start)
+        with self._evaluation.perhaps():
+            turn = self._run(None, first)
+        return self._unsure(first, turn, may_not_start=may_not_start)
 
     def _never(self, state: list[Value]) -> Turn:
         """Look at the types and the weights of what never runs: it has them all the same."""
         books = self._evaluation.books
         kept, parameters = books.kept(), books.parameters
-        types = self._run(None, state)
+        with self._evaluation.perhaps():
+            types = self._run(None, state)
         books.restore(kept)
         books.unseen.update(name for name in parameters if name not in books.parameters)
         books.parameters.update(parameters)

@@ -7,6 +7,7 @@ from dscost.graphs.nodes import Node
 from dscost.graphs.rules.products import labelled
 from dscost.graphs.shapes.table import Read, Type, broadcast, has, read, shaped
 from dscost.graphs.values import Shape
+from dscost.notation.units import format_shape
 
 
 @shaped("MatMul")
@@ -107,9 +108,27 @@ def recurrent(
     if node.attributes.get("layout", 0):
         batch, steps = x.shape[:2]
         last: Shape = (batch, directions, hidden)
+        _check_state(node, batch, last)
         return [(x.dtype, (batch, steps, directions, hidden)), (x.dtype, last), (x.dtype, last)]
     last = (directions, batch, hidden)
+    _check_state(node, batch, last)
     return [(x.dtype, (steps, directions, batch, hidden)), (x.dtype, last), (x.dtype, last)]
+
+
+def _check_state(node: Node, batch: int, state: Shape) -> None:
+    """Refuse lengths or a state to begin with that are of another batch or size.
+
+    Raises:
+        SpecError: They are.
+    """
+    for at, name, wanted in (
+        (4, "sequence_lens", (batch,)),
+        (5, "initial_h", state),
+        (6, "initial_c", state),
+    ):
+        found = node.shape(at)
+        if found is not None and found != wanted:
+            raise SpecError(f"its {name} is {format_shape(found)}, not {format_shape(wanted)}")
 
 
 # -- attention
