@@ -59,7 +59,7 @@ threading.active_count = _threads
 QUICK = frozenset(
     """
     arithmetic axes building ceilings choosing colour counters decomposing devices errors explaining
-    expressions failures figures files formulas graph_books graph_constants graph_forms
+    expressions failures figures files formulas graph_books graph_bounds graph_constants graph_forms
     graph_functions graph_origins graph_pairs graph_positions graph_reading graph_rules
     graph_sequences graph_weights in_file inputs layer_expectations layer_variants literals machine
     narrow_tables network_specs operations operators options packed pairs_in_words places plans
@@ -73,7 +73,7 @@ QUICK = frozenset(
 TORCH_FREE = frozenset(
     """
     axes baseline budget_language check choosing ci_formats counters devices errors explaining
-    expressions failures files forms formulas graph_binding graph_books graph_commands
+    expressions failures files forms formulas graph_binding graph_books graph_bounds graph_commands
     graph_constants graph_control graph_converting graph_exporting graph_forms graph_functions
     graph_fuzzing graph_light graph_origins graph_pairs graph_positions graph_quantized
     graph_reading graph_rules graph_sequences graph_shapes graph_verifying graph_weights

@@ -176,7 +176,7 @@ def test_what_cannot_be_timed_is_said_once(net: str, tmp_path: Path) -> None:
         (["model", "net.onnx", "--train"], "net.onnx is an ONNX file: --train has no meaning for it"),
         (["model", "net.onnx", "--set", "width=2"], "net.onnx is an ONNX file: --set has no meaning for it"),
         (["model", "net.onnx", "--kwargs", "width=2"], "net.onnx is an ONNX file, not a factory: --kwargs has no meaning"),
-        (["model", "net.onnx", "--dtype", "float16", "--no-time"], "net.onnx is an ONNX file: --dtype has no meaning for it"),
+        (["model", "net.onnx", "--dtype", "float16", "--no-time"], "net.onnx is an ONNX file: --dtype has no meaning for it, its tensors are of their own dtypes"),
         (["model", "net.onnx:Net"], "net.onnx:Net: an ONNX file is one model: give net.onnx alone"),
         (["verify", "net.onnx", "--set", "width=2"], "net.onnx is an ONNX file: --set has no meaning for it"),
     ],

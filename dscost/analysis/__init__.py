@@ -281,10 +281,10 @@ def predicted(report: Report, devices: Sequence[str]) -> Report:
     """
     if devices:
         from dscost.analysis.predicting import dtype_of, with_bounds
-        from dscost.devices.sheets import find_device, keys_of
+        from dscost.devices.sheets import find_peaks, keys_of
 
         for name, key in keys_of(devices).items():
-            report = with_bounds(report, find_device(name, dtype_of(report))._replace(device=key))
+            report = with_bounds(report, find_peaks(name, dtype_of(report)).called(key))
     return report
 
 
@@ -297,16 +297,15 @@ def bounded(report: Report, devices: Sequence[str]) -> Report:
         InputError: There is no such device, or it has no figures for the dtype.
     """
     from dscost.analysis.predicting import dtype_of, with_bounds
-    from dscost.devices.sheets import find_device, keys_of
+    from dscost.devices.peaks import Peaks
+    from dscost.devices.sheets import find_peaks, keys_of
     from dscost.timing.ceilings_file import known_ceilings
 
     dtype = dtype_of(report)
     own = known_ceilings(dtype)
-    named = [
-        find_device(name, dtype)._replace(device=key) for name, key in keys_of(devices).items()
-    ]
-    for ceilings in (*named, *([own] if own else [])):
-        report = with_bounds(report, ceilings, of_stages=True)
+    named = [find_peaks(name, dtype).called(key) for name, key in keys_of(devices).items()]
+    for peaks in (*named, *([Peaks.of_one(own)] if own else [])):
+        report = with_bounds(report, peaks, of_stages=True)
     return report
 
 

@@ -93,7 +93,8 @@ def _bound(source: GraphSource, request: Request, *, target: str, train: bool) -
     wrong = {"--train": train, "--set": request.settings, "--dtype": request.dtype}
     for option, is_given in wrong.items():
         if is_given:
-            raise InputError(f"{target} is an ONNX file: {option} has no meaning for it")
+            why = ", its tensors are of their own dtypes" if option == "--dtype" else ""
+            raise InputError(f"{target} is an ONNX file: {option} has no meaning for it{why}")
     with _of(target):
         return bind(source.model.graph, request.input, request.batch)
 

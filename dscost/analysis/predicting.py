@@ -1,22 +1,24 @@
 """A report → the same with what the roofline of a named device says of it. No torch."""
 
-from dscost.devices.roofline import Ceilings, bound_of, predict
+from dscost.devices.peaks import Peaks
+from dscost.devices.roofline import bound_of, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE
 from dscost.reports.figures import Cost
 from dscost.reports.records import Bound, Layer, Report
 
 
-def with_bounds(report: Report, ceilings: Ceilings, *, of_stages: bool = False) -> Report:
+def with_bounds(report: Report, peaks: Peaks, *, of_stages: bool = False) -> Report:
     """Return the report with a device's roofline applied to every layer and to the whole.
 
-    If asked for, that of the stages of each variant too, as `depthwise_separable.pointwise`.
+    Each layer is bounded by the peak of the dtype that it multiplies in. If asked for, there is
+    that of the stages of each variant too, as `depthwise_separable.pointwise`.
     """
-    layers = tuple(_bounded(layer, ceilings, of_stages=of_stages) for layer in report.layers)
+    layers = tuple(_bounded(layer, peaks, of_stages=of_stages) for layer in report.layers)
     variants: tuple[str, ...] = BOTH_WAYS  # a model always has both pure versions
     if report.source == "layer":  # a layer those that exist and were asked for
         variants = tuple(report.layers[0].stages)
-    whole = {name: whole_bound(report, name, ceilings) for name in ("as_is", *variants)}
-    predictions = {**report.predictions, ceilings.device: whole}
+    whole = {name: whole_bound(report, name, peaks) for name in ("as_is", *variants)}
+    predictions = {**report.predictions, peaks.own.device: whole}
     return report._replace(layers=layers, predictions=predictions)
 
 
@@ -29,7 +31,8 @@ def dtype_of(report: Report) -> str:
     return "int8" if "int8" in dtypes else "float32"
 
 
-def _bounded(layer: Layer, ceilings: Ceilings, *, of_stages: bool) -> Layer:
+def _bounded(layer: Layer, peaks: Peaks, *, of_stages: bool) -> Layer:
+    ceilings = peaks.of(layer.dtype)
     itself = bound_of(layer.cost, ceilings)
     found = {"as_is": Bound(itself.roofline_s, itself.bound)}
     for name, stages in layer.stages.items():
@@ -42,18 +45,30 @@ def _bounded(layer: Layer, ceilings: Ceilings, *, of_stages: bool) -> Layer:
     if of_stages:
         ridge = ceilings.ridge_flops_per_byte
         found = {name: bound._replace(ridge_flops_per_byte=ridge) for name, bound in found.items()}
+    missing = _without_peak(layer, peaks)
+    if missing:
+        found = {name: bound._replace(without_peak=missing) for name, bound in found.items()}
     return layer._replace(predictions={**layer.predictions, ceilings.device: found})
 
 
-def whole_bound(report: Report, version: str, ceilings: Ceilings) -> Bound:
+def whole_bound(report: Report, version: str, peaks: Peaks) -> Bound:
     """Return the sum of the rooflines of the layers as they are or written as a variant."""
     times = {"compute": 0.0, "memory": 0.0}
+    missing = None
     for layer in report.layers:
+        ceilings = peaks.of(layer.dtype)
+        missing = missing or _without_peak(layer, peaks)
         calls, costs = _costs_in(layer, version, report)
         for cost in costs:
             part = bound_of(cost, ceilings)
             times[part.bound] += calls * part.roofline_s
-    return Bound(sum(times.values()), "compute" if times["compute"] > times["memory"] else "memory")
+    bound = "compute" if times["compute"] > times["memory"] else "memory"
+    return Bound(sum(times.values()), bound, without_peak=missing)
+
+
+def _without_peak(layer: Layer, peaks: Peaks) -> str | None:
+    """Return the dtype that a layer multiplies in where no peak of it is known."""
+    return layer.dtype if layer.cost.macs and not peaks.has(layer.dtype) else None
 
 
 def _costs_in(layer: Layer, version: str, report: Report) -> tuple[float, list[Cost]]:

@@ -5,6 +5,7 @@ from functools import lru_cache
 from math import prod
 
 from dscost.analysis.counting import stages_cost
+from dscost.devices.peaks import fastest
 from dscost.layers.convolution import Shape
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, Convs, formula_ratio
 from dscost.networks.network import stage_costs
@@ -260,7 +261,14 @@ def _layer(
         cost,
         frozen_params=frozen_params,
         origin=traced.origins.get(module),
+        dtype=_dtype_of(events),
     )
+
+
+def _dtype_of(events: Sequence[Event]) -> str | None:
+    """Return what a layer multiplies in; of several what may be the fastest."""
+    dtypes = {event.dtype for event in events if event.macs and event.dtype}
+    return fastest(dtypes) if dtypes else None
 
 
 def _first_result(traced: Trace, module: str, last: Event) -> tuple[Event, Shape]:

@@ -14,6 +14,7 @@ from dscost.analysis.running import Prepared, Work, bytes_to_run, inputs_ratio
 from dscost.analysis.swap_timing import Layers
 from dscost.analysis.swappable import SwappableModel
 from dscost.analysis.timed import agreeing, beside, timing_of, with_compile_times
+from dscost.devices.peaks import Peaks
 from dscost.errors import first_of
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.networks.swaps import Swap
@@ -242,7 +243,7 @@ class Whole:
             return timing
         bounded = {}
         for name, latency in timing.latencies.items():
-            found = whole_bound(self.model.report, name, ceilings)
+            found = whole_bound(self.model.report, name, Peaks.of_one(ceilings))
             fraction = found.roofline_s / latency.median_s
             bounded[name] = latency._replace(
                 roofline_s=found.roofline_s, bound=found.bound, roofline_fraction=fraction

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dscost.configs import config_folder
+from dscost.devices.peaks import Peaks
 from dscost.devices.roofline import LEAST_PER_S, MOST_PER_S, Ceilings
 from dscost.errors import FileProblems, InputError, UnknownNameError, some_of
 from dscost.notation import forms
@@ -62,6 +63,16 @@ def sheet_of(name: str) -> Device:
     if name not in paths:
         raise UnknownNameError("device", name, paths)
     return read_device(paths[name])
+
+
+def find_peaks(name: str, dtype: str) -> Peaks:
+    """Return the peaks of a device of `sheet_of`, for a model of a dtype.
+
+    Raises:
+        UnknownNameError: There is no such device or dtype.
+        InputError: It has no figure for that dtype, or the file cannot be read or is wrong.
+    """
+    return Peaks(find_device(name, dtype), sheet_of(name).flops_per_s)
 
 
 def find_device(name: str, dtype: str) -> Ceilings:

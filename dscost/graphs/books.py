@@ -6,9 +6,10 @@ from typing import Any
 
 from dscost.graphs.convolutions import is_channels_last, stored_bits
 from dscost.graphs.costs import operands_of
+from dscost.graphs.multiplying import dtype_of_products, whole_of
 from dscost.graphs.nodes import Node
 from dscost.graphs.origins import module_path, one_for_all_calls
-from dscost.graphs.values import CONSTANT, Shape, Value
+from dscost.graphs.values import CONSTANT, Shape, Value, made_of
 from dscost.graphs.weights import constant_bytes, weights_read
 from dscost.layers.convolution import ConvSpec
 from dscost.networks.axes import row_major
@@ -85,7 +86,6 @@ class Books:
             self._last[value.home] = here
         input_bytes = sum({value.home: value.nbytes for value in active}.values())
         output_bytes = sum(map(_written_bytes, _is_there(node, results), results))
-        moved_bytes = input_bytes + constant_bytes(node) + output_bytes
         first = active[0].shape if active else read[0].shape if read else ()
         (shape, strides), *layouts = _layouts(node, [*(results[:1] or [Value()]), *active])
         self._called(node)
@@ -102,7 +102,7 @@ class Books:
                 macs=macs,
                 input_bytes=input_bytes,
                 output_bytes=output_bytes,
-                traffic_bytes=0 if is_view else moved_bytes,
+                traffic_bytes=0 if is_view else input_bytes + constant_bytes(node) + output_bytes,
                 conv=conv,
                 element_bytes=_element_bytes(results),
                 operands=tuple(map(_operand, operands_of(node))) if macs else (),
@@ -111,6 +111,7 @@ class Books:
                 strides=strides,
                 axes=axes,
                 stored_bits=None if conv is None else stored_bits(node),
+                dtype=dtype_of_products(node) if macs else "",
             )
         )
         return results
@@ -130,6 +131,7 @@ class Books:
         A view is in that of what it shows. What has no name is not written.
         """
         here = len(self.events)
+        written = made_of((), written, whole=whole_of(node))
         if is_view and active:
             return [value._replace(source=here, home=active[0].home) for value in written]
         return [

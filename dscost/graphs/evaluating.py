@@ -17,6 +17,7 @@ from dscost.graphs.costs import has_rule, macs_of, notes_of, word_for
 from dscost.graphs.declaring import declared_types, is_fixed, named_sizes
 from dscost.graphs.fitting import fits
 from dscost.graphs.functions import Functions, of_schema
+from dscost.graphs.multiplying import whole_of
 from dscost.graphs.nodes import (
     MAIN,
     Node,
@@ -282,7 +283,7 @@ class Evaluation:
             return padded(special(self, node, scope), node)
         known = known_results(node)
         if known is not None:
-            return padded(made_of(stored_in(node), known), node)
+            return padded(made_of(stored_in(node), known, whole=whole_of(node)), node)
         body = self.functions.body_of(node, is_known=has_rule(node.operator))
         if body is not None:
             return padded(self.functions.run(self, node, body, scope), node)
@@ -339,7 +340,7 @@ class Evaluation:
             self.books.note(
                 f"{node.name} computes with constants alone: its {macs:,} MACs do not count."
             )
-        return made_of(stored_in(node), types)
+        return made_of(stored_in(node), types, whole=whole_of(node))
 
     def _recorded(self, node: Node, types: list[Value]) -> Sequence[Value]:
         """Keep a node that computes with what the network is given."""

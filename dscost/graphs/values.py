@@ -60,6 +60,8 @@ class Value(NamedTuple):
         home: The storage that holds it, which a view shares with what it is a view of.
         items: Of a sequence what is in it, where that is known.
         parts: Of a list of sizes those that are known, where not all are; see `graphs.partial`.
+        whole: The dtype of the numbers that it was dequantised from; a runtime may compute with
+            those. Empty where it was not.
     """
 
     dtype: str = ""
@@ -71,6 +73,7 @@ class Value(NamedTuple):
     home: int = -1
     items: "tuple[Value, ...] | None" = None
     parts: "np.ndarray | None" = None
+    whole: str = ""
 
     @property
     def is_constant(self) -> bool:
@@ -102,9 +105,13 @@ class Value(NamedTuple):
         return "float" in self.dtype
 
 
-def made_of(stored: tuple[Parameter, ...], values: Sequence[Value]) -> list[Value]:
-    """Return values that are made of what is stored."""
-    return [value._replace(stored=stored) for value in values] if stored else list(values)
+def made_of(
+    stored: tuple[Parameter, ...], values: Sequence[Value], *, whole: str = ""
+) -> list[Value]:
+    """Return values that are made of what is stored, and were dequantised from such numbers."""
+    if not stored and not whole:
+        return list(values)
+    return [value._replace(stored=stored, whole=whole) for value in values]
 
 
 def truth(value: Value | None) -> bool | None:

@@ -19,6 +19,33 @@ WITHOUT_DEVICES = (
 )
 
 
+def bounds_notes(report: Report) -> Iterator[str]:
+    """Yield what bounds are, and where they may not hold for want of a peak."""
+    missing: dict[str, dict[str, None]] = {}
+    devices: dict[str, None] = {}
+    for predictions in (report.predictions, *(layer.predictions for layer in report.layers)):
+        for device, bounds in predictions.items():
+            devices[device] = None
+            for bound in bounds.values():
+                if bound.without_peak is not None:
+                    missing.setdefault(bound.without_peak, {})[device] = None
+    without = {device for found in missing.values() for device in found}
+    measured = (
+        ", by what was measured for this machine's cpu" if "cpu" in report.predictions else ""
+    )
+    told = f"Times “at least” are bounds by the datasheet of a device{measured}"
+    if not missing:
+        yield f"{told}: no run can be faster, real ones are slower."
+        return
+    if len(without) < len(devices):
+        yield f"{told}: except as follows, no run can be faster, real ones are slower."
+    for dtype, found in missing.items():
+        yield (
+            f"No peak is known of {', '.join(found)} in {dtype}, which part of this multiplies in: "
+            "the largest that is known is taken for it, and a run may be faster."
+        )
+
+
 def parts_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     """Return the intensity of every variant and stage, and its bound on every device.
 

@@ -276,12 +276,9 @@ def _footnotes(report: Report, sheets: Sequence[Sheet]) -> list[str]:
     shown = {column.key for sheet in sheets for column in sheet.columns}
     notes: list[str] = [FLOPS_NOTE] if shown & {"flops", "flops_per_byte"} else []
     if report.predictions or any(layer.predictions for layer in report.layers):
-        own = "cpu" in report.predictions
-        measured = ", by what was measured for this machine's cpu" if own else ""
-        notes.append(
-            f"Times “at least” are bounds by the datasheet of a device{measured}: "
-            "no run can be faster, real ones are slower."
-        )
+        from dscost.pages.bounds import bounds_notes
+
+        notes += bounds_notes(report)
     where = report.environment
     if where:
         from dscost.pages.measuring_words import measured_notes

@@ -229,11 +229,14 @@ class Bound(NamedTuple):
         bound: `compute` or `memory`.
         ridge_flops_per_byte: Of the device, where that was asked for: a lower intensity waits for
             memory.
+        without_peak: The dtype that it, or some of it, multiplies in, where no peak of the device
+            is known for that: the largest known stands in for it, and a run may be faster.
     """
 
     roofline_s: float
     bound: str
     ridge_flops_per_byte: float | None = None
+    without_peak: str | None = None
 
 
 class Stage(NamedTuple):
@@ -297,6 +300,9 @@ class Layer(NamedTuple):
             gradient; `None` where that is not known.
         origin: Of a layer of an ONNX file, the path of the torch module that it was exported from,
             where the file tells; that of the model itself is empty.
+        dtype: What it multiplies in, where that is known by itself and not by the inputs of the
+            model, as of a layer of an ONNX file: `int8` for all whole numbers of 8 bits, and for
+            those that a runtime may take instead of what they stand for.
     """
 
     name: str
@@ -323,6 +329,7 @@ class Layer(NamedTuple):
     could_be_separable: int = 0
     frozen_params: int | None = None
     origin: str | None = None
+    dtype: str | None = None
 
     @property
     def path(self) -> str:

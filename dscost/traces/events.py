@@ -51,6 +51,7 @@ class Event(NamedTuple):
             MACs and bytes are those of one time.
         stored_bits: Of a weight and of a bias of a convolution as they are stored, where they are
             not those of an element of its result.
+        dtype: What it multiplies in, see `Layer`; empty where only the inputs of the model tell.
     """
 
     module: str
@@ -79,6 +80,7 @@ class Event(NamedTuple):
     gradient_macs: int | None = None
     times: int = 1
     stored_bits: tuple[int, int] | None = None
+    dtype: str = ""
 
     @property
     def batched_input_shape(self) -> Shape:
