@@ -110,7 +110,9 @@ def test_what_nobody_could_see_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     stored = [weights("w", 4, 2, 1, 1), weights("v", 4, 4, 1, 1)]
     path = saved(tmp_path / "net.onnx", nodes, [values("x", 1, 2, 3, 3)], stored, "y")
     ran = run("verify", path)
-    assert ran.returncode == 1
+    assert ran.returncode == 2
+    assert f"dscost {9 * 8 + 144} MACs, of which 72 are counted by onnx's" in ran.stdout
+    assert "Both agree on these." in ran.stdout
     assert (
         "Not all of it was counted twice: 1 node of 144 MACs not by onnx's shape inference: hidden."
         in ran.stdout
@@ -385,3 +387,10 @@ def test_a_node_that_the_second_count_has_no_rule_for_is_told_as_such(
     (difference,) = found.differences
     assert (difference.ours, difference.theirs) == (7, 0)
     assert difference.reason == "the second count has no rule for ai.onnx::Hardmax"
+
+
+def test_what_stops_another_program_is_one_clause() -> None:
+    cause = TypeError("expected 2 values.")
+    error = TypeError("Issues with types [<class 'numpy.ndarray'>] (operator 'LSTM_14').")
+    error.__cause__ = cause
+    assert seeing._why(error) == "it stops at LSTM: TypeError: expected 2 values"

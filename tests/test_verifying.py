@@ -284,7 +284,7 @@ def networks(tmp_path: Path) -> str:
         (
             "Inverse",
             "4,4",
-            1,
+            2,
             "Neither count is whole: operators of unknown cost: aten::linalg_inv_ex (1×).",
         ),
     ],

@@ -71,7 +71,10 @@ class Verification(Result):
 
     def in_a_line(self) -> str:
         """Return the two counts."""
-        return f"{self.target}: {self.ours:,} MACs, {self.method.name} {self.theirs:,}"
+        counts = f"{self.target}: {self.ours:,} MACs"
+        if self.is_cut_short:
+            return f"{counts}, {self.theirs:,} of them {self.method.name} as well"
+        return f"{counts}, {self.method.name} {self.theirs:,}"
 
     @property
     def agrees(self) -> bool:
@@ -86,6 +89,18 @@ class Verification(Result):
             and not self.partial
             and all(one.is_explained for one in self.differences)
         )
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is something on which the two differ, and it is not known why."""
+        return not (self.partial or self.agrees or self.is_explained) or any(
+            not one.is_explained for one in self.differences
+        )
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the other method counts only some of it, and the same there."""
+        return bool(self.partial) and not self.differences and self.theirs < self.ours
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""

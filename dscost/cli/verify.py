@@ -9,7 +9,9 @@ from dscost.cli.output_options import DEFAULTS, Plain
 from dscost.cli.places import target_files
 from dscost.cli.streams import foreign_code
 
-DISAGREES = 1
+DIFFERS = 1
+NOT_ALL = 2
+"""Nothing is known to differ, but not everything could be counted twice."""
 
 
 def verify(
@@ -19,7 +21,10 @@ def verify(
     trust: opt.Trust = False,
     asked: Plain = DEFAULTS,
 ) -> None:
-    """Count a model by two independent methods; exit 1 if they differ and it is not known why."""
+    """Count a model by two independent methods.
+
+    Exit 1 if they differ and it is not known why; 2 if not all of it could be counted twice.
+    """
     from dscost.analysis.verifying import verify as count_twice
 
     out = asked.output("verify", read=target_files([target]))
@@ -30,5 +35,7 @@ def verify(
     out.write(found)
     for note in found.notes:
         out.note(note)
-    if not (found.agrees or found.is_explained):
-        raise typer.Exit(DISAGREES)
+    if found.differs:
+        raise typer.Exit(DIFFERS)
+    if found.partial:
+        raise typer.Exit(NOT_ALL)

@@ -5,6 +5,7 @@ reference evaluator does where the model is small; else onnx's shape inference s
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from math import prod
@@ -101,8 +102,20 @@ def shapes_seen(model: ModelProto, inputs: Mapping[str, Value], work: Work) -> S
             return method(model, made_up(inputs), notes)
         # what another program says of a file may be anything
         except Exception as error:  # noqa: BLE001
-            notes.append(f"{_NAMES[method]} does not run it: {first_line(error)}.")
+            notes.append(f"{_NAMES[method]} does not run it: {_why(error)}.")
     return _by_inference(model, inputs, notes)
+
+
+def _why(error: Exception) -> str:
+    """Return what stopped a program; onnx's evaluator tells of a node what its cause tells better.
+
+    >>> _why(ValueError("No such shape."))
+    'ValueError: No such shape'
+    """
+    operator = re.search(r"\(operator '([A-Za-z]+)", str(error))
+    if operator and isinstance(error, TypeError) and isinstance(error.__cause__, Exception):
+        return f"it stops at {operator[1]}: {_why(error.__cause__)}"
+    return first_line(error).rstrip(".")
 
 
 def _with_all_weights(model: ModelProto, notes: list[str]) -> bool:
@@ -215,7 +228,7 @@ def _watching(operator: Any, runs: dict[int, list[Run]]) -> Any:
     return type(operator.__name__.partition("_")[0], (operator,), {"op_domain": "", "run": run})
 
 
-_HINT = "pip install onnxruntime: that runs larger models as well."
+_HINT = "pip install onnxruntime: it runs larger models, and tells the shapes of all nodes."
 
 
 def _by_inference(model: ModelProto, inputs: Mapping[str, Value], notes: Sequence[str]) -> Seen:
@@ -231,11 +244,13 @@ def _by_inference(model: ModelProto, inputs: Mapping[str, Value], notes: Sequenc
                 tensor.ClearField("raw_data")
                 tensor.data_location = TensorProto.EXTERNAL
     runs: dict[int, list[Run]] = {}
-    notes = [*notes, "onnx's shape inference told its shapes, nothing was run.", _HINT]
+    notes = [*notes, "onnx's shape inference told its shapes, nothing was run."]
+    if not find_spec("onnxruntime"):
+        notes.append(_HINT)
     try:
         found = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except (onnx.shape_inference.InferenceError, ValueError) as error:
-        notes.append(f"onnx's shape inference stops: {first_line(error)}.")
+        notes.append(f"onnx's shape inference stops: {_why(error)}.")
     else:
         known: dict[str, Shape] = {}
         for graph in graphs_in(found.graph):

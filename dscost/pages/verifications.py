@@ -22,8 +22,10 @@ class VerificationSaid(Said):
     def pages(self, view: View) -> list[Page]:
         """Return one page, a line per module or node on which the counts differ."""
         found = self._result
-        method = found.method.name
-        counts = f"dscost {found.ours:,} MACs, {method} {found.theirs:,} MACs"
+        method, ours = found.method.name, f"dscost {found.ours:,} MACs"
+        counts = f"{ours}, {method} {found.theirs:,} MACs"
+        if found.is_cut_short:
+            counts = f"{ours}, of which {found.theirs:,} are counted {method} as well"
         lines = [*self._differences(), _verdict(found)]
         return [Page(f"{found.target}: {counts}", lines)]
 
@@ -53,6 +55,7 @@ def _verdict(found: "Verification") -> str:
         partial = "; ".join(found.partial).rstrip(".")
         is_of_torch = found.method == FLOP_COUNTER_MODE
         what = "Neither count is whole" if is_of_torch else "Not all of it was counted twice"
+        what = f"Both agree on these. {what}" if found.is_cut_short else what
         return Toned(f"{what}: {partial}.", "unclear")
     if found.is_explained and found.method != FLOP_COUNTER_MODE:
         return Toned("They differ only where it is known why.", "good")
