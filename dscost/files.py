@@ -289,13 +289,14 @@ def what_is(path: Path) -> str:
     return "bytes of an unknown kind"
 
 
+ZIP = "a zip archive"
 _MARKS = (
     (
         0,
         b"version https://git-lfs",
         "a Git LFS pointer, not the file itself; get it by git lfs pull",
     ),
-    (0, b"PK\x03\x04", "a zip archive"),
+    (0, b"PK\x03\x04", ZIP),
     (0, b"PK\x05\x06", "an empty zip archive"),
     (0, b"\x1f\x8b", "a file compressed by gzip; unpack it first"),
     (0, b"BZh", "a file compressed by bzip2; unpack it first"),

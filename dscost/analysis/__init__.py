@@ -247,6 +247,15 @@ def measure_layer(
     return time_layer(report, options, progress)
 
 
+def why_not_timed(model: CountedModel) -> str:
+    """Return a sentence on why a model cannot be timed; empty where it can."""
+    if model.why_untimed:
+        return f"Not timed: {model.why_untimed}."
+    if model.saved:
+        return SAVED_NOT_TIMED
+    return "" if model.versions else NOT_TIMED
+
+
 def measure_model(
     model: CountedModel, options: "TimingOptions", progress: "Progress | None" = None
 ) -> Report:
@@ -259,9 +268,7 @@ def measure_model(
 
         return readvised(model.report, options.min_channels)
     if model.versions is None or model.why_untimed:
-        why = SAVED_NOT_TIMED if model.saved else NOT_TIMED
-        if model.why_untimed:
-            why = f"Not timed: {model.why_untimed}."
+        why = why_not_timed(model)
         return model.report._replace(warnings=(*model.report.warnings, why))
     if hasattr(model.versions, "measure"):  # it is in a process of its own: see `isolated`
         measured: Report = model.versions.measure(options, progress)

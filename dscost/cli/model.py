@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dscost.analysis import CountedModel, count, measure_model
+from dscost.analysis import CountedModel, count, measure_model, why_not_timed
 from dscost.analysis.isolated import Worker
 from dscost.cli import options as opt
 from dscost.cli.getting import Own, command_for
@@ -80,13 +80,12 @@ def model(
     if not measuring.time:
         opt.check_untimed(cases)
         opt.check_undecided(skip_losing=skip_losing, min_channels=min_channels)
-    limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
     (target,) = asking.models([target], out.note)
     from dscost.sources import runs_code  # help needs none of what reads models
 
     if out.models:
         _require_exporter(target)
-    with Worker(limit_s) as worker:
+    with Worker(opt.parse_load_timeout(load_timeout, isolate=isolate)) as worker:
         with out.progress() as progress, foreign_code(target):
             request = asking.request(cases.batch, cases.dtype, trust=trust)
             counting = worker.count if isolate and runs_code(target) else count
@@ -96,6 +95,7 @@ def model(
         for source in (f"{target}: {report.source}", *sources) if verbose else ():
             out.note(source)
         if measuring.time:
+            _refuse_measuring(counted, measuring, skip_losing, min_channels)
             out.check([report])
             with (
                 out.meanwhile([report]),
@@ -111,6 +111,25 @@ def model(
         own = Own(batch, trust, min_channels)
         out = out.getting(command_for(report, target, asking, measuring, own, out))
     out.write([opt.with_bounds(report, on or (), explain=explain, timed=measuring.time)], models)
+
+
+def _refuse_measuring(
+    counted: CountedModel, measuring: opt.Measuring, skip_losing: bool, min_channels: int | None
+) -> None:
+    """Refuse what is said of a measurement of a model that cannot be timed."""
+    why = why_not_timed(counted)
+    if not why:
+        return
+    given = {**measuring._asdict(), "dtype": None, "time": True}
+    usual = opt.AS_USUAL._asdict()
+    changed = [name for name, value in given.items() if value not in (None, usual[name])]
+    changed += ["skip_losing"] if skip_losing else []
+    # a saved report that was timed is advised on anew
+    if min_channels is not None and not counted.report.environment:
+        changed.append("min_channels")
+    if changed:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+        raise InputError(f"{options} cannot be heeded. {why}")
 
 
 def _require_exporter(target: str) -> None:

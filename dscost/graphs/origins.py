@@ -27,7 +27,9 @@ def module_path(node: NodeProto) -> str | None:
         return of_weights
     if _SCOPES in told:
         return _of_scopes(told[_SCOPES])
-    return _of_name(node.name) if node.name.startswith("/") else of_weights
+    # what tf2onnx joins by `;` are several names of one node, of which the first has its place
+    name = node.name.partition(";")[0]
+    return _of_name(name) if name.startswith("/") else of_weights
 
 
 def one_for_all_calls(paths: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
 from dscost.errors import InputError, NoFileError, did_you_mean
-from dscost.files import reason_of, what_is
+from dscost.files import ZIP, reason_of, what_is
 from dscost.graphs.checking import check_model
 from dscost.graphs.checking import graphs_in as graphs_in
 from dscost.graphs.checking import graphs_of as graphs_of
@@ -92,12 +92,16 @@ def _structure(path: Path) -> bytes:
 
 def _nearest(path: Path) -> str:
     try:
-        return did_you_mean(path.name, [one.name for one in path.parent.glob("*.onnx")])
+        there = [one.stem for one in path.parent.glob("*.onnx")]
     except OSError:
         return ""
+    # an ending that all have is no likeness
+    return did_you_mean(path.stem, there).replace("'?)", f"{path.suffix}'?)")
 
 
 def _instead(path: Path) -> str:
     found = what_is(path)
     unknown = "bytes of an unknown kind"
+    if found == ZIP:
+        found += ", as torch.save writes: export the model to ONNX first"
     return "not an ONNX file, or a part of one" if found == unknown else f"no ONNX file: {found}"

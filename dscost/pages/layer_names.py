@@ -1,11 +1,54 @@
 """Many names of layers in few words: `stage1–3.*, wide`."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 ANY = "*"
 """The last part of a name that stands for all that stand below the parts before it."""
 DOT, SLASH = ".", "/"
+
+
+def as_shown(names: Sequence[str]) -> list[str]:
+    """Return names as tables have them: the first stands for all that tf2onnx joins by `;`.
+
+    Where two would look alike, both stay whole.
+
+    >>> as_shown(["m/relu;m/relu", "conv", "a;b", "a;c"])
+    ['m/relu', 'conv', 'a;b', 'a;c']
+    """
+    short = [_one_of(name) for name in names]
+    seen = Counter(short)
+    return [
+        one if seen[one] == 1 or one == name else name
+        for one, name in zip(short, names, strict=True)
+    ]
+
+
+def _one_of(name: str) -> str:
+    first, *others = name.split(";")
+    return first + ";…" * any(one != first for one in others) if first else name
+
+
+def as_spelt(path: str, name: str) -> str:
+    """Return the path of a module as it stands in the name of a node of it, slashes and all.
+
+    >>> as_spelt("layer1.0", "/layer1/layer1.0/conv1/Conv"), as_spelt("a.b", "a/b/Conv")
+    ('/layer1/layer1.0', 'a/b')
+    >>> as_spelt("layer1.0", "node_conv2d_1")
+    'layer1.0'
+    """
+    parts = name.split(SLASH)
+    told = last = ""
+    for at, part in enumerate(parts[:-1]):
+        if told and part.startswith(f"{last}{DOT}"):  # a part may have the one before it in it
+            told += part[len(last) :]
+        else:
+            told = f"{told}{DOT}{part}" if told else part
+        last = part
+        if told == path:
+            return SLASH.join(parts[: at + 1])
+    return path
 
 
 def in_few_words(chosen: Collection[str], every: Sequence[str]) -> list[str]:

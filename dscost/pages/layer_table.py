@@ -18,6 +18,7 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
+from dscost.pages.layer_names import as_shown, as_spelt
 from dscost.pages.page import (
     DECIDES,
     Column,
@@ -202,22 +203,34 @@ SORT_KEYS = (
 
 def _lines(report: Report, depth: int | None) -> tuple[list[_Line], list[_Line]]:
     """Return the lines to sort and to cut, and what stands below them in any case."""
-    lines = [_line(layer, report.skipped) for layer in report.layers]
+    shown = as_shown([layer.name for layer in report.layers])
+    lines = [
+        _line(layer, report.skipped)._replace(name=name or ROOT)
+        for name, layer in zip(shown, report.layers, strict=True)
+    ]
     if depth is not None:
         names = [layer.path for layer in report.layers]
         groups = grouped(zip(names, lines, strict=True), depth)
         return [
-            group[0] if len(group) == 1 else _block(name, group, report.blocks.get(name))
+            group[0]
+            if len(group) == 1
+            else _block(_spelt_in(group, name), group, report.blocks.get(name))
             for name, group in groups.items()
         ], []
     free = [line for line in lines if not line.cost.macs]
     if not free:
         return lines, []
-    kinds = sorted({layer.type for layer in report.layers if not layer.cost.macs})
+    kinds = sorted({layer.type or layer.op for layer in report.layers if not layer.cost.macs})
     rest = _added(f"({counted(len(free), 'layer')} without MACs)", free)
     working = [line for line in lines if line.cost.macs]
     room = max((len(line.kind) for line in working), default=KINDS_WIDTH)
     return working, [rest._replace(kind=_some_kinds(kinds, min(room, KINDS_WIDTH)))]
+
+
+def _spelt_in(lines: Sequence[_Line], path: str) -> str:
+    """Return the path of several layers as their own names spell it."""
+    layer = lines[0].layer
+    return as_spelt(path, layer.name) if layer else path
 
 
 def _block(name: str, lines: Sequence[_Line], block: Block | None) -> _Line:
@@ -283,7 +296,7 @@ def kind_of(layer: Layer) -> str:
     """Return what a layer is in a few characters, such as `conv 3×3 /2` or `depthwise 5×5`."""
     conv = layer.conv
     if conv is None:
-        return layer.type
+        return layer.type or layer.op
     stride = f" /{format_extent(conv.stride)}" if max(conv.stride) > 1 else ""
     return f"{_conv_word(conv)} {format_shape(conv.kernel_size)}{stride}"
 

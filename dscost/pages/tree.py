@@ -95,7 +95,7 @@ def tree_sheet(report: Report, view: View) -> Sheet:
     rows = [Row({**cells, "layer": report.target}, "strong")]
     for prefix, node in _walk(root, "", view.depth):
         cells = _cells(node, node.cost, total_macs, report.blocks.get(node.path))
-        name = f"{prefix}{node.path.rpartition('.')[2]}"
+        name = f"{prefix}{node.path.rpartition('.')[2].partition(';')[0]}"
         rows.append(Row({**cells, "layer": name}, "strong" if node.children else "plain"))
     if view.columns is None and all(row.cells[FROZEN] in ("0", UNKNOWN) for row in rows):
         rows = [row._replace(cells={**row.cells, FROZEN: ""}) for row in rows]

@@ -336,7 +336,9 @@ class Layer(NamedTuple):
         """Its place among the modules of the model, dotted; of a node of ONNX as far as is told."""
         if self.origin is None and "/" not in self.name:
             return self.name
-        before, _, last = self.name.rpartition("/")
+        # what tf2onnx joins by `;` are several names of one node, of which the first has its place
+        before, slash, _ = self.name.partition(";")[0].rpartition("/")
+        last = self.name[len(before + slash) :]
         above = before.strip("/").replace("/", ".") if self.origin is None else self.origin
         return f"{above}.{last}" if above else last
 

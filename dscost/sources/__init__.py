@@ -158,12 +158,27 @@ def _kind_of(text: str) -> tuple[str, str]:
         return path, name
     if path:
         return "python", text
-    if "/" in text or (len(text) < MAX_NAME and Path(text).is_file()):
-        raise InputError(
-            f"{text}: expected an architecture .yaml, a program .pt2, a model .onnx, "
-            "or path/file.py:factory"
-        )
+    _refuse_other_files(text)
     return "name", text
+
+
+def _refuse_other_files(text: str) -> None:
+    """Refuse a path that is none of a file of any kind that is read."""
+    expected = (
+        "expected an architecture .yaml, a program .pt2, a model .onnx, or path/file.py:factory"
+    )
+    is_short = len(text) < MAX_NAME
+    if is_short and (text in (".", "..") or "/" in text) and Path(text).is_dir():
+        raise InputError(f"{text}: a folder, {expected}")
+    is_file = is_short and Path(text).is_file()
+    ending = Path(text).suffix
+    if is_file and ending.lower() in FILE_ENDINGS:
+        raise InputError(
+            f"{text}: a file is known by its ending in small letters: "
+            f"let its name end in {ending.lower()}"
+        )
+    if "/" in text or is_file:
+        raise InputError(f"{text}: {expected}")
 
 
 def _refuse_unread(text: str) -> None:
