@@ -331,6 +331,13 @@ def test_a_loop_that_may_not_start_says_what_decides(tmp_path: Path) -> None:
     ) in report.warnings
 
 
+def test_a_loop_that_may_end_early_says_so(tmp_path: Path) -> None:
+    body = "[mm] b = MatMul(a, w) s = ReduceSum<keepdims = 0>(b) go = Greater(s, zero)"
+    report = counted(tmp_path, looped("M, , x", body, stored=", int64 M = {10}, float zero = {0}"))
+    assert (macs(report), report.coverage.unknown) == (ROW, ("ai.onnx::Loop (1×)",))
+    assert "y may end before 10 iterations: one iteration of it is counted." in report.warnings
+
+
 def test_weights_in_a_loop_are_stored_once(tmp_path: Path) -> None:
     body = f"k = Constant <value = float[2,2] {{1, 2, 3, 4}}> () b = MatMul(a, k) {GOES_ON}"
     report = counted(tmp_path, looped("M, , x", body, stored=", int64 M = {3}"))

@@ -479,6 +479,29 @@ def test_a_deep_recurrent_layer_of_both_directions_is_counted(kind: str) -> None
     assert macs_of(model, (2, 10, 8)) == expected
 
 
+@pytest.mark.parametrize(
+    ("axes", "shape", "word"),
+    [
+        ((2, 3), (2, 3, 4, 5), "global_pooling"),
+        ((-1, -2), (2, 3, 4, 5), "global_pooling"),
+        ((2, 3, 4), (2, 3, 4, 5, 6), "global_pooling"),
+        ((1, 2), (2, 8, 8, 8), "other"),  # of channels too
+        ((-1,), (2, 7, 8), "other"),  # as a normalisation of rows has it
+    ],
+)
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_mean_over_all_positions_is_global_pooling(
+    axes: tuple[int, ...], shape: Shape, word: str, keeps: bool
+) -> None:
+    for model in (
+        Calling(lambda _, x: x.mean(axes, keeps)),
+        Calling(lambda _, x: x.mean(dim=axes, keepdim=keeps)),
+        Calling(lambda _, x: x.mean(axes, keeps, dtype=torch.float32)),
+    ):
+        (layer,) = dscost.analyze(model, input=shape).layers
+        assert layer.op == word
+
+
 def test_the_projection_of_an_lstm_is_counted() -> None:
     expected = 5 * 2 * (4 * 16 * (8 + 4) + 16 * 4)
     assert macs_of(nn.LSTM(8, 16, proj_size=4), (5, 2, 8)) == expected

@@ -150,6 +150,8 @@ class Turns:
         elif self._most is None:
             decided = decided_by(self._evaluation, node.proto.input[:2], "that")
             books.note(f"How often {node.name} runs is not known: {counted}{decided}")
+        elif turn.goes_on is None:
+            books.note(f"{node.name} may end before {self._most:,} iterations: {counted}")
         else:
             books.note(f"{node.name} may run {self._most:,} times, each in another way: {counted}")
         state = [
