@@ -56,12 +56,12 @@ def test_axes_have_the_sizes_that_are_given(text: str) -> None:
     assert {name: (value.dtype, value.shape) for name, value in found.values.items()} == {
         "x": ("float32", (2, 3, 64, 32))
     }
-    assert found.notes == ("What the file leaves open is batch = 2, height = 64, width = 32.",)
+    assert found.notes == ("Sizes that the file leaves open: batch = 2, height = 64, width = 32.",)
 
 
 def test_axes_without_names_are_told_by_their_place() -> None:
     net = graph(given("x", [None, 3, -1, "?", "?"]))
-    told = "What the file leaves open is x[0] = 1, x[2] = 5, x[3] = 8, x[4] = 9."
+    told = "Sizes that the file leaves open: x[0] = 1, x[2] = 5, x[3] = 8, x[4] = 9."
     assert bind(net, (1, 3, 5, 8, 9), None).notes == (told,)
     assert bind(graph(given("x", [1, 3])), None, None).notes == ()
     assert shapes(graph(given("x", [-1, 3, "?", "?"])), "1,3,48,192") == {"x": (1, 3, 48, 192)}

@@ -10,12 +10,13 @@ from onnx import NodeProto, TensorProto, defs, helper
 
 import dscost
 from dscost.graphs import rules  # noqa: F401 - they register themselves
-from dscost.graphs.rules.unknown import RUNNING, UNKNOWN
+from dscost.graphs.control import CONTROL
+from dscost.graphs.rules.unknown import UNKNOWN
 from dscost.graphs.shapes.table import SHAPED
 from dscost.layers.operations import OPERATIONS
 from dscost.reports.records import Report
 from dscost.traces.notes import FOURIER_NOTE
-from dscost.traces.rules import FORMULAS, FREE
+from dscost.traces.rules import FORMULAS, FREE, Rule
 
 Shape = tuple[int, ...]
 
@@ -46,7 +47,7 @@ def operators() -> list[str]:
 
 
 def test_every_operator_of_onnx_has_one_answer() -> None:
-    answers = [set(FORMULAS), set(FREE), UNKNOWN, RUNNING]
+    answers = [set(FORMULAS), set(FREE), UNKNOWN, set(CONTROL)]
     found = {name: sum(name in one for one in answers) for name in operators()}
     assert [name for name, number in found.items() if number != 1] == []
 
@@ -387,3 +388,34 @@ def test_a_mean_over_all_positions_is_global_pooling(
     ]
     (layer,) = counted(tmp_path, *nodes, shape=shape).layers
     assert (layer.op, layer.output_shape) == (word, out)
+
+
+@pytest.mark.usefixtures("odd_nodes")
+def test_a_rule_that_fails_is_told_with_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> int:
+        raise KeyError("nobody knows")
+
+    monkeypatch.setitem(FORMULAS, "ai.onnx::Hardmax", Rule(broken))
+    body = [helper.make_node("Hardmax", ["x"], ["y"], name="first")]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 8)) for name in "xy"]
+    graph = helper.make_graph(body, "net", values[:1], values[1:])
+    onnx.save(helper.make_model(graph), tmp_path / "net.onnx")
+    report = dscost.analyze(tmp_path / "net.onnx")
+    told = "Hardmax 'first' does not fit what it reads: its rule fails, KeyError: 'nobody knows'."
+    assert report.coverage.unknown == ("ai.onnx::Hardmax (1×)",)
+    assert told in report.warnings
+
+
+def test_a_rule_that_fails_is_no_secret_to_other_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it would be if the node were of unknown cost here too."""
+    monkeypatch.setitem(FORMULAS, "ai.onnx::Hardmax", Rule(lambda *_, **__: [][0]))
+    body = [helper.make_node("Hardmax", ["x"], ["y"], name="first")]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 8)) for name in "xy"]
+    graph = helper.make_graph(body, "net", values[:1], values[1:])
+    onnx.save(helper.make_model(graph), tmp_path / "net.onnx")
+    with pytest.raises(IndexError):
+        dscost.analyze(tmp_path / "net.onnx")

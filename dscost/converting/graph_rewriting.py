@@ -21,7 +21,7 @@ from onnx import (
 from dscost.converting.decomposing import Factors
 from dscost.converting.graph_weights import names_read
 from dscost.converting.sites import Key, Site
-from dscost.graphs.reading import graphs_in
+from dscost.graphs.checking import graphs_in
 
 STAGES = ("depthwise", "pointwise")
 INITIALIZERS_ARE_INPUTS = 4

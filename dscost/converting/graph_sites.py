@@ -12,7 +12,7 @@ from dscost.converting.graph_weights import Stored, Weights
 from dscost.converting.sites import Site, Where, wanted_by
 from dscost.graphs.convolutions import KINDS
 from dscost.graphs.nodes import MAIN, operator_of
-from dscost.graphs.reading import DTYPES
+from dscost.graphs.tensors import DTYPES
 from dscost.layers.convolution import ConvSpec, not_within, require
 from dscost.layers.variants import MIN_CHANNELS, too_few_channels, why_not_separable
 from dscost.reports.figures import Cost, summed

@@ -12,7 +12,8 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from dscost.errors import InputError
-from dscost.graphs.reading import DTYPES, graphs_in
+from dscost.graphs.checking import graphs_in
+from dscost.graphs.tensors import DTYPES
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 """What weights may be of that are decomposed."""

@@ -330,5 +330,5 @@ def _notes(inputs: Sequence[_Input], values: Mapping[str, Value]) -> list[str]:
             notes.append(f"The input {one.name} is left out.")
     if sizes:
         told = ", ".join(f"{axis} = {size}" for axis, size in sizes.items())
-        notes.insert(0, f"What the file leaves open is {printable_line(told)}.")
+        notes.insert(0, f"Sizes that the file leaves open: {printable_line(told)}.")
     return notes

@@ -6,13 +6,14 @@ what those words do not tell, and along which axes an operator works.
 
 from collections.abc import Callable, Sequence
 
-from dscost.graphs.nodes import MAIN, Node
+from dscost.graphs.nodes import MAIN, MICROSOFT, Node
 from dscost.networks.axes import Map, reduced, viewed
 from dscost.networks.network import Mixing
 from dscost.traces import Event
 from dscost.traces.carrying import (
     CARRIES,
     MIXES,
+    SUMS,
     elementwise,
     pooled,
     product,
@@ -22,8 +23,6 @@ from dscost.traces.carrying import (
     unchanged,
 )
 from dscost.traces.rules import named
-
-MICROSOFT = "com.microsoft"
 
 _REDUCING = named(
     MAIN,
@@ -126,6 +125,7 @@ def _nothing(*_: object) -> None:
     """Return that nothing is known: its word says more than it does."""
 
 
+SUMS.update(named(MAIN, "Add Sub Sum"))
 CARRIES[f"{MAIN}::Transpose"] = _permuting
 CARRIES.update(dict.fromkeys(_REDUCING, _reducing))
 CARRIES.update(dict.fromkeys(_SOFTMAX, softmax))

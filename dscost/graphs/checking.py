@@ -221,3 +221,19 @@ def graphs_of(node: NodeProto) -> Iterator[GraphProto]:
     for attribute in node.attribute:
         for graph in _held(attribute):
             yield from graphs_in(graph)
+
+
+def all_read(model: ModelProto) -> frozenset[str]:
+    """Return the names of all that a node reads or a graph puts out, somewhere in the file."""
+    names: set[str] = set()
+    for graph in graphs_in(model.graph):
+        names.update(one.name for one in graph.output)
+        names.update(name for node in graph.node for name in node.input)
+    for function in model.functions:
+        names.update(function.output)
+        for node in function.node:
+            names.update(node.input)
+            for inner in graphs_of(node):
+                names.update(one.name for one in inner.output)
+                names.update(name for one in inner.node for name in one.input)
+    return frozenset(names)

@@ -6,14 +6,12 @@ from operator import gt
 from typing import Any, NamedTuple
 
 from dscost.errors import SpecError
-from dscost.graphs.nodes import MAIN, Node
+from dscost.graphs.nodes import MAIN, MICROSOFT, Node
 from dscost.graphs.values import Shape, Value
 from dscost.graphs.weights import is_held
 from dscost.graphs.windows import Window, each, pads_of, window_of
 from dscost.layers.convolution import ConvSpec
 from dscost.notation.units import format_shape
-
-MICROSOFT = "com.microsoft"
 
 BLOCKED = f"{MICROSOFT}.nchwc"
 """Operators on channels in blocks, which ONNX Runtime writes for the processor that it runs on."""

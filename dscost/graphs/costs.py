@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dscost.graphs.carrying import axes_of
 from dscost.graphs.convolutions import BLOCKED, KINDS, WITHOUT_VERSIONS, multiplied_by
-from dscost.graphs.nodes import MAIN, Node
+from dscost.graphs.nodes import MAIN, MICROSOFT, Node
 from dscost.graphs.rules.free import FOURIER
 from dscost.graphs.values import Shape, Value
 from dscost.traces.notes import FOURIER_NOTE, QUANTIZED_NOTE
@@ -15,7 +15,7 @@ BLOCKED_NOTE = (
     "whole blocks: they count as what they are in it."
 )
 
-MEANS = frozenset((f"{MAIN}::ReduceMean", "com.microsoft::QLinearReduceMean"))
+MEANS = frozenset((f"{MAIN}::ReduceMean", f"{MICROSOFT}::QLinearReduceMean"))
 
 
 def has_rule(operator: str) -> bool:

@@ -7,16 +7,17 @@ from time import thread_time
 
 from onnx import GraphProto, ModelProto, NodeProto
 
-from dscost.errors import InputError
+from dscost.errors import InputError, first_line
 from dscost.graphs import carrying, rules  # noqa: F401 - rules register themselves
 from dscost.graphs.books import Books
+from dscost.graphs.checking import all_read, graphs_in
 from dscost.graphs.constants import constant_of, known_results, tensor_of
 from dscost.graphs.control import CONTROL
 from dscost.graphs.convolutions import layer_of
 from dscost.graphs.costs import has_rule, macs_of, notes_of, word_for
 from dscost.graphs.declaring import declared_types, is_fixed, named_sizes
 from dscost.graphs.fitting import fits
-from dscost.graphs.functions import Functions, of_schema
+from dscost.graphs.functions import Body, Functions, of_schema
 from dscost.graphs.multiplying import whole_of
 from dscost.graphs.nodes import (
     MAIN,
@@ -28,11 +29,11 @@ from dscost.graphs.nodes import (
     without_missing,
 )
 from dscost.graphs.partial import PARTLY, partly_known, shape_by_parts
-from dscost.graphs.reading import graphs_in, graphs_of, sparse_value, stored_value
 from dscost.graphs.rules.free import VIEWS
 from dscost.graphs.scopes import Place, Scope, declared_in
 from dscost.graphs.sequences import SEQUENCES
 from dscost.graphs.shapes import typed
+from dscost.graphs.tensors import sparse_value, stored_value
 from dscost.graphs.values import Value, made_of
 from dscost.graphs.weights import stored_in, weights_read
 from dscost.notation.units import format_shape
@@ -48,7 +49,8 @@ MOST_S, MOST_NODE_S = 2.5, 25e-6
 networks there are take one."""
 
 ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What rules raise at nodes that are none of their operator, as with text for a number."""
+"""What rules raise at nodes that are none of their operator, as with text for a number. At all
+others it is a fault of the rule: tests let it pass there."""
 
 MOST_DEEP = 60
 """How many graphs and functions may be inside of each other."""
@@ -265,28 +267,38 @@ class Evaluation:
 
         What is written as no such operator is, is of unknown cost.
         """
-        if node.fits:
-            try:
-                return self._written(node, scope)
-            except ODD:
-                pass
-        return self.unknown(node._replace(attributes={}), padded([], node))
+        plain = node._replace(attributes={})
+        if not node.fits:
+            return self.unknown(plain, padded([], node))
+        runs = CONTROL.get(node.operator)
+        if runs is not None:
+            return padded(runs(self, node, scope), node)
+        try:
+            found = self._by_rule(node, scope)
+        except ODD as error:
+            why = f"its rule fails, {first_line(error)}"
+            self.books.met_misfit(node, why, is_certain=False)
+            return self.unknown(plain, padded([], node))
+        if isinstance(found, Body):
+            return padded(self.functions.run(self, node, found, scope), node)
+        return padded(found, node)
 
-    def _written(self, node: Node, scope: Scope) -> Sequence[Value]:
+    def _by_rule(self, node: Node, scope: Scope) -> Sequence[Value] | Body:
+        """Return what a node writes, or the function that it calls; no other node is run."""
         if node.operator == _CONSTANT:
             name, home = node.proto.output[0], scope.place.home
             for one in node.refers.values():  # it stands where the function is called
                 name = home = scope.place.origins.get(one, home)
             return [constant_of(node, self._stored_as(name, home))]
-        special = CONTROL.get(node.operator) or SEQUENCES.get(node.operator)
+        special = SEQUENCES.get(node.operator)
         if special is not None:
-            return padded(special(self, node, scope), node)
+            return special(self, node, scope)
         known = known_results(node)
         if known is not None:
-            return padded(made_of(stored_in(node), known, whole=whole_of(node)), node)
+            return made_of(stored_in(node), known, whole=whole_of(node))
         body = self.functions.body_of(node, is_known=has_rule(node.operator))
         if body is not None:
-            return padded(self.functions.run(self, node, body, scope), node)
+            return body
         found = typed(node)
         types = [Value(dtype, shape) for dtype, shape in found.types]
         if found.misfit:
@@ -295,7 +307,7 @@ class Evaluation:
         if self._has_unknown(node, types):
             body = of_schema(node)
             if body is not None:
-                return padded(self.functions.run(self, node, body, scope), node)
+                return body
             shape = shape_by_parts(node) if len(types) == 1 else None
             if shape is not None and node.inputs[0] is not None:
                 types = [Value(node.inputs[0].dtype, shape)]
@@ -319,7 +331,7 @@ class Evaluation:
         if not missing or len(missing) == len(types):
             return bool(missing)
         if self._read is None:
-            self._read = _all_read(self.model)
+            self._read = all_read(self.model)
         return not self._read.isdisjoint(missing)
 
     def unknown(self, node: Node, types: Sequence[Value]) -> Sequence[Value]:
@@ -381,19 +393,3 @@ def _where_sizes_end(nodes: Mapping[str, str]) -> str:
     told = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
     put = "puts" if len(nodes) == 1 else "put"
     return f"Nobody knows how much {told} {put} out: all that follows is of unknown size."
-
-
-def _all_read(model: ModelProto) -> frozenset[str]:
-    """Return the names of all that a node reads or a graph puts out, somewhere in the file."""
-    names: set[str] = set()
-    for graph in graphs_in(model.graph):
-        names.update(one.name for one in graph.output)
-        names.update(name for node in graph.node for name in node.input)
-    for function in model.functions:
-        names.update(function.output)
-        for node in function.node:
-            names.update(node.input)
-            for inner in graphs_of(node):
-                names.update(one.name for one in inner.output)
-                names.update(name for one in inner.node for name in one.input)
-    return frozenset(names)

@@ -25,8 +25,9 @@ def looped(evaluation: "Evaluation", node: Node, scope: Scope) -> Sequence[Value
     most_value, condition = node.input(0), node.input(1)
     most: int | None = None
     begins: bool | None = True if condition is None else truth(condition)
-    if most_value is not None and most_value.content is not None and most_value.content.size == 1:
-        most = max(0, int(most_value.content.reshape(()).item()))
+    number = None if most_value is None else most_value.content
+    if number is not None and number.size == 1 and number.dtype.kind in "iu":
+        most = max(0, int(number.reshape(()).item()))
     if begins is False:
         most = 0
     state = [value or Value() for value in node.inputs[2:]]

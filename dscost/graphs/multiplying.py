@@ -1,7 +1,6 @@
 """What a node multiplies in: floating-point numbers, or the whole ones that they stand for."""
 
-from dscost.graphs.convolutions import MICROSOFT
-from dscost.graphs.nodes import MAIN, Node
+from dscost.graphs.nodes import MAIN, MICROSOFT, Node
 from dscost.graphs.values import BITS, Value
 from dscost.traces.rules import FORMULAS
 

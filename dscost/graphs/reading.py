@@ -10,13 +10,8 @@ from onnx import ModelProto
 from dscost.errors import InputError, NoFileError, did_you_mean
 from dscost.files import ZIP, reason_of, what_is
 from dscost.graphs.checking import check_model
-from dscost.graphs.checking import graphs_in as graphs_in
-from dscost.graphs.checking import graphs_of as graphs_of
 from dscost.graphs.external import read_small
 from dscost.graphs.skimming import NoMessageError, structure_of
-from dscost.graphs.tensors import DTYPES as DTYPES
-from dscost.graphs.tensors import sparse_value as sparse_value
-from dscost.graphs.tensors import stored_value as stored_value
 from dscost.printable import shortened
 
 MOST_BYTES = 2**31

@@ -177,8 +177,8 @@ def _joined(items: list[Value] | None, axis: int, *, is_new: bool) -> tuple[int,
     return (*first[:axis], total, *first[axis + 1 :])
 
 
-@_of("SequenceMap")
-def _map(evaluation: "Evaluation", node: Node, scope: Scope) -> Sequence[Value]:
+def mapped(evaluation: "Evaluation", node: Node, scope: Scope) -> Sequence[Value]:
+    """Return what a `SequenceMap` writes, which runs a graph on every item."""
     lists = [value is not None and value.items is not None for value in node.inputs]
     items = _items(node)
     if items is None:

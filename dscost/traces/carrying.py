@@ -1,8 +1,9 @@
-"""What becomes of a feature map in torch's operators; which are pointwise convolutions.
+"""What becomes of a feature map in operators; which are pointwise convolutions.
 
 What keeps every position and every channel where it is may lie between the stages of a separable
 pair, in whatever way it is written; so may what is the same at all positions, as the gate of a
-squeeze-and-excite.
+squeeze-and-excite. Families are told by the words of reports, and by torch's names; those of others
+are registered beside what reads them.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,7 +60,7 @@ _NORMALIZING = _names(
     "_fused_rms_norm _batch_norm_no_update "
     "_native_batch_norm_legit _native_batch_norm_legit_no_training"
 )
-_SUMS = _names("add sub rsub subtract Add Sub Sum")
+_SUMS = _names("add sub rsub subtract")
 
 _TRANSPOSED = {f"conv_transpose{dimensions}d": dimensions for dimensions in (1, 2, 3)}
 _PRODUCTS = _names("matmul mm bmm mv inner addmm baddbmm addmv _addmm_activation")
@@ -149,6 +150,9 @@ Carries = Callable[["Event", Sequence[Map], str], Map | None]
 CARRIES: dict[str, Carries] = {}
 """Operators whose family their word and name do not tell, by `namespace::name`."""
 
+SUMS: set[str] = set()
+"""Operators that add what they read and are not called as those of torch, in the same way."""
+
 MIXES: dict[str, Callable[["Event", Map], Mixing | None]] = {}
 """How operators mix channels that are no convolutions, in the same way."""
 
@@ -190,7 +194,8 @@ def elementwise(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
         return maps[0]
     # what is gated and what is not are two branches, as is a residual
     is_gated = any(one.has_positions and one.is_gated for one in maps)
-    if _base(event.operator) in _SUMS and is_gated and len(maps) > 1:
+    is_sum = _base(event.operator) in _SUMS or event.operator in SUMS
+    if is_sum and is_gated and len(maps) > 1:
         return None
     return joined(tuple(maps), event.output_shape)
 

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from dscost.graphs.nodes import MICROSOFT
 from dscost.graphs.values import Shape
 from dscost.traces.rules import register_formula
-
-MICROSOFT = "com.microsoft"
 
 
 # Attention(Q (B, H, L, E) or (B, L, H·E), K (…, S, …), V (…, S, …), attn_mask?, past_key?, …)

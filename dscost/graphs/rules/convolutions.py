@@ -3,6 +3,8 @@
 from math import prod
 from typing import Any
 
+from dscost.graphs.convolutions import BLOCKED
+from dscost.graphs.nodes import MICROSOFT
 from dscost.graphs.values import Shape
 from dscost.layers import formulas
 from dscost.traces.rules import named, register_formula
@@ -13,8 +15,8 @@ from dscost.traces.rules import named, register_formula
 # NhwcConv(X (B, *positions, M), W (N, M/G, *K), B?)
 @register_formula(
     *named("ai.onnx", "Conv ConvInteger"),
-    *named("com.microsoft", "FusedConv NhwcConv NhwcFusedConv"),
-    "com.microsoft.nchwc::Conv",
+    *named(MICROSOFT, "FusedConv NhwcConv NhwcFusedConv"),
+    f"{BLOCKED}::Conv",
     op="convolution",
 )
 def conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
@@ -26,7 +28,7 @@ def conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
 # that of com.microsoft may have its channels last
 @register_formula(
     *named("ai.onnx", "QLinearConv"),
-    *named("com.microsoft", "QLinearConv"),
+    *named(MICROSOFT, "QLinearConv"),
     op="convolution",
     factors=(0, 3),
 )
@@ -38,7 +40,7 @@ def quantized_conv_macs(x: Shape, xs: Shape, xz: Shape, w: Shape, /, *_: Any, **
 # ConvTranspose(X, W (M, N/G, *K), B?): every input value meets every tap once
 @register_formula(
     *named("ai.onnx", "ConvTranspose"),
-    *named("com.microsoft", "ConvTransposeWithDynamicPads"),
+    *named(MICROSOFT, "ConvTransposeWithDynamicPads"),
     op="transposed_convolution",
 )
 def transposed_conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:

@@ -1,6 +1,7 @@
 """Operators without multiply-accumulates in the sense of the conventions, and their words."""
 
 from dscost.graphs.convolutions import BLOCKED
+from dscost.graphs.nodes import MICROSOFT
 from dscost.traces.rules import FREE, named
 
 
@@ -81,9 +82,7 @@ TreeEnsembleRegressor ZipMap
 )
 _free("Adagrad Adam Momentum", domain="ai.onnx.preview.training")
 
-FOURIER = frozenset(
-    ("ai.onnx::DFT", "ai.onnx::STFT", "com.microsoft::Rfft", "com.microsoft::Irfft")
-)
+FOURIER = frozenset(("ai.onnx::DFT", "ai.onnx::STFT", *named(MICROSOFT, "Rfft Irfft")))
 """Fourier transforms: free by convention, see `dscost.traces.rules.FOURIER`."""
 
 FREE.update(dict.fromkeys(FOURIER, "other"))
@@ -92,7 +91,7 @@ FREE.update(dict.fromkeys(FOURIER, "other"))
 
 
 def _microsoft(names: str, *, op: str = "other") -> None:
-    _free(names, op=op, domain="com.microsoft")
+    _free(names, op=op, domain=MICROSOFT)
 
 
 _microsoft(
@@ -145,7 +144,7 @@ _free("SimplifiedLayerNormalization", op="normalization")
 VIEWS = frozenset(
     (
         *named("ai.onnx", "Reshape Flatten Squeeze Unsqueeze Identity Dropout BitCast"),
-        "com.microsoft::ExpandDims",
+        f"{MICROSOFT}::ExpandDims",
     )
 )
 """Those that move nothing: what they write is what they read, seen otherwise."""

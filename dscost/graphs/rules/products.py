@@ -5,11 +5,10 @@ from math import prod
 from typing import Any
 
 from dscost.errors import SpecError
+from dscost.graphs.nodes import MICROSOFT
 from dscost.graphs.values import Shape
 from dscost.layers import formulas
 from dscost.traces.rules import named, register_formula
-
-MICROSOFT = "com.microsoft"
 
 
 # MatMul(A (…, P, M), B (…, M, N)) as numpy has it: one of one dimension is a vector
@@ -18,21 +17,13 @@ MICROSOFT = "com.microsoft"
     *named(MICROSOFT, "MatMulInteger16 MatMulIntegerToFloat DynamicQuantizeMatMul MatMulFpQ4"),
     op="matmul",
 )
-def matmul_macs(a: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
-    """Return the output's values times the length of the contracted dimension."""
-    return prod(out) * a[-1]
-
-
 # QLinearMatMul(a, a_scale, a_zero_point, b, b_scale, b_zero_point, y_scale, y_zero_point)
 @register_formula("ai.onnx::QLinearMatMul", op="matmul", factors=(0, 3))
-def quantized_matmul_macs(a: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
-    """Return the output's values times the length of the contracted dimension."""
-    return prod(out) * a[-1]
-
-
 # QOrderedMatMul(A, scale_A, B, scale_B, scale_Y, …)
 @register_formula(f"{MICROSOFT}::QOrderedMatMul", op="matmul", factors=(0, 2))
-def ordered_matmul_macs(a: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
+# CDist(A (P, M), B (R, M))
+@register_formula(f"{MICROSOFT}::CDist")
+def matmul_macs(a: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
     """Return the output's values times the length of the contracted dimension."""
     return prod(out) * a[-1]
 
@@ -93,13 +84,6 @@ def mixture_macs(x: Shape, router: Shape, /, *weights: Any, out: Shape, **attrib
     one_expert: int = sum(prod(one[1:]) for one in weights if one is not None and len(one) == 3)
     met: int = attributes.get("k", 1)
     return prod(x[:-1]) * met * one_expert
-
-
-# CDist(A (P, M), B (R, M))
-@register_formula(f"{MICROSOFT}::CDist")
-def distances_macs(a: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
-    """Return `P · R · M`."""
-    return prod(out) * a[-1]
 
 
 # LinearClassifier(X (rows, M)), LinearRegressor(X): their weights are an attribute

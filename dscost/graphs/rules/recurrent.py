@@ -3,6 +3,7 @@
 from math import prod
 from typing import Any
 
+from dscost.graphs.nodes import MICROSOFT
 from dscost.graphs.values import Shape
 from dscost.traces.rules import named, register_formula
 
@@ -11,7 +12,7 @@ from dscost.traces.rules import named, register_formula
 # DynamicQuantizeLSTM(X, W (directions, M, 4·H), R (directions, H, 4·H), …)
 @register_formula(
     *named("ai.onnx", "LSTM GRU RNN"),
-    "com.microsoft::DynamicQuantizeLSTM",
+    f"{MICROSOFT}::DynamicQuantizeLSTM",
     op="recurrent",
     factors=(0, 1, 2),
 )

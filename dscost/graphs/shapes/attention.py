@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from dscost.errors import SpecError
-from dscost.graphs.convolutions import MICROSOFT
-from dscost.graphs.nodes import Node
+from dscost.graphs.nodes import MICROSOFT, Node
 from dscost.graphs.shapes.products import recurrent
 from dscost.graphs.shapes.table import Type, has, read, shaped
 from dscost.graphs.values import Shape

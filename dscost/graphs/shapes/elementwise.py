@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from dscost.errors import SpecError
 from dscost.graphs.nodes import Node
-from dscost.graphs.reading import DTYPES
 from dscost.graphs.shapes.table import Type, axis_of, broadcast, has, read, shaped
+from dscost.graphs.tensors import DTYPES
 
 _BROADCASTING_SINCE = 7
 """The opset from which shapes broadcast by themselves; before, the second was told where to go."""

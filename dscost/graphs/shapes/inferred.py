@@ -4,8 +4,8 @@ import onnx
 from onnx import TypeProto, checker, defs, helper, shape_inference
 
 from dscost.graphs.nodes import MAIN, Node
-from dscost.graphs.reading import DTYPES
 from dscost.graphs.shapes.table import Type
+from dscost.graphs.tensors import DTYPES
 
 _NUMBERS = {name: number for number, name in DTYPES.items()}
 

@@ -9,9 +9,7 @@ from functools import partial
 from math import prod
 
 from dscost.errors import SpecError
-from dscost.graphs.convolutions import MICROSOFT
-from dscost.graphs.nodes import Node
-from dscost.graphs.reading import DTYPES
+from dscost.graphs.nodes import MICROSOFT, Node
 from dscost.graphs.shapes.moving import joined, padded
 from dscost.graphs.shapes.products import gemm, product
 from dscost.graphs.shapes.reducing import without
@@ -30,6 +28,7 @@ from dscost.graphs.shapes.table import (
     shaped,
 )
 from dscost.graphs.shapes.windows import pooled_positions
+from dscost.graphs.tensors import DTYPES
 from dscost.graphs.values import Shape
 
 _of: Callable[[str], Callable[[Typing], Typing]] = partial(shaped, domain=MICROSOFT)

@@ -7,7 +7,6 @@ from onnx import TensorProto
 
 from dscost.errors import SpecError
 from dscost.graphs.nodes import Node
-from dscost.graphs.reading import DTYPES
 from dscost.graphs.shapes.reducing import without
 from dscost.graphs.shapes.table import (
     Read,
@@ -21,6 +20,7 @@ from dscost.graphs.shapes.table import (
     read,
     shaped,
 )
+from dscost.graphs.tensors import DTYPES
 from dscost.graphs.values import Shape
 
 # -- the same values in another shape

@@ -76,9 +76,8 @@ def numbers(node: Node, at: int, name: str = "") -> tuple[int, ...] | None:
     `None` where it is told none.
 
     Raises:
-        SpecError: They are fractions.
-        Unknowable: They are computed.
         SpecError: They are no whole numbers.
+        Unknowable: They are computed.
     """
     value = node.input(at) if at >= 0 else None
     if value is not None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from dscost.errors import SpecError
 from dscost.graphs.convolutions import BLOCKED, KINDS, convolution_of
-from dscost.graphs.nodes import Node
+from dscost.graphs.nodes import MICROSOFT, Node
 from dscost.graphs.shapes.table import (
     SHAPED,
     Type,
@@ -42,7 +42,7 @@ def _convolved(node: Node) -> Sequence[Type]:
 SHAPED.update(dict.fromkeys(KINDS, _convolved))
 
 
-@shaped("ConvTransposeWithDynamicPads", domain="com.microsoft")
+@shaped("ConvTransposeWithDynamicPads", domain=MICROSOFT)
 def _dynamically_padded(node: Node) -> Sequence[Type]:
     pads = numbers(node, 2)
     attributes = dict(node.attributes)
