@@ -72,7 +72,14 @@ QUICK = frozenset(
 
 TORCH_FREE = frozenset(
     """
-    axes baseline budget_language check choosing ci_formats counters devices errors explaining expressions failures files forms formulas graph_binding graph_books graph_bounds graph_commands graph_constants graph_control graph_converting graph_exporting graph_forms graph_functions graph_fuzzing graph_light graph_origins graph_pairs graph_positions graph_quantized graph_reading graph_rules graph_sequences graph_shapes graph_verifying graph_weights graph_writing graphs house inputs judging knapsack language literals marked_yaml operations places printable published_numbers quantities registries rendering roofline selectors shapes statistics strict_json swaps variants graph_words
+    axes baseline budget_language check choosing ci_formats counters devices errors explaining
+    expressions failures files forms formulas graph_binding graph_books graph_bounds
+    graph_commands graph_constants graph_control graph_converting graph_exporting graph_forms
+    graph_functions graph_fuzzing graph_light graph_origins graph_pairs graph_positions
+    graph_quantized graph_reading graph_rules graph_sequences graph_shapes graph_verifying
+    graph_weights graph_words graph_writing graphs house inputs judging knapsack language
+    literals marked_yaml operations places printable published_numbers quantities registries
+    rendering roofline selectors shapes statistics strict_json swaps variants
     """.split()
 )
 """Files of tests that need no torch, but for those of their tests that are marked `torch`: what `pytest tests` runs where

@@ -102,3 +102,42 @@ def test_files_that_are_none_are_told_as_what_they_are(tmp_path: Path) -> None:
         ran = run("model", name, "--no-time", cwd=tmp_path)
         assert (ran.returncode, told in ran.stderr) == (2, True), ran.stderr
     assert "did you mean" not in run("model", "nofile.onnx", "--no-time", cwd=tmp_path).stderr
+
+
+@pytest.fixture
+def open_nets(tmp_path: Path) -> tuple[str, str]:
+    """Two files that leave the batch of their inputs open, which have different names."""
+    made = []
+    for name in ("x", "ids"):
+        given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4])]
+        put_out = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+        node = helper.make_node("MatMul", [name, "w"], ["y"], name="m")
+        graph = helper.make_graph([node], "net", given, put_out, [weights("w", 4, 8)])
+        made.append(str(tmp_path / f"of_{name}.onnx"))
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), made[-1])
+    return made[0], made[1]
+
+
+def test_an_input_by_name_is_for_the_files_that_have_it(
+    open_nets: tuple[str, str], tmp_path: Path
+) -> None:
+    given = ("--input", "x=2,4", "--input", "ids=3,4")
+    ran = run("init", *open_nets, *given, "-o", "both.yaml", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    text = (tmp_path / "both.yaml").read_text(encoding="utf-8")
+    assert text.count("input: ") == 2
+    assert text.index("models:") < text.index("x=2,4") < text.index("ids=3,4")
+    assert run("baseline", "save", "both.yaml", cwd=tmp_path).returncode == 0
+    ran = run("check", "both.yaml", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    found = dscost.compare(*open_nets, input={"x": (2, 4), "ids": (3, 4)})
+    assert [one.report.totals.as_is.macs for one in found.contenders] == [2 * 32, 3 * 32]
+    ran = run("compare", *open_nets, *given, "--input", "z=1,4")
+    assert (ran.returncode, "unknown input 'z'" in ran.stderr) == (2, True), ran.stderr
+
+
+def test_a_shape_without_a_name_is_for_all(open_nets: tuple[str, str], tmp_path: Path) -> None:
+    ran = run("init", *open_nets, "--input", "2,4", "-o", "both.yaml", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    text = (tmp_path / "both.yaml").read_text(encoding="utf-8")
+    assert text.index("input: [2, 4]") < text.index("models:")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dscost.analysis import AS_STATED, Request, count
+from dscost.analysis.sharing_inputs import is_by_name, requests_for
 from dscost.budgets.judging import OF_DOUBTS
 from dscost.budgets.metrics import model_figure
 from dscost.errors import DscostError, FileProblems, InputError
@@ -46,9 +47,11 @@ def starter_budget(
     reports: dict[str, Report] = {}
     problems = []
     all_saved = all(map(is_saved, targets))
-    for target in dict.fromkeys(targets):
+    names = list(dict.fromkeys(targets))
+    asked = dict(zip(names, requests_for(names, request), strict=True))
+    for target in names:
         try:
-            own = request if all_saved else _request_of(target, request)
+            own = request if all_saved else _request_of(target, asked[target])
             reports[target] = count(target, own, progress=progress).report
         except FileProblems as error:
             problems.append(str(error))
@@ -56,8 +59,13 @@ def starter_budget(
             problems.append(str(error) if target in str(error) else f"{target}: {error}")
     if problems:
         raise InputError("\n".join(problems))
-    models = _models(path, reports, headroom, request)
-    return "\n".join([*_head(path, request), *_policy(reports), *models, ""])
+    shared = request
+    if is_by_name(names, request):  # which the next model may not have: each says its own
+        shared = request._replace(input=None)
+    else:
+        asked = {target: own._replace(input=None) for target, own in asked.items()}
+    models = _models(path, reports, headroom, asked)
+    return "\n".join([*_head(path, shared), *_policy(reports), *models, ""])
 
 
 def _request_of(target: str, request: Request) -> Request:
@@ -128,7 +136,7 @@ def _input(given: Inputs) -> list[int | str]:
 
 
 def _models(
-    path: Path, reports: Mapping[str, Report], headroom: Fraction, request: Request
+    path: Path, reports: Mapping[str, Report], headroom: Fraction, asked: Mapping[str, Request]
 ) -> list[str]:
     more = f"what was counted and {float(headroom * 100):g} % more, rounded up"
     more = more if headroom else "exactly what was counted"
@@ -139,7 +147,8 @@ def _models(
             f"  - name: {quoted(names[target])}",
             f"    target: {quoted(_seen_from(target, path.parent))}",
         ]
-        own = _request_of(target, request)
+        own = _request_of(target, asked[target])
+        lines += [f"    input: {flow(_input(own.input))}"] if own.input else []
         lines += [f"    set: {flow(own.settings)}"] if own.settings else []
         lines += _argument("kwargs", own.kwargs, "    ") if own.kwargs else []
         lines.append("    limits:")

@@ -52,7 +52,8 @@ def compare(
 ) -> None:
     """Say what models cost side by side, and layer by layer where they are related; time them.
 
-    Settings, inputs and the like hold for every target that is no saved report.
+    Settings, inputs and the like hold for every target that is no saved report; an input by name
+    for those ONNX files that have it.
     """
     from dscost.comparing.targets import compared
     from dscost.pages.comparisons import ComparisonSaid

@@ -33,7 +33,10 @@ def init(
     kwargs: opt.Kwargs = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Write a first budget: what models cost now, with headroom. No file is overwritten."""
+    """Write a first budget: what models cost now, with headroom. No file is overwritten.
+
+    Inputs hold for all models; those by name for the ONNX files that have them.
+    """
     from dscost.budgets.starting import starter_budget  # all of counting, which help does not need
 
     if os.path.lexists(path):  # a link to nothing is there as well; a name too long is told below

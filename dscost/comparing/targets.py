@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from dscost.analysis import AS_STATED, CountedModel, Request, count, timing_options
+from dscost.analysis.sharing_inputs import requests_for
 from dscost.comparing.differences import Comparison, Contender, held_against
 from dscost.comparing.notes import notes_on
 from dscost.errors import InputError
@@ -139,9 +140,9 @@ def _all_counted(
     targets: "Sequence[Target]", request: Request, progress: Progress | None, share: float
 ) -> list[CountedModel]:
     models, each = [], share / len(targets)
-    for at, target in enumerate(targets):
+    for at, (target, own) in enumerate(zip(targets, requests_for(targets, request), strict=True)):
         told = part_of(progress, at * each, (at + 1) * each) if progress else None
-        models.append(_counted(target, request, told))
+        models.append(_counted(target, own, told))
     return models
 
 
