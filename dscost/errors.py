@@ -75,6 +75,20 @@ def needing(package: str, extra: str, *, before: str = "", after: str = "") -> I
         raise UnavailableError(f"{before}{without(package, extra)}{after}") from error
 
 
+@contextmanager
+def needing_onnx(extra: str = "onnx") -> Iterator[None]:
+    """Say how to install onnx where what is imported needs it, or why it cannot be imported.
+
+    Raises:
+        UnavailableError: It is not there, or is broken.
+    """
+    try:
+        with needing("onnx", extra):
+            yield
+    except ImportError as error:
+        raise UnavailableError(f"onnx cannot be imported: {first_line(error)}") from error
+
+
 def needing_torch(
     extra: str = "torch", *, before: str = "", after: str = ""
 ) -> AbstractContextManager[None]:

@@ -209,11 +209,20 @@ def test_without_onnx_one_line_says_how_to_get_it(
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", told)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "model net.onnx",
+        "layer 8 8 3 --no-time --export onnx=other.onnx",
+        "convert net.onnx --rank 1",
+    ],
+)
 def test_an_onnx_that_is_broken_is_one_line_too(
-    python: str, onnx_file: Path, tmp_path: Path
+    command: str, python: str, onnx_file: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "onnx.py").write_text("raise ImportError('libonnx.so: cannot open')\n")
-    ran = run(python, tmp_path, "-m", "dscost", "model", str(onnx_file))
+    words = [str(onnx_file) if word == "net.onnx" else word for word in command.split()]
+    ran = run(python, tmp_path, "-m", "dscost", *words)
     told = "dscost: onnx cannot be imported: ImportError: libonnx.so: cannot open\n"
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", told)
 

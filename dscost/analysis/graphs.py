@@ -44,7 +44,7 @@ def count_graph(
     inputs, notes = _bound(source, request, target=target, train=train)
     is_asked_for = request.input is not None or request.batch is not None
     nodes: dict[str, NodeProto] = {}
-    with _of(target):
+    with _named(target):
         trace = traced(source.model, inputs, nodes, is_given=is_asked_for)
     if strict and trace.unknown:
         raise InputError(f"{target}: {unknown_in_words(trace)}")
@@ -95,12 +95,12 @@ def _bound(source: GraphSource, request: Request, *, target: str, train: bool) -
         if is_given:
             why = ", its tensors are of their own dtypes" if option == "--dtype" else ""
             raise InputError(f"{target} is an ONNX file: {option} has no meaning for it{why}")
-    with _of(target):
+    with _named(target):
         return bind(source.model.graph, request.input, request.batch)
 
 
 @contextmanager
-def _of(target: str) -> Iterator[None]:
+def _named(target: str) -> Iterator[None]:
     """Name the file in what is wrong with it."""
     try:
         yield

@@ -8,7 +8,7 @@ from dscost.converting.asking import Asked, Fastest, check_arguments, check_one_
 from dscost.converting.choosing import parse_goal, unreachable
 from dscost.converting.plan_file import Plan, Planning, plan_of
 from dscost.converting.results import Conversion
-from dscost.errors import InputError, needing
+from dscost.errors import InputError, needing_onnx
 from dscost.layers.variants import MIN_CHANNELS
 from dscost.sources import is_graph
 from dscost.timing import Progress, TimingOptions
@@ -265,5 +265,5 @@ def convert_target(
 
 
 def _require_onnx() -> None:
-    with needing("onnx", "onnx"):
+    with needing_onnx():
         import onnx  # noqa: F401

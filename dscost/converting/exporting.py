@@ -16,7 +16,7 @@ from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.utils._pytree import tree_leaves
 
 from dscost.converting.applying import undisturbed
-from dscost.errors import InputError, first_line, needing
+from dscost.errors import InputError, first_line, needing, needing_onnx
 from dscost.foreign.failures import must_pass
 from dscost.foreign.logs import quietly
 from dscost.foreign.parts import device_of, each_part
@@ -179,7 +179,7 @@ def onnx() -> ModuleType:
     Raises:
         UnavailableError: They are not installed.
     """
-    with needing("onnx", EXTRA), needing("onnxscript", EXTRA):
+    with needing_onnx(EXTRA), needing("onnxscript", EXTRA):
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     return torch.onnx

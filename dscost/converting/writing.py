@@ -18,7 +18,7 @@ from dscost.errors import (
     UnavailableError,
     UnknownNameError,
     first_of,
-    needing,
+    needing_onnx,
     without,
 )
 from dscost.files import check_folder, write_whole
@@ -111,7 +111,7 @@ def require_onnx(*, of_torch: bool = False) -> None:
     Raises:
         UnavailableError: It is not installed.
     """
-    with needing("onnx", "onnx"):
+    with needing_onnx():
         import dscost.graphs.writing  # noqa: F401
     if of_torch and find_spec("onnxscript") is None:  # whose import takes a second or two
         raise UnavailableError(without("onnxscript", "onnx-export"))

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, NodeProto, SparseTensorProto, TensorProto
 
-from dscost.graphs.arithmetic import KNOWN, Unknowable
+from dscost.graphs.arithmetic import KNOWN, UndefinedError
 from dscost.graphs.nodes import MAIN, Node
 from dscost.graphs.shapes import types_of
 from dscost.graphs.tensors import sparse_value, stored_value
@@ -111,7 +111,7 @@ def _computed(node: Node, function: Any) -> list[Value] | None:
     try:
         with np.errstate(all="ignore"):
             results = function(node, *contents)
-    except (Unknowable, ValueError, IndexError, TypeError, OverflowError, MemoryError):
+    except (UndefinedError, ValueError, IndexError, TypeError, OverflowError, MemoryError):
         return None
     return [_value(np.asarray(one)) for one in results]
 

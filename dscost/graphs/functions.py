@@ -12,7 +12,7 @@ from onnx import AttributeProto, FunctionProto, ModelProto, defs, helper
 from dscost.errors import InputError
 from dscost.graphs.nodes import MAIN, Node
 from dscost.graphs.scopes import Place, Scope
-from dscost.graphs.tensors import DTYPES
+from dscost.graphs.tensors import NUMBERS
 from dscost.graphs.values import Value
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 MOST_CALLS = 40
 """How many functions may be inside of each other."""
-
-_NUMBERS = {name: number for number, name in DTYPES.items()}
 
 
 class Body(NamedTuple):
@@ -167,7 +165,7 @@ def _function_of(schema: Any, node: Node) -> FunctionProto | None:
 
 def _serialized(value: Value | None) -> bytes:
     proto = onnx.TypeProto()
-    if value is not None and value.dtype in _NUMBERS:
-        proto = helper.make_tensor_type_proto(_NUMBERS[value.dtype], value.shape)
+    if value is not None and value.dtype in NUMBERS:
+        proto = helper.make_tensor_type_proto(NUMBERS[value.dtype], value.shape)
     found: bytes = proto.SerializeToString()
     return found

@@ -7,9 +7,9 @@ import numpy as np
 
 from dscost.errors import InputError
 from dscost.graphs.values import MOST_KNOWN, Shape
-from dscost.notation.inputs import TensorSpec, check_fill, fill_shape
+from dscost.notation.inputs import TensorSpec, check_fill, fill_shape, is_shape
 
-MOST_SAID = 64
+MOST_GIVEN = 64
 """A tensor of more elements is an example of what is given; of fewer, such as sizes, it is what is
 given."""
 
@@ -68,7 +68,7 @@ def gifts(given: Any) -> list[Gift]:
         if set(given) == {"args", "kwargs"}:
             return [*gifts(tuple(given["args"])), *gifts(given["kwargs"])]
         return [_gift(value, str(name)) for name, value in given.items()]
-    is_one = isinstance(given, TensorSpec) or hasattr(given, "shape") or _is_shape(given)
+    is_one = isinstance(given, TensorSpec) or hasattr(given, "shape") or is_shape(given)
     if is_one:
         return [_gift(given)]
     if isinstance(given, list | tuple):
@@ -79,7 +79,7 @@ def gifts(given: Any) -> list[Gift]:
 def _gift(value: Any, name: str | None = None) -> Gift:
     if isinstance(value, TensorSpec):
         return Gift(name or value.name, value.shape, value.dtype, value.fill)
-    if _is_shape(value):
+    if is_shape(value):
         return Gift(name, tuple(value))
     if isinstance(value, bool | int | float):
         return Gift(name, (), None, value)
@@ -94,18 +94,13 @@ def _gift(value: Any, name: str | None = None) -> Gift:
 
 def _said(tensor: Any, shape: Shape) -> Any:
     """Return the values of a small tensor of whole numbers: a size, a rate, a choice."""
-    if len(shape) > 1 or np.prod(shape) > MOST_SAID or "float" in str(tensor.dtype):
+    if len(shape) > 1 or np.prod(shape) > MOST_GIVEN or "float" in str(tensor.dtype):
         return None
     try:
         values = tensor.tolist()
     except (NotImplementedError, RuntimeError):  # a tensor without values
         return None
     return tuple(values) or None if isinstance(values, list) else values
-
-
-def _is_shape(value: Any) -> bool:
-    is_list = isinstance(value, tuple | list) and bool(value)
-    return is_list and all(type(size) is int for size in value)
 
 
 def _refused(found: object) -> InputError:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dscost.graphs.arithmetic import KNOWN, Unknowable
+from dscost.graphs.arithmetic import KNOWN, UndefinedError
 from dscost.graphs.nodes import MAIN, Node
 from dscost.graphs.values import Shape, Value
 
@@ -58,7 +58,7 @@ def partly_known(node: Node) -> "np.ndarray | None":
         return None
     try:
         found = _moved(node)
-    except (Unknowable, ValueError, IndexError, TypeError):
+    except (UndefinedError, ValueError, IndexError, TypeError):
         return None
     return found if found is not None and any(one is not None for one in found.flat) else None
 

@@ -29,7 +29,7 @@ SEQUENCES: dict[str, Special] = {}
 """Those that make, change or read sequences and optional values, by `domain::name`."""
 
 
-def _of(name: str) -> Callable[[Special], Special]:
+def _special(name: str) -> Callable[[Special], Special]:
     def add(function: Special) -> Special:
         SEQUENCES[f"{MAIN}::{name}"] = function
         return function
@@ -56,17 +56,17 @@ def sequence_of(items: Sequence[Value]) -> Value:
     return Value(items=tuple(items))
 
 
-@_of("SequenceEmpty")
+@_special("SequenceEmpty")
 def _empty(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     return [sequence_of(())]
 
 
-@_of("SequenceConstruct")
+@_special("SequenceConstruct")
 def _construct(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     return [sequence_of([value for value in node.inputs if value is not None])]
 
 
-@_of("SequenceInsert")
+@_special("SequenceInsert")
 def _insert(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     items, tensor = _items(node), node.input(1)
     at = None if items is None else _index(node, 2, len(items))
@@ -76,7 +76,7 @@ def _insert(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     return [sequence_of(items)]
 
 
-@_of("SequenceErase")
+@_special("SequenceErase")
 def _erase(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     items = _items(node)
     at = _index(node, 1, -1)
@@ -86,7 +86,7 @@ def _erase(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     return [sequence_of(items)]
 
 
-@_of("SequenceAt")
+@_special("SequenceAt")
 def _at(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     items, at = _items(node), _index(node, 1)
     if not items:
@@ -98,7 +98,7 @@ def _at(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     return [items[at]]
 
 
-@_of("SequenceLength")
+@_special("SequenceLength")
 def _length(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     items = _items(node)
     if items is None:
@@ -106,7 +106,7 @@ def _length(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     return [Value("int64", (), np.array(len(items), np.int64))]
 
 
-@_of("SplitToSequence")
+@_special("SplitToSequence")
 def _split(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     value, axis = node.input(0), node.attributes.get("axis", 0)
     if value is None or value.shape is None or not -len(value.shape) <= axis < len(value.shape):
@@ -141,7 +141,7 @@ def _sizes(node: Node, size: int) -> list[int] | None:
     return [min(each, size - start) for start in range(0, size, each)]
 
 
-@_of("ConcatFromSequence")
+@_special("ConcatFromSequence")
 def _concat(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     items, axis = _items(node), node.attributes.get("axis", 0)
     shape = _joined(items, axis, is_new=bool(node.attributes.get("new_axis")))
@@ -201,12 +201,12 @@ def mapped(evaluation: "Evaluation", node: Node, scope: Scope) -> Sequence[Value
 # -- what may be there or not
 
 
-@_of("Optional")
+@_special("Optional")
 def _optional(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     return [node.input(0) or NOTHING]
 
 
-@_of("OptionalHasElement")
+@_special("OptionalHasElement")
 def _has_element(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     value = node.input(0)
     if value is not None and value != NOTHING and value.shape is None and value.items is None:
@@ -214,7 +214,7 @@ def _has_element(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Val
     return [Value("bool", (), np.array(value is not None and value != NOTHING))]
 
 
-@_of("OptionalGetElement")
+@_special("OptionalGetElement")
 def _get_element(evaluation: "Evaluation", node: Node, _: Scope) -> Sequence[Value]:
     value = node.input(0)
     if value is None or value == NOTHING:

@@ -18,6 +18,8 @@ DTYPES = {
 }
 DTYPES[TensorProto.FLOAT], DTYPES[TensorProto.DOUBLE] = "float32", "float64"
 """The dtypes of tensors in files, by their number there."""
+NUMBERS = {name: number for number, name in DTYPES.items()}
+"""And the other way round."""
 
 _RAW: Mapping[int, np.dtype] = {
     TensorProto.INT64: np.dtype("<i8"),

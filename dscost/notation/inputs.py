@@ -199,6 +199,12 @@ _LARGEST: Mapping[str, float] = {
 """The largest finite number of each kind of floating point that is narrower than Python's."""
 
 
+def is_shape(value: Any) -> bool:
+    """Whether something is a shape as it is given: a list or tuple of sizes."""
+    is_list = isinstance(value, tuple | list) and bool(value)
+    return is_list and all(type(size) is int for size in value)
+
+
 def check_fill(spec: TensorSpec) -> None:
     """Refuse values that a tensor cannot hold: of another number, or of another kind."""
     shape, own = spec.shape, fill_shape(spec.fill)

@@ -13,8 +13,7 @@ from dscost.errors import (
     InputError,
     UnavailableError,
     UnknownNameError,
-    first_line,
-    needing,
+    needing_onnx,
     needing_torch,
 )
 from dscost.files import REPORT_ENDING, split_report_name
@@ -297,11 +296,8 @@ def _by_name(name: str, opening: Opening) -> Source:
 def _onnx(target: str, opening: Opening) -> Source:
     if opening.kwargs:
         raise InputError(f"{target} is an ONNX file, not a factory: --kwargs has no meaning")
-    try:
-        with needing("onnx", "onnx"):
-            from dscost.graphs.reading import read_model
-    except ImportError as error:
-        raise UnavailableError(f"onnx cannot be imported: {first_line(error)}") from error
+    with needing_onnx():
+        from dscost.graphs.reading import read_model
     path = Path(target)
     return GraphSource("onnx", path, read_model(path))
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dscost.errors import InputError, UnknownNameError, did_you_mean, first_line
-from dscost.notation.inputs import INPUT_DTYPES, TensorSpec, check_fill, fill_shape
+from dscost.notation.inputs import INPUT_DTYPES, TensorSpec, check_fill, fill_shape, is_shape
 from dscost.tracing.sparse import is_sparse
 
 Change = Callable[[str, Tensor], Tensor]
@@ -101,7 +101,7 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
         made = Arguments((), {str(name): _made(value, dtype) for name, value in given.items()})
     else:
         is_one = isinstance(given, TensorSpec) or not isinstance(given, Sequence)
-        if is_one or _is_shape(given):
+        if is_one or is_shape(given):
             given = (given,)
         positional = [one for one in given if not (isinstance(one, TensorSpec) and one.name)]
         named = {
@@ -147,7 +147,7 @@ def _made(value: Any, dtype: str, *, in_sample: bool = False) -> Any:
         return _filled(value, dtype)
     if isinstance(value, TensorSpec):
         return _empty(value.shape, value.dtype or dtype)
-    if _is_shape(value):
+    if is_shape(value):
         return value if in_sample else _empty(tuple(value), dtype)
     if value is Ellipsis:
         raise InputError(_no_input(value))
@@ -184,11 +184,6 @@ def _torch_dtype(name: str) -> torch.dtype:
     if not isinstance(found, torch.dtype):
         raise UnknownNameError("dtype", str(name), INPUT_DTYPES)
     return found
-
-
-def _is_shape(value: Any) -> bool:
-    is_list = isinstance(value, tuple | list) and bool(value)
-    return is_list and all(type(size) is int for size in value)
 
 
 # -- collections of tensors

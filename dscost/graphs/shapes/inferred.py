@@ -5,9 +5,7 @@ from onnx import TypeProto, checker, defs, helper, shape_inference
 
 from dscost.graphs.nodes import MAIN, Node
 from dscost.graphs.shapes.table import Type
-from dscost.graphs.tensors import DTYPES
-
-_NUMBERS = {name: number for number, name in DTYPES.items()}
+from dscost.graphs.tensors import DTYPES, NUMBERS
 
 
 def inferred(node: Node) -> list[Type]:
@@ -23,9 +21,9 @@ def inferred(node: Node) -> list[Type]:
     for name, value in zip(node.proto.input, node.inputs, strict=True):
         if value is None:
             continue
-        if value.shape is None or value.dtype not in _NUMBERS:
+        if value.shape is None or value.dtype not in NUMBERS:
             return []
-        types[name] = helper.make_tensor_type_proto(_NUMBERS[value.dtype], value.shape)
+        types[name] = helper.make_tensor_type_proto(NUMBERS[value.dtype], value.shape)
         if value.content is not None:
             data[name] = onnx.numpy_helper.from_array(value.content, name)
     try:

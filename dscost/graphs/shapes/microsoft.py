@@ -10,7 +10,7 @@ from math import prod
 
 from dscost.errors import SpecError
 from dscost.graphs.nodes import MICROSOFT, Node
-from dscost.graphs.shapes.moving import joined, padded
+from dscost.graphs.shapes.moving import joined, with_padding
 from dscost.graphs.shapes.products import gemm, product
 from dscost.graphs.shapes.reducing import without
 from dscost.graphs.shapes.table import (
@@ -194,7 +194,7 @@ def _looked_up_packed(node: Node) -> Sequence[Type]:
 @_of("Pad")
 def _padded(node: Node) -> Sequence[Type]:
     dtype, shape = read(node)
-    return [(dtype, padded(shape, numbers(node, 1) or ()))]
+    return [(dtype, with_padding(shape, numbers(node, 1) or ()))]
 
 
 @_of("ExpandDims")

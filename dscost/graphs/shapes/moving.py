@@ -220,10 +220,10 @@ def _taken(size: int, start: int, end: int, step: int) -> int:
 def _padded(node: Node) -> Sequence[Type]:
     dtype, shape = read(node)
     pads = numbers(node, 1, "pads" if "pads" in node.attributes else "paddings")
-    return [(dtype, padded(shape, pads or (), numbers(node, 3)))]
+    return [(dtype, with_padding(shape, pads or (), numbers(node, 3)))]
 
 
-def padded(shape: Shape, pads: Shape, axes: Shape | None = None) -> Shape:
+def with_padding(shape: Shape, pads: Shape, axes: Shape | None = None) -> Shape:
     """Return a shape with something added, or cut off, before and behind all or some axes.
 
     Raises:
