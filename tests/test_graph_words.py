@@ -141,3 +141,12 @@ def test_a_shape_without_a_name_is_for_all(open_nets: tuple[str, str], tmp_path:
     assert ran.returncode == 0, ran.stderr
     text = (tmp_path / "both.yaml").read_text(encoding="utf-8")
     assert text.index("input: [2, 4]") < text.index("models:")
+
+
+def test_what_convert_leaves_is_told_where_it_is_advertised(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], name="one", kernel_shape=[3, 3])]
+    path = saved(tmp_path / "one.onnx", nodes, weights("w", 8, 64, 3, 3))
+    assert (
+        "in all; dscost convert leaves it, of fewer than 32 channels."
+        in run("model", path, "--no-time").stdout
+    )

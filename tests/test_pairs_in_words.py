@@ -113,10 +113,14 @@ def test_programs_say_the_same_as_the_module_that_they_were_made_of(
         nn.Conv2d(8, 16, 1),
     ]
     model = nn.Sequential(*parts, nn.Conv2d(16, 16, 3)).eval()
-    expected = sentences_of(model, (1, 3, 9, 9))
+    told = expected = sentences_of(model, (1, 3, 9, 9))
     assert "1 depthwise-separable pair: " in expected
     assert "2 convolutions could be depthwise-separable: " in expected
-    assert sentences_of(one_row(model), (1, 3, 9, 9)) == expected
+    # of several in one row nothing tells how many channels each has
+    expected, left, rest = expected.partition("; dscost convert leaves ")
+    assert left
+    expected += rest[rest.index(".") :]
+    assert sentences_of(one_row(model), (1, 3, 9, 9)) in (expected, told)
 
 
 def test_only_without_any_spatial_convolution_there_is_none() -> None:

@@ -109,8 +109,11 @@ class Saves(NamedTuple):
         from dscost.converting.results import MEASURED
 
         made = saved(result, path)
+        outcome = result.converted.outcome
+        if not any(layer.converted for layer in outcome.layers):
+            return made._replace(told=made.told or "as it was: nothing is converted")
         is_alone = path.suffix in WEIGHTS and not (self.save_code or self.save_plan)
-        if is_alone and result.converted.outcome.proof == MEASURED:
+        if is_alone and outcome.proof == MEASURED:
             return made._replace(
                 told="weights; --save-code cheaper.py beside --save writes the model that they fit"
             )

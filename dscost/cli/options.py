@@ -96,7 +96,9 @@ Tree = Annotated[
 OutputPath = Annotated[
     Path | None, typer.Option("-o", "--output", help="Write there instead of to the terminal.")
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes and no progress.")]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", help="No notes beside the result and no progress.")
+]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say where things were found.")]
 
 Isolate = Annotated[

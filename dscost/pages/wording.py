@@ -15,6 +15,7 @@ from dscost.notation.units import (
     format_seconds_with_interval,
     format_shape,
 )
+from dscost.pages.left_alone import left_by_convert
 from dscost.pages.page import Toned, judged_as
 from dscost.reports.records import (
     Environment,
@@ -254,8 +255,9 @@ def model_sentences(report: Report) -> list[str]:
         if kept:
             which = "all of them" if kept == swappable else f"{kept} of them"
             could_be += f", {which} measured slower and {'is' if kept == 1 else 'are'} kept"
-        sentence = f"{could_be}{'' if kept == swappable else comes_to}."
+        sentence = f"{could_be}{'' if kept == swappable else comes_to}"
         # where there are times they decide
+        sentence += "." if report.latency else f"{left_by_convert(report.layers, swappable)}."
         sentences.append(sentence if report.latency else Toned(sentence, "verdict"))
     if not any(_has_spatial(layer) for layer in report.layers):
         sentences.append("This model has no convolution larger than 1×1.")
