@@ -1,27 +1,22 @@
 """Convolutions. Letters as in `layers.formulas`: M channels in, N out, G groups, kernel K."""
 
-from math import prod
 from typing import Any
 
 from dscost.graphs.convolutions import BLOCKED
 from dscost.graphs.nodes import MICROSOFT
 from dscost.graphs.values import Shape
-from dscost.layers import formulas
 from dscost.traces.rules import named, register_formula
-
+from dscost.traces.rules.convolutions import conv_macs, deform_conv_macs, transposed_conv_macs
 
 # Conv(X (B, M, *positions), W (N, M/G, *K), B?), ConvInteger(x, w, zero points?)
 # FusedConv(X, W, B?, Z?): Z is added, an activation follows
 # NhwcConv(X (B, *positions, M), W (N, M/G, *K), B?)
-@register_formula(
+register_formula(
     *named("ai.onnx", "Conv ConvInteger"),
     *named(MICROSOFT, "FusedConv NhwcConv NhwcFusedConv"),
     f"{BLOCKED}::Conv",
     op="convolution",
-)
-def conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
-    """Return `B·H'·W' · N · M/G · Kh·Kw`."""
-    return formulas.conv_macs(prod(out), w[1], prod(w[2:]))
+)(conv_macs)
 
 
 # QLinearConv(x, x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale, y_zero_point, B?);
@@ -38,21 +33,15 @@ def quantized_conv_macs(x: Shape, xs: Shape, xz: Shape, w: Shape, /, *_: Any, **
 
 
 # ConvTranspose(X, W (M, N/G, *K), B?): every input value meets every tap once
-@register_formula(
+register_formula(
     *named("ai.onnx", "ConvTranspose"),
     *named(MICROSOFT, "ConvTransposeWithDynamicPads"),
     op="transposed_convolution",
-)
-def transposed_conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
-    """Return `B·H·W · M · N/G · Kh·Kw`."""
-    return formulas.conv_macs(prod(x), w[1], prod(w[2:]))
+)(transposed_conv_macs)
 
 
 # DeformConv(X, W, offset, B?, mask?)
-@register_formula("ai.onnx::DeformConv", is_layer=True)
-def deform_conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
-    """Return what the convolution costs; sampling its input is interpolation."""
-    return conv_macs(x, w, out=out)
+register_formula("ai.onnx::DeformConv", is_layer=True)(deform_conv_macs)
 
 
 # CausalConvWithState(input (B, C, L), weight (C, 1, K), bias?, past_state?)

@@ -39,7 +39,7 @@ def convolution_macs(
     *named("quantized", "conv3d conv3d_relu conv3d_dynamic"),
     op="convolution",
 )
-def conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
+def conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
     """Return `B·H'·W' · N · M/G · Kh·Kw`; the output may lack the batch."""
     return formulas.conv_macs(prod(out), w[1], prod(w[2:]))
 
@@ -53,7 +53,7 @@ def conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
     *named("quantized", "conv_transpose2d_dynamic conv_transpose3d conv_transpose3d_dynamic"),
     op="transposed_convolution",
 )
-def transposed_conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
+def transposed_conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
     """Return `B·H·W · M · N/G · Kh·Kw`; the input may lack the batch."""
     return formulas.conv_macs(prod(x), w[1], prod(w[2:]))
 
@@ -79,7 +79,7 @@ def lowered_conv_macs(
 
 # deform_conv2d(input, weight, offset, mask, bias, …)
 @register_formula("torchvision::deform_conv2d", is_layer=True)
-def deform_conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
+def deform_conv_macs(x: Shape, w: Shape, /, *_: Any, out: Shape, **__: Any) -> int:
     """Return what the convolution costs; sampling its input is interpolation."""
     return conv_macs(x, w, out=out)
 
