@@ -14,6 +14,7 @@ import pytest
 from forking import forked
 
 import dscost
+from dscost.budgets.checking import in_yaml
 from dscost.cli.options import files
 
 RESNET18_MACS, RESNET18_PARAMS = 1_814_073_344, 11_689_512
@@ -861,3 +862,15 @@ def test_growth_that_this_branch_has_accepted_is_told_as_such_and_no_command(
     assert "accepted in " in told
     assert "; growth since main stays over until that is merged" in told
     assert "dscost baseline update" not in after.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("give sizes, such as --input x=1,1,64,224", 'give sizes, such as input: "x=1,1,64,224"'),
+        ("as --input a=1 --input 'n=():int64=1' (1)", 'as input: ["a=1", "n=():int64=1"] (1)'),
+        ("nothing", "nothing"),
+    ],
+)
+def test_inputs_are_told_as_budgets_have_them(text: str, told: str) -> None:
+    assert in_yaml(text) == told

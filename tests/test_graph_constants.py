@@ -376,5 +376,6 @@ def test_what_comes_before_boxes_are_chosen_is_counted(tmp_path: Path) -> None:
         "ai.onnx::NonMaxSuppression (1×)",
     }
     assert (
-        "Nobody knows how much nms (NonMaxSuppression) puts out: all that follows is of unknown size."
+        "The total is partial: 2 nodes have no known size behind NonMaxSuppression 'nms', whose size "
+        "depends on values."
     ) in report.warnings

@@ -36,8 +36,10 @@ def test_both_branches_count_where_nobody_knows_which_runs(tmp_path: Path) -> No
     assert macs(report) == 3 * ROW * 2 + 3 * ROW
     (note,) = (one for one in report.warnings if "branches" in one)
     assert note == (
-        "Both branches of y are counted: then_branch 24 MACs, else_branch 12 MACs. "
-        "The input 'c' decides which of them runs: give its value, as in --input 'c=():bool=true'."
+        "Both branches of y are counted, though no run costs both: then_branch 24 MACs, else_branch 12 MACs; "
+        "the dearer is 24. "
+        "The input 'c' decides which of them runs: give its value, as in --input 'c=():bool=true' "
+        "(true takes its then_branch)."
     )
     assert not report.coverage.unknown
 
@@ -363,3 +365,84 @@ def test_what_does_not_fit_is_an_error_where_it_surely_runs(tmp_path: Path) -> N
     added = "(bool c, float[3] x) => (y) <float[2] w = {1, 2}> { y = Add(x, w) }"
     with pytest.raises(InputError, match=r"given c = \(\), x = 3, Add"):
         counted(tmp_path, added, input=(TensorSpec((3,), None, "x"),))
+
+
+RATES = f"""(int64 rate, bool on, float[2,2] x) => (y, z) <{SQUARE}, int64 wide = {{16000}}> {{
+    c = Equal(rate, wide)
+    n = Not(c)
+    y = If(n) <
+        then_branch = a () => (t) {{ t = MatMul(x, w) }},
+        else_branch = b () => (e) {{ e = Relu(x) }}
+    >
+    z = If(on) <
+        then_branch = d () => (r) {{ r = Relu(y) }},
+        else_branch = f () => (s) {{ s = Sigmoid(y) }}
+    >
+}}"""
+
+
+def test_the_value_that_decides_is_one_that_the_graph_compares_with(tmp_path: Path) -> None:
+    assert counted(tmp_path, RATES).warnings == (
+        "Both branches of y are counted, though no run costs both: then_branch 8 MACs, else_branch 0 "
+        "MACs; the dearer is 8. The input 'rate' decides which of them runs: give its value, as in "
+        "--input 'rate=():int64=16000' (16000 takes its else_branch).",
+        "Both branches of one If without MACs are counted.",
+    )
+
+
+def test_strict_says_which_input_decides(tmp_path: Path) -> None:
+    unknown = RATES.replace("Sigmoid(y)", "my.Odd(y)")
+    with pytest.raises(InputError, match=r"my::Odd.*'rate' decides which.*16000.*'on' decides"):
+        counted(tmp_path, unknown, strict=True)
+
+
+def test_what_is_partial_tells_where_sizes_end_and_what_has_no_rule(tmp_path: Path) -> None:
+    graph = f"""(bool c, float[1,3] x) => (y) <{SQUARE}> {{
+        y = If(c) <
+            then_branch = a () => (t) {{ p = MatMul(x, w) q = Relu(p) t = Sigmoid(q) }},
+            else_branch = b () => (e) {{ e = Identity(x) }}
+        >
+    }}"""
+    report = counted(tmp_path, graph)
+    assert report.warnings[-1] == (
+        "The total is partial: 3 nodes have no known size behind MatMul 'p', which does not fit what "
+        "it reads: (1, 3) has 3 columns, but (2, 2) has 2 rows."
+    )
+    assert "ai.onnx::Relu (1×)" in report.coverage.unknown
+    behind = counted(tmp_path, "(float[2] x) => (y) { z = my.Odd(x) y = Relu(z) }").warnings[-1]
+    assert behind == (
+        "The total is partial: 1 node has no known size behind Odd 'z', which no rule is known for; "
+        "operators of unknown cost: my::Odd (1×)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("graph", "told"),
+    [
+        (
+            "(float[n,m] x, float[600,2] v) => (y) { y = MatMul(x, v) }",
+            "for example, as a guess, --input x=1,128",
+        ),
+        (
+            "(float[n,m] x, float[576,2] v) => (y) { y = MatMul(x, v) }",
+            "such as --input x=1,576",
+        ),
+        (
+            "(float[n,3,h,m] x, float[1,1,48,1] v) => (y) { y = Add(x, v) }",
+            "such as --input x=1,3,48,320",
+        ),
+        (
+            "(float[n,m] x, float[2,k,8] s) => (y) { y = Relu(x) }",
+            "such as --input x=1,128 --input s=2,1,8",
+        ),
+        (
+            RATES.replace("float[2,2] x", "float[n,2] x"),
+            "such as --input x=1,2 --input 'rate=():int64=16000'",
+        ),
+    ],
+    ids=range(5),
+)
+def test_an_example_is_tried_before_it_is_told(tmp_path: Path, graph: str, told: str) -> None:
+    with pytest.raises(InputError) as error:
+        counted(tmp_path, graph)
+    assert str(error.value).endswith(f"give sizes, {told}")

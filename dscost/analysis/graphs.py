@@ -14,6 +14,7 @@ from dscost.graphs.binding import Bound, bind
 from dscost.graphs.convolutions import WITHOUT_VERSIONS
 from dscost.graphs.evaluating import traced
 from dscost.graphs.positions import written_out
+from dscost.graphs.trying import Trial
 from dscost.graphs.values import Value
 from dscost.layers.convolution import Shape
 from dscost.networks.swaps import Swap, find_swaps
@@ -47,7 +48,8 @@ def count_graph(
     with _named(target):
         trace = traced(source.model, inputs, nodes, is_given=is_asked_for)
     if strict and trace.unknown:
-        raise InputError(f"{target}: {unknown_in_words(trace)}")
+        told = ". ".join([unknown_in_words(trace), *trace.deciding])
+        raise InputError(f"{target}: {printable_line(told[:MOST_SAID])}")
     steps = [_step(event) for event in trace.events]
     swaps = tuple(find_swaps(steps, trace.outputs))
     given = Given(
@@ -96,7 +98,7 @@ def _bound(source: GraphSource, request: Request, *, target: str, train: bool) -
             why = ", its tensors are of their own dtypes" if option == "--dtype" else ""
             raise InputError(f"{target} is an ONNX file: {option} has no meaning for it{why}")
     with _named(target):
-        return bind(source.model.graph, request.input, request.batch)
+        return bind(source.model.graph, request.input, request.batch, Trial(source.model))
 
 
 @contextmanager

@@ -86,8 +86,11 @@ def _blocks(traced: Trace) -> dict[str, Block]:
 
 
 def unknown_in_words(traced: Trace) -> str:
-    """Return which operators are of unknown cost, each with how often it ran."""
-    return f"operators of unknown cost: {', '.join(unknown_operators(traced.unknown))}"
+    """Return which operators are of unknown cost, each with how often it ran, or why."""
+    return (
+        traced.why_partial
+        or f"operators of unknown cost: {', '.join(unknown_operators(traced.unknown))}"
+    )
 
 
 def _unknown_in(traced: Trace) -> Mapping[str, Mapping[str, int]]:

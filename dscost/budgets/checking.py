@@ -1,9 +1,11 @@
 """A budget file → what it says of the models it names."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike, environ
 from pathlib import Path
+from shlex import split
 from typing import Any, overload
 
 from dscost.analysis import Request, count, measure_model
@@ -254,10 +256,21 @@ def counted(
             with contained(entry.target):
                 model = _count(entry, budget.path.parent, worker, told)
         except DscostError as error:
-            yield Subject(entry, None, str(error)), None
+            yield Subject(entry, None, in_yaml(str(error))), None
             continue
         model, reason = _timed(model, told) if timed and entry.needs_time else (model, None)
         yield Subject(entry, model.report, reason), model
+
+
+def in_yaml(text: str) -> str:
+    """Return a text with inputs as budgets have them, where it has them as commands do."""
+    one = r"--input (?:'[^']*'|[^\s;)']+)"
+
+    def written(found: re.Match[str]) -> str:
+        inputs = [f'"{each}"' for each in split(found[0])[1::2]]
+        return f"input: {inputs[0] if len(inputs) == 1 else '[' + ', '.join(inputs) + ']'}"
+
+    return re.sub(rf"{one}(?: {one})*", written, text)
 
 
 def _timed(model: CountedModel, progress: Progress | None) -> tuple[CountedModel, str | None]:

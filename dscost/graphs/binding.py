@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from math import prod
 from shlex import quote
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnx import GraphProto, TypeProto, ValueInfoProto
 
 from dscost.errors import InputError, UnknownNameError
-from dscost.graphs.examples import LENGTH, example_sizes
 from dscost.graphs.giving import Gift, gifts, written
+from dscost.graphs.opening import Axes, Shapes, Sizes, Stated, is_bound, refuse_open
 from dscost.graphs.sequences import NOTHING, sequence_of
 from dscost.graphs.tensors import DTYPES, MOST_ELEMENTS
 from dscost.graphs.values import Shape, Value
@@ -17,8 +17,8 @@ from dscost.networks.network import NETWORK_INPUT
 from dscost.printable import printable_line
 from dscost.traces import INPUT
 
-Axes = tuple[int | str | None, ...]
-"""Of an input in a file: sizes, names of sizes that are left open, or neither."""
+if TYPE_CHECKING:
+    from dscost.graphs.trying import Trial
 
 
 class Bound(NamedTuple):
@@ -28,28 +28,13 @@ class Bound(NamedTuple):
     notes: tuple[str, ...]
 
 
-class _Input(NamedTuple):
-    """What a file says of an input; `axes` is `None` where it says nothing of its shape.
-
-    Those that are `empty` are 0 in the file: some write so what they leave open.
-    """
-
-    name: str
-    dtype: str
-    axes: Axes | None
-    is_sequence: bool = False
-    is_optional: bool = False
-    is_tensor: bool = True
-    empty: tuple[int, ...] = ()
-
-
 def inputs_of(graph: GraphProto) -> list[ValueInfoProto]:
     """Return what a graph has to be given: older files list what they store as well."""
     stored = _stored(graph)
     return [one for one in graph.input if one.name not in stored]
 
 
-def bind(graph: GraphProto, given: Any, batch: int | None) -> Bound:
+def bind(graph: GraphProto, given: Any, batch: int | None, trial: "Trial | None" = None) -> Bound:
     """Return the inputs of a graph, of the sizes that are given for them.
 
     Axes of one name have one size, whichever input it is given for.
@@ -58,6 +43,7 @@ def bind(graph: GraphProto, given: Any, batch: int | None) -> Bound:
         given: As `gifts` takes it; nothing to leave it all to the file.
         batch: The size of the first axis of every input that leaves that open, and of all axes of
             that name.
+        trial: Tries the sizes that are told as an example where some are missing.
 
     Raises:
         InputError: An axis is left open, has another size in the file or for another input; or
@@ -71,11 +57,15 @@ def bind(graph: GraphProto, given: Any, batch: int | None) -> Bound:
     by_batch = _by_batch(inputs, batch)
     sizes = _sizes(inputs, found, by_batch)
     shapes = {one.name: _shape(one, found.get(one.name), by_batch, sizes) for one in inputs}
-    _refuse_open(graph, inputs, shapes)
-    values = {
-        one.name: _value(at, one, shapes[one.name], found.get(one.name))
-        for at, one in enumerate(inputs)
-    }
+
+    def values_of(shapes: Shapes, found: Mapping[str, Gift]) -> dict[str, Value]:
+        return {
+            one.name: _value(at, one, shapes[one.name], found.get(one.name))
+            for at, one in enumerate(inputs)
+        }
+
+    refuse_open(graph, inputs, Sizes(shapes, found, batch or 1), trial, values_of)
+    values = values_of(shapes, found)
     return Bound(values, tuple(_notes(inputs, values)))
 
 
@@ -92,7 +82,7 @@ def _stored(graph: GraphProto) -> set[str]:
     return {*(one.name for one in graph.initializer), *sparse}
 
 
-def _read(one: ValueInfoProto) -> _Input:
+def _read(one: ValueInfoProto) -> Stated:
     kind = one.type
     is_optional = kind.HasField("optional_type")
     if is_optional:
@@ -106,7 +96,7 @@ def _read(one: ValueInfoProto) -> _Input:
     dtype = DTYPES.get(tensor.elem_type, "")
     empty = (one.HasField("dim_value") and not one.dim_value for one in tensor.shape.dim)
     places = tuple(at for at, is_empty in enumerate(empty) if is_empty)
-    return _Input(one.name, dtype, axes, is_sequence, is_optional, is_tensor, places)
+    return Stated(one.name, dtype, axes, is_sequence, is_optional, is_tensor, places)
 
 
 def _axis(axis: Any) -> int | str | None:
@@ -116,14 +106,14 @@ def _axis(axis: Any) -> int | str | None:
     return None if axis.dim_param in ("", "?", "-1", "None") else str(axis.dim_param)
 
 
-def _in_the_file(one: _Input) -> str:
+def _in_the_file(one: Stated) -> str:
     return f"input '{one.name}' is {written(one.axes or ())} in the file"
 
 
 # -- what is given
 
 
-def _matched(inputs: Sequence[_Input], given: Sequence[Gift], stored: set[str]) -> dict[str, Gift]:
+def _matched(inputs: Sequence[Stated], given: Sequence[Gift], stored: set[str]) -> dict[str, Gift]:
     """Return what is given by the names of inputs; what has no name is for the next in order."""
     names = [one.name for one in inputs]
     named = {gift.name: gift for gift in given if gift.name}
@@ -140,7 +130,7 @@ def _matched(inputs: Sequence[_Input], given: Sequence[Gift], stored: set[str]) 
     return named | dict(zip(left, unnamed, strict=False))
 
 
-def _misfits(one: _Input, gift: Gift | None) -> list[str]:
+def _misfits(one: Stated, gift: Gift | None) -> list[str]:
     """Return what is wrong with what is given for an input."""
     if gift is None:
         return []
@@ -160,7 +150,7 @@ def _misfits(one: _Input, gift: Gift | None) -> list[str]:
     return found
 
 
-def _no_number(one: _Input, gift: Gift) -> list[str]:
+def _no_number(one: Stated, gift: Gift) -> list[str]:
     """Return what is wrong with a shape that is given for a single number.
 
     One value in any shape is taken for it, as runtimes do.
@@ -199,7 +189,7 @@ _FIXED = "its batch was fixed when it was exported, and others need an export wi
 # -- sizes of what is open
 
 
-def _by_batch(inputs: Sequence[_Input], batch: int | None) -> dict[str, int]:
+def _by_batch(inputs: Sequence[Stated], batch: int | None) -> dict[str, int]:
     """Return the sizes that a batch gives, by the name of the axis or else of the input.
 
     Raises:
@@ -217,7 +207,7 @@ def _by_batch(inputs: Sequence[_Input], batch: int | None) -> dict[str, int]:
 
 
 def _sizes(
-    inputs: Sequence[_Input], found: Mapping[str, Gift], by_batch: Mapping[str, int]
+    inputs: Sequence[Stated], found: Mapping[str, Gift], by_batch: Mapping[str, int]
 ) -> dict[str, int]:
     """Return the sizes of the axes that have names.
 
@@ -242,7 +232,7 @@ def _sizes(
 
 
 def _shape(
-    one: _Input, gift: Gift | None, by_batch: Mapping[str, int], sizes: Mapping[str, int]
+    one: Stated, gift: Gift | None, by_batch: Mapping[str, int], sizes: Mapping[str, int]
 ) -> Axes | None:
     """Return the axes of an input with the sizes that are known."""
     if one.axes is None:
@@ -259,45 +249,11 @@ def _shape(
     return tuple(shape)
 
 
-def _refuse_open(
-    graph: GraphProto, inputs: Sequence[_Input], shapes: Mapping[str, Axes | None]
-) -> None:
-    """Refuse axes that have no size, all at once, with how they might be given."""
-    chosen: dict[str, int] = {}
-    axes, empty, parts = [], [], []
-    for one in inputs:
-        shape = shapes[one.name]
-        if not one.is_tensor or one.is_optional or (shape is not None and _is_bound(shape)):
-            continue
-        if shape is None:
-            axes.append(f"the shape of '{one.name}'")
-            parts.append(f"--input {quote(f'{one.name}=1,{LENGTH}')}")
-            continue
-        sizes = [chosen.get(axis, axis) if isinstance(axis, str) else axis for axis in shape]
-        new = [axis for axis in enumerate(sizes) if not isinstance(axis[1], int)]
-        if new:
-            told = [
-                f"'{axis}'" if axis else f"axis {at}" for at, axis in new if at not in one.empty
-            ]
-            axes += [f"{', '.join(told)} of '{one.name}'"] if told else []
-            empty += [f"axis {at} of '{one.name}' is 0 in the file" for at in one.empty]
-            example = tuple(example_sizes(graph, one.name, sizes))
-            chosen |= {axis: example[at] for at, axis in new if isinstance(axis, str)}
-            parts.append(f"--input {quote(f'{one.name}=' + ','.join(map(str, example)))}")
-    if parts:
-        told = [f"the file leaves open {'; '.join(axes)}"] if axes else []
-        raise InputError(f"{'; '.join([*told, *empty])}: give sizes, such as {' '.join(parts)}")
-
-
-def _is_bound(shape: Axes) -> bool:
-    return all(isinstance(size, int) for size in shape)
-
-
 # -- what comes of it
 
 
-def _value(at: int, one: _Input, shape: Axes | None, gift: Gift | None) -> Value:
-    if not one.is_tensor or (one.is_optional and (shape is None or not _is_bound(shape))):
+def _value(at: int, one: Stated, shape: Axes | None, gift: Gift | None) -> Value:
+    if not one.is_tensor or (one.is_optional and (shape is None or not is_bound(shape))):
         return NOTHING if one.is_optional else Value(source=NETWORK_INPUT)
     sizes: Shape = tuple(size for size in shape or () if isinstance(size, int))
     content = gift.content(one.dtype) if gift and not gift.items else None
@@ -312,7 +268,7 @@ def _value(at: int, one: _Input, shape: Axes | None, gift: Gift | None) -> Value
     return sequence_of([value._replace(shape=item.shape) if item else value for item in items])
 
 
-def _notes(inputs: Sequence[_Input], values: Mapping[str, Value]) -> list[str]:
+def _notes(inputs: Sequence[Stated], values: Mapping[str, Value]) -> list[str]:
     """Return which sizes the file leaves open, and what they are."""
     sizes: dict[str, int] = {}
     notes = []

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
 
+from dscost.graphs.causes import Root, causes_in_words
 from dscost.graphs.convolutions import is_channels_last, stored_bits
 from dscost.graphs.costs import operands_of
 from dscost.graphs.multiplying import dtype_of_products, whole_of
@@ -32,8 +33,11 @@ class Books:
         unknown: Operators of unknown cost and how often they ran.
         notes: Sentences that the reader must know.
         misfits: Which nodes do not fit what they read and why, and whether they surely run.
-        unsized: Nodes that are the first to write something of unknown size, and their types.
-        following: Those that read such a thing.
+        roots: Nodes that are the first to write something of unknown size.
+        following: Names of those that read such a thing.
+        plain: Operators of unknown cost that read nothing of the kind.
+        free_branches: How many nodes had both branches counted, which have no MACs.
+        deciding: Which input decides what runs.
         unseen: Names of parameters whose readers do not run, or not as often as is known.
     """
 
@@ -43,8 +47,11 @@ class Books:
         self.unknown: dict[str, int] = {}
         self.notes: dict[str, None] = {}
         self.misfits: dict[str, bool] = {}
-        self.unsized: dict[str, str] = {}
-        self.following: dict[str, str] = {}
+        self.roots: dict[str, Root] = {}
+        self.following: set[str] = set()
+        self.plain: set[str] = set()
+        self.free_branches = 0
+        self.deciding: dict[str, None] = {}
         self.unseen: set[str] = set()
         self.calls: dict[str, int] = {}
         self.types: dict[str, str] = {}
@@ -211,9 +218,18 @@ class Books:
             output_bytes=sum(value.nbytes for value in outputs),
             doubts=(),
             unseen=frozenset(self.unseen),
-            notes=(*self.notes, *_told(self.misfits)),
+            notes=(*self.notes, *self._free_branches(), *_told(self.misfits)),
+            why_partial=causes_in_words(
+                self.roots, len(self.following), self.unknown, frozenset(self.plain)
+            ),
+            deciding=tuple(self.deciding),
             origins=one_for_all_calls(self._paths),
         )
+
+    def _free_branches(self) -> Iterator[str]:
+        if self.free_branches:
+            ifs = "one If" if self.free_branches == 1 else f"{self.free_branches:,} Ifs"
+            yield f"Both branches of {ifs} without MACs are counted."
 
     def _peak_bytes(self) -> int:
         """Return the most bytes alive at once: inputs always, a result until its last reader."""
@@ -271,7 +287,7 @@ def _channels_first(shape: Shape, strides: Shape) -> tuple[Shape, Shape]:
 
 def _told(misfits: Iterable[str]) -> Iterator[str]:
     """Yield what to say of nodes that do not fit: the others mostly follow from the first."""
-    texts = list(misfits)
+    texts = list(misfits)[1:]  # the first is why the total is partial
     yield from (f"{text}." for text in texts[:MOST_MISFITS])
     if len(texts) > MOST_MISFITS:
         yield f"Nor do {len(texts) - MOST_MISFITS} other nodes fit what they read."

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from onnx import ModelProto
-
 from dscost.errors import InputError
-from dscost.graphs.checking import graphs_in
+from dscost.graphs.causes import OF_BRANCHES, Root
+from dscost.graphs.deciding import WHICH, how_to_decide
 from dscost.graphs.nodes import Node
 from dscost.graphs.scopes import Scope
 from dscost.graphs.values import Value, same_content, truth
@@ -57,35 +56,32 @@ def _both(evaluation: "Evaluation", node: Node, scope: Scope) -> Sequence[Value]
     if len(first) != len(second):
         raise InputError(f"the branches of node '{node.name}' put out different numbers of values")
     costs = ", ".join(f"{name} {own:,} MACs" for name, own in zip(BRANCHES, macs, strict=True))
-    decided = decided_by(evaluation, node.proto.input[:1], "which of them runs")
-    books.note(f"Both branches of {node.name} are counted: {costs}.{decided}")
+    decided = decided_by(evaluation, node.proto.input[:1], WHICH)
+    if any(macs):
+        books.note(
+            f"Both branches of {node.name} are counted, though no run costs both: {costs}; the "
+            f"dearer is {max(macs):,}.{decided}"
+        )
+    else:
+        books.free_branches += 1
+    if decided:
+        books.deciding[decided.strip()] = None
     evaluation.open_branches += 1
     condition = node.input(0) or Value()
     merged = [_either(*pair, condition) for pair in zip(first, second, strict=True)]
     if any(value.shape is None and value.items is None for value in merged):
         books.met_unknown(node)
+        if all(value.shape is not None or value.items is not None for value in (*first, *second)):
+            books.roots[node.name] = Root(node.base, OF_BRANCHES)
+        else:
+            books.following.add(node.name)
         return books.record(node, merged, op="other")
     return merged
 
 
 def decided_by(evaluation: "Evaluation", names: Sequence[str], what: str) -> str:
-    """Return a sentence on the input that decides something, if that can be told.
-
-    Args:
-        evaluation: The model that it is about.
-        names: Values that it depends on.
-        what: What is decided.
-    """
-    deciding = _deciding_inputs(evaluation.model, names)
-    if len(deciding) != 1:
-        return ""
-    (name,) = deciding
-    value = evaluation.inputs.get(name)
-    how = ""
-    if value is not None and value.shape == () and not value.is_floating:
-        example = "true" if value.dtype == "bool" else "1"
-        how = f": give its value, as in --input '{name}=():{value.dtype}={example}'"
-    return f" The input '{name}' decides {what}{how}."
+    """Return a sentence on the input that decides something, see `how_to_decide`."""
+    return how_to_decide(evaluation.deciding, evaluation.inputs, names, what)
 
 
 def _either(one: Value, other: Value, condition: Value) -> Value:
@@ -103,24 +99,3 @@ def _either(one: Value, other: Value, condition: Value) -> Value:
         return merged
     source = condition if other.is_constant else other
     return merged._replace(source=source.source, home=source.home, stored=(), name=source.name)
-
-
-def _deciding_inputs(model: ModelProto, names: Sequence[str]) -> list[str]:
-    """Return the inputs of a model that some values are computed from, not from shapes alone."""
-    makers = {
-        name: one for graph in graphs_in(model.graph) for one in graph.node for name in one.output
-    }
-    stored = {one.name for one in model.graph.initializer}
-    inputs = {one.name for one in model.graph.input} - stored
-    waiting, seen, found = [*names], set[str](), []
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        if name in inputs:
-            found.append(name)
-        maker = makers.get(name)
-        if maker is not None and maker.op_type not in ("Shape", "Size"):
-            waiting += maker.input
-    return sorted(found)

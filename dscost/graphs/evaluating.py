@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
+from math import inf
 from time import thread_time
 
 from onnx import GraphProto, ModelProto, NodeProto
@@ -10,11 +12,13 @@ from onnx import GraphProto, ModelProto, NodeProto
 from dscost.errors import InputError, first_line
 from dscost.graphs import carrying, rules  # noqa: F401 - rules register themselves
 from dscost.graphs.books import Books
+from dscost.graphs.causes import BY_VALUES, WITHOUT_RULE, Root, misfit
 from dscost.graphs.checking import all_read, graphs_in
 from dscost.graphs.constants import constant_of, known_results, tensor_of
 from dscost.graphs.control import CONTROL
 from dscost.graphs.convolutions import layer_of
 from dscost.graphs.costs import has_rule, macs_of, notes_of, word_for
+from dscost.graphs.deciding import Deciding
 from dscost.graphs.declaring import declared_types, is_fixed, named_sizes
 from dscost.graphs.fitting import fits
 from dscost.graphs.functions import Body, Functions, of_schema
@@ -103,7 +107,7 @@ class Evaluation:
         is_sure: Whether what is evaluated runs whatever the values are.
     """
 
-    def __init__(self, model: ModelProto, inputs: Mapping[str, Value]) -> None:
+    def __init__(self, model: ModelProto, inputs: Mapping[str, Value], most_s: float = inf) -> None:
         self.model, self.inputs = model, inputs
         self.books = Books(inputs.values())
         self.nodes: dict[str, NodeProto] = {}
@@ -117,8 +121,13 @@ class Evaluation:
         self._stored: dict[tuple[str, int], Value] = {}
         self._owners: dict[str, str] = {}
         self._read: frozenset[str] | None = None
-        self._may_take_s = MOST_S + MOST_NODE_S * len(model.graph.node)
+        self._may_take_s = min(most_s, MOST_S + MOST_NODE_S * len(model.graph.node))
         self._ends_s = thread_time() + self._may_take_s
+
+    @cached_property
+    def deciding(self) -> Deciding:
+        """What the values of the model are made of."""
+        return Deciding(self.model)
 
     def run(self) -> Trace:
         """Return the trace of the whole."""
@@ -129,8 +138,6 @@ class Evaluation:
         scope = Scope(place)
         scope.update(self.inputs)
         outputs = self.evaluate(graph, scope)
-        if self.books.following:
-            self.books.note(_where_sizes_end(self.books.unsized))
         return self.books.trace([one for value in outputs for one in value.all])
 
     def evaluate(self, graph: GraphProto, scope: Scope) -> list[Value]:
@@ -303,7 +310,7 @@ class Evaluation:
         types = [Value(dtype, shape) for dtype, shape in found.types]
         if found.misfit:
             self.books.met_misfit(node, found.misfit, is_certain=self.is_sure)
-            return self.unknown(node, types)
+            return self.unknown(node, types, misfit(found.misfit))
         if self._has_unknown(node, types):
             body = of_schema(node)
             if body is not None:
@@ -334,13 +341,21 @@ class Evaluation:
             self._read = all_read(self.model)
         return not self._read.isdisjoint(missing)
 
-    def unknown(self, node: Node, types: Sequence[Value]) -> Sequence[Value]:
+    def unknown(self, node: Node, types: Sequence[Value], why: str = "") -> Sequence[Value]:
         """Take a node for one of unknown cost; return what it writes, as far as that is known."""
-        self.books.met_unknown(node)
+        books = self.books
+        books.met_unknown(node)
+        knows = has_rule(node.operator) and node.fits
         if not all(map(_is_sized, types)):
-            is_first = all(value is None or _is_sized(value) for value in node.inputs)
-            books = self.books
-            (books.unsized if is_first else books.following)[node.name] = node.base
+            if all(value is None or _is_sized(value) for value in node.inputs):
+                why = why or (BY_VALUES if knows else WITHOUT_RULE)
+                books.roots[node.name] = Root(node.base, why)
+            else:
+                books.following.add(node.name)
+        elif knows:
+            books.following.add(node.name)
+        if not knows:
+            books.plain.add(node.operator)
         weights = weights_read(node)
         op = word_for(node, types, reads_weights=bool(weights)) or "other"
         return self.books.record(node, types, op=op, weights=weights)
@@ -383,13 +398,3 @@ def _in_words(value: Value) -> str:
 
 def _is_sized(value: Value) -> bool:
     return value.shape is not None or value.items is not None
-
-
-def _where_sizes_end(nodes: Mapping[str, str]) -> str:
-    """Return a sentence on nodes, of which the types are given, whose results have no size."""
-    shown = [f"{name} ({base})" for name, base in [*nodes.items()][:3]]
-    if len(nodes) > len(shown):
-        shown.append(f"{len(nodes) - len(shown)} more")
-    told = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-    put = "puts" if len(nodes) == 1 else "put"
-    return f"Nobody knows how much {told} {put} out: all that follows is of unknown size."

@@ -156,6 +156,8 @@ class Trace(NamedTuple):
         elsewhere: Paths of the modules that ran in threads of the model's own.
         origins: Of what is no module itself, the torch module that it was exported from, by name,
             where that can be told.
+        why_partial: Why the figures are partial, where that is more than `unknown` tells.
+        deciding: Sentences on what decides which parts of it run.
     """
 
     events: Sequence[Event]
@@ -175,6 +177,8 @@ class Trace(NamedTuple):
     returned: Mapping[str, tuple[Shape, int]] = {}
     elsewhere: frozenset[str] = frozenset()
     origins: Mapping[str, str] = {}
+    why_partial: str = ""
+    deciding: tuple[str, ...] = ()
 
     def doubted(self, *doubts: Doubt) -> "Trace":
         """Return the same trace with doubts before those that it has."""
