@@ -33,6 +33,14 @@ def test_scopes_lead_to_the_module_that_ran() -> None:
     assert module_path(scoped("['', 'add']", "x", "y")) == ""
 
 
+def test_what_is_no_text_tells_nothing() -> None:
+    content = scoped("['', 'body', 'relu']", "x", rule="BatchNorm").SerializeToString()
+    for text in (b"'body'", b"BatchNorm"):
+        assert text in content
+        content = content.replace(text, b"\xff" * len(text))
+    assert module_path(NodeProto.FromString(content)) is None
+
+
 def test_a_convolution_with_a_normalisation_in_it_is_where_its_weights_are() -> None:
     rule = "FuseBatchNormIntoConv, RemoveOptionalBiasFromConv"
     node = scoped("['', 'bn1', 'batch_norm']", "x", "conv1.weight", "conv1.weight_bias", rule=rule)

@@ -167,7 +167,7 @@ def _matmul(event: Event, given: Map) -> Mixing | None:
 
 def _gemm(event: Event, given: Map) -> Mixing | None:
     """Return how rows, or with `transA` columns, are multiplied by weights."""
-    if type(event.operands[0]) is not int or len(event.sources) != 1:
+    if not event.operands or type(event.operands[0]) is not int or len(event.sources) != 1:
         return None
     return product(event, given, event.axes[0], bias=len(event.operands) > 2)
 

@@ -21,7 +21,9 @@ def module_path(node: NodeProto) -> str | None:
     >>> module_path(NodeProto(op_type="Conv", name="/layer1/layer1.0/conv1/Conv"))
     'layer1.0.conv1'
     """
-    told = {one.key: one.value for one in node.metadata_props if one.key in (_SCOPES, _REWRITTEN)}
+    # what is no text is read as bytes
+    props = [one for one in node.metadata_props if isinstance(one.value, str)]
+    told = {one.key: one.value for one in props if one.key in (_SCOPES, _REWRITTEN)}
     of_weights = _of_weights(node)
     if of_weights is not None and "BatchNorm" in told.get(_REWRITTEN, ""):
         return of_weights
