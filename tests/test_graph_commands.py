@@ -229,7 +229,7 @@ def test_the_tree_and_its_depth_follow_the_modules_of_nodes(tmp_path: Path) -> N
     assert "frozen" not in tree
     table = run("model", net, "--no-time", "--depth", "1", "--columns", "macs").stdout
     assert [line.split()[0] for line in table.splitlines()[5:8]] == [
-        "body",
+        "/body",
         "/Flatten",
         "/head/Gemm",
     ]
