@@ -14,7 +14,7 @@ import pytest
 from forking import forked
 
 import dscost
-from dscost.budgets.checking import in_yaml
+from dscost.budgets.hints import deciding, in_yaml
 from dscost.cli.options import files
 
 RESNET18_MACS, RESNET18_PARAMS = 1_814_073_344, 11_689_512
@@ -874,3 +874,13 @@ def test_growth_that_this_branch_has_accepted_is_told_as_such_and_no_command(
 )
 def test_inputs_are_told_as_budgets_have_them(text: str, told: str) -> None:
     assert in_yaml(text) == told
+
+
+def test_what_decides_is_told_beside_what_is_unknown() -> None:
+    told = (
+        "Both are counted. The input 'n' decides which of them runs: as in --input 'n=():int64=1'."
+    )
+    assert deciding(["Nothing.", told, told]) == (
+        " (the input 'n' decides which of them runs: as in input: \"n=():int64=1\")"
+    )
+    assert not deciding(["Nothing."])

@@ -1,11 +1,9 @@
 """A budget file → what it says of the models it names."""
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike, environ
 from pathlib import Path
-from shlex import split
 from typing import Any, overload
 
 from dscost.analysis import Request, count, measure_model
@@ -15,6 +13,7 @@ from dscost.budgets.baseline import Baseline, read_baseline
 from dscost.budgets.findings import CheckResult, CheckResults, Subject
 from dscost.budgets.fixing import Swapped, ways_back, with_fix
 from dscost.budgets.from_git import baseline_from_git
+from dscost.budgets.hints import in_yaml
 from dscost.budgets.judging import judge
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Budget, Entry
@@ -260,17 +259,6 @@ def counted(
             continue
         model, reason = _timed(model, told) if timed and entry.needs_time else (model, None)
         yield Subject(entry, model.report, reason), model
-
-
-def in_yaml(text: str) -> str:
-    """Return a text with inputs as budgets have them, where it has them as commands do."""
-    one = r"--input (?:'[^']*'|[^\s;)']+)"
-
-    def written(found: re.Match[str]) -> str:
-        inputs = [f'"{each}"' for each in split(found[0])[1::2]]
-        return f"input: {inputs[0] if len(inputs) == 1 else '[' + ', '.join(inputs) + ']'}"
-
-    return re.sub(rf"{one}(?: {one})*", written, text)
 
 
 def _timed(model: CountedModel, progress: Progress | None) -> tuple[CountedModel, str | None]:

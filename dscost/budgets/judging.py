@@ -9,6 +9,7 @@ from typing import Any
 from dscost.budgets.baseline import Baseline, fingerprint_of, known_of
 from dscost.budgets.excluding import Rest, rest_of, why_inexact
 from dscost.budgets.findings import Contribution, Finding, Judgement, Passed, Subject
+from dscost.budgets.hints import deciding
 from dscost.budgets.matching import Bounds, last_words, meant_by
 from dscost.budgets.metrics import STATIC, cost_figure
 from dscost.budgets.past import Past, contributions
@@ -87,7 +88,8 @@ class _Judge:
             return
         yield from self._exclusions(rest)
         if rest.unknown:
-            yield from self._case("unknown_cost", "on_unknown_cost", detail=", ".join(rest.unknown))
+            detail = f"{', '.join(rest.unknown)}{deciding(rest.report.warnings)}"
+            yield from self._case("unknown_cost", "on_unknown_cost", detail=detail)
         for doubt in rest.report.doubts:
             kind, policy = OF_DOUBTS.get(doubt.kind, ("other_doubt", "on_value_dependent"))
             yield from self._case(kind, policy, detail=doubt.text)

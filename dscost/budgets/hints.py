@@ -1,0 +1,26 @@
+"""What a report advises to give, in the words of a budget file."""
+
+import re
+from collections.abc import Iterable
+from shlex import split
+
+
+def in_yaml(text: str) -> str:
+    """Return a text with inputs as budgets have them, where it has them as commands do."""
+    one = r"--input (?:'[^']*'|[^\s;)']+)"
+
+    def written(found: re.Match[str]) -> str:
+        inputs = [f'"{each}"' for each in split(found[0])[1::2]]
+        return f"input: {inputs[0] if len(inputs) == 1 else '[' + ', '.join(inputs) + ']'}"
+
+    return re.sub(rf"{one}(?: {one})*", written, text)
+
+
+def deciding(warnings: Iterable[str]) -> str:
+    """Return which inputs decide what runs, in brackets, as far as a report says so."""
+    found = [
+        one[0][0].lower() + one[0][1:].removesuffix(".")
+        for text in warnings
+        if (one := re.search(r"The input '.*' decides which of them runs.*", text))
+    ]
+    return f" ({in_yaml('; '.join(dict.fromkeys(found)))})" if found else ""
