@@ -403,7 +403,10 @@ def test_a_rule_that_fails_is_told_with_its_error(
     graph = helper.make_graph(body, "net", values[:1], values[1:])
     onnx.save(helper.make_model(graph), tmp_path / "net.onnx")
     report = dscost.analyze(tmp_path / "net.onnx")
-    told = "Hardmax 'first' does not fit what it reads: its rule fails, KeyError: 'nobody knows'."
+    told = (
+        "The total is partial: Hardmax 'first', which does not fit what it reads: its rule fails, "
+        "KeyError: 'nobody knows'."
+    )
     assert report.coverage.unknown == ("ai.onnx::Hardmax (1×)",)
     assert told in report.warnings
 

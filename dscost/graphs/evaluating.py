@@ -285,7 +285,7 @@ class Evaluation:
         except ODD as error:
             why = f"its rule fails, {first_line(error)}"
             self.books.met_misfit(node, why, is_certain=False)
-            return self.unknown(plain, padded([], node))
+            return self.unknown(plain, padded([], node), misfit(why))
         if isinstance(found, Body):
             return padded(self.functions.run(self, node, found, scope), node)
         return padded(found, node)
