@@ -14,6 +14,7 @@ from program import Ran, run
 
 import dscost
 from dscost.cli.candidates import candidates
+from dscost.comparing.matching import partners
 from dscost.errors import InputError
 from dscost.schemas import schema
 from dscost.traces.rules import FORMULAS
@@ -152,6 +153,20 @@ def test_the_files_of_two_exporters_are_the_same_under_other_names(
     other = network(tmp_path / "other.onnx", names=("n0", "n1", "n2", "n3", "n4"))
     (versus,) = dscost.compare(net, other).versus
     assert (versus.count_of("same"), versus.renamed) == (5, 5)
+
+
+@pytest.mark.torch
+def test_numbers_that_torch_gives_nodes_anew_do_not_tell_which_belong_together(net: str) -> None:
+    layer = dscost.analyze(net).layers[0]
+    old = [
+        layer._replace(name="node_conv2d_3", origin="gate.squeeze"),
+        layer._replace(name="node_conv2d_4", origin="gate.excite"),
+    ]
+    renumbered = [
+        layer._replace(name=f"node_conv2d_{number}")
+        for number, layer in zip((4, 6), old, strict=True)
+    ]
+    assert partners(old, renumbered) == {0: 0, 1: 1}
 
 
 def test_what_cannot_be_timed_is_said_once(net: str, tmp_path: Path) -> None:

@@ -257,6 +257,10 @@ def test_a_torch_model_without_onnxscript_is_refused_before_any_work(
             lambda file: dscost.export_onnx(dscost.analyze("resnet18"), file),
             "a report of resnet18 has its figures, not the model itself",
         ),
+        (
+            lambda file: dscost.export_onnx("resnet18", file, (1, 3, 96, 96)),  # type: ignore[arg-type]
+            "a version is a name such as 'standard', found (1, 3, 96, 96): an input is given as input=…",
+        ),
     ],
 )
 def test_from_python_as_well(tmp_path: Path, write: Callable[[str], None], told: str) -> None:

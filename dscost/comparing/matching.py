@@ -40,8 +40,9 @@ def nature(layer: Layer) -> tuple[Any, ...]:
 
 
 _LIKENESSES: tuple[Callable[[Layer], Any], ...] = (
-    lambda layer: (layer.name, layer.op),
+    lambda layer: (layer.name, layer.origin, layer.op),
     lambda layer: None if layer.origin is None else (layer.origin, layer.op),
+    lambda layer: (layer.name, layer.op),
     nature,
     lambda layer: essence(layer) if layer.cost.macs else None,
     lambda layer: layer.conv,
@@ -50,7 +51,8 @@ _LIKENESSES: tuple[Callable[[Layer], Any], ...] = (
     lambda layer: (layer.op, layer.output_shape),
 )
 """What makes two layers belong together, strongest first. A name counts little where it is of
-another operation."""
+another operation, and that of a node less than the module that it came from: torch numbers nodes
+anew in every file."""
 
 
 def in_order(

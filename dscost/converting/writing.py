@@ -89,6 +89,9 @@ def export_onnx(
     file = Path(path)
     if file.suffix != ENDING:
         raise InputError(f"expected a file ending in {ENDING}, found '{file}'")
+    if not isinstance(version, str | None):
+        told = "an input is given as input=…"
+        raise InputError(f"a version is a name such as 'standard', found {version!r:.60}: {told}")
     check_folder(file)
     require_onnx()
     request = Request(input, batch, dtype, settings, kwargs, trust)

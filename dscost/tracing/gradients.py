@@ -202,7 +202,8 @@ aten = torch.ops.aten
 _DIFFERENTIATING = frozenset((torch.autograd.grad, torch.autograd.backward, Tensor.backward))
 _ASKING = frozenset(vars(torch._C.TensorBase)[name].__get__ for name in ("grad_fn", "is_leaf"))
 _SWITCHING = frozenset((__file__, torch.autograd.grad_mode.__file__))
-_APPLY: Any = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
+# newer versions of torch apply functions in C++, of which no frame tells
+_APPLY: Any = getattr(getattr(torch.autograd.Function.apply, "__func__", None), "__code__", None)
 _CONSTANT = {
     *named("aten", "zeros_like ones_like full_like empty_like rand_like randn_like randint_like"),
     *named("aten", "new_zeros new_ones new_full new_empty new_empty_strided"),
