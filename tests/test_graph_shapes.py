@@ -376,3 +376,20 @@ def test_a_recurrent_layer_begins_with_states_of_its_batch(
 ) -> None:
     reads = [(7, 2, 5), (1, 12, 5), (1, 12, 3), None, *inputs]
     assert typed(made("LSTM", reads, outputs=3, layout=layout)).misfit == told
+
+
+@pytest.mark.parametrize(
+    ("base", "shapes", "switch"),
+    [
+        ("Gemm", [(2, 3), (3, 4)], "transB"),
+        ("ReduceL2", [(2, 3)], "keepdims"),
+        ("MaxPool", [(1, 2, 4, 4)], "ceil_mode"),
+    ],
+)
+@pytest.mark.parametrize("number", [-1, 2, 2**40])
+def test_a_switch_is_on_or_off(
+    base: str, shapes: list[tuple[int, ...]], switch: str, number: int
+) -> None:
+    found = typed(made(base, shapes, **{switch: number}))
+    assert found.misfit == f"its {switch} is {number}, not 0 or 1"
+    assert found.types == [("", None)]

@@ -1,4 +1,4 @@
-"""Of which types attributes are that tell what a node writes and costs."""
+"""What attributes may be that tell what a node writes and costs."""
 
 from onnx import AttributeProto, NodeProto
 
@@ -23,11 +23,22 @@ auto_pad coordinate_transformation_mode direction equation keep_aspect_ratio_pol
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 
 
+SWITCHES = frozenset(
+    """
+    allowzero ceil_mode channels_last keepdims layout noop_with_empty_axes transA transB transBatchA
+    transBatchB
+    """.split()
+)
+"""Attributes that are 0 or 1; of other numbers runtimes make one or the other, each in its way."""
+
+
 def wrong_attribute(proto: NodeProto) -> str:
-    """Return what is wrong with an attribute of a node that is of another type than it must be."""
+    """Return what is wrong with an attribute of a node: its type, or a switch that is neither."""
     for one in proto.attribute:
         kind = _KINDS.get(one.name, one.type)
         if one.type != kind:
             found, wanted = (AttributeProto.AttributeType.Name(each) for each in (one.type, kind))
             return f"its {one.name} is {found}, not {wanted}"
+        if one.name in SWITCHES and one.i not in (0, 1):
+            return f"its {one.name} is {one.i}, not 0 or 1"
     return ""
