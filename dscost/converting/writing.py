@@ -79,10 +79,11 @@ def export_onnx(
         OutputError: The file cannot be written.
 
     >>> import dscost
+    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder, "layer.onnx")
-    ...     export_onnx(dscost.layer(256, 256, 3), path, "depthwise_separable")
+    ...     dscost.export_onnx(dscost.layer(256, 256, 3), path, "depthwise_separable")
     ...     dscost.analyze(path).totals.as_is.params
     67840
     """
