@@ -11,7 +11,7 @@ from torch import nn
 
 import dscost
 from dscost.analysis import count
-from dscost.analysis.traced import report_of
+from dscost.analysis.traced_layers import costs_of, totals_of
 from dscost.layers.convolution import Shape
 from dscost.modules.building import Network
 from dscost.networks.architectures import builtin_names
@@ -48,7 +48,8 @@ def costs(module: nn.Module, given: Any) -> tuple[Cost, Cost, Shape]:
     """Return the cost as it is, that of the what-if column, and the shape of the output."""
     arguments = arguments_of(given)
     traced = trace(module, arguments)
-    totals = report_of(traced, arguments, find_swaps(traced.events), target="", source="").totals
+    input_bytes = sum(tensor.nbytes for tensor in arguments.tensors)
+    totals = totals_of(traced, costs_of(traced), input_bytes, find_swaps(traced.events))
     return totals.as_is, totals.depthwise_separable, traced.events[max(traced.outputs)].output_shape
 
 

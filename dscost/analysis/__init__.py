@@ -31,6 +31,7 @@ __all__ = [
     "module_source",
     "predicted",
     "timing_options",
+    "why_not_timed",
 ]
 
 NOT_TIMED = "Not timed: what is timed is the forward pass, without --train."

@@ -205,12 +205,14 @@ def _fitting(columns: Sequence[Column], widths: Mapping[str, int], width: int) -
     """Return the columns that there is room for: what matters least goes first.
 
     It stays where it fits after all, once something wider is gone. The names of rows give way
-    before, down to half the width. What decides goes only where
-    names that have given way leave no room for it.
+    before, down to half the width. What decides goes only where names that have given way leave no
+    room for it.
     """
     kept = list(columns)
-    most = {columns[0].key: min(widths[columns[0].key], max(SHORT_NAME, width // 2))}
-    widths = {**widths, **most} if columns[0].align == "left" else widths
+    for first in columns[:1]:
+        if first.align == "left":
+            half = max(SHORT_NAME, width // 2)
+            widths = {**widths, first.key: min(widths[first.key], half)}
     names = [one.key for one in columns if one.align == "left" and not one.goes_below]
     short = {**widths, **{key: min(widths[key], SHORT_NAME) for key in names}}
     for column in sorted(columns[1:], key=lambda column: -column.priority):
