@@ -259,12 +259,16 @@ def _set(path: str, value: Any) -> Callable[[ModelProto], None]:
             "tensor 'w' is of dtype 77, which does not exist",
         ),
         (
+            _set("graph.initializer.0.data_type", TensorProto.STRING),
+            "tensor 'w' is of texts, and has 12 raw bytes",
+        ),
+        (
             _set("graph.initializer.0.data_type", TensorProto.INT8),
             "tensor 'w' of 3 int8 takes 3 bytes, but 12 are",
         ),
         (_function_of_itself, "function 'F' calls itself"),
     ],
-    ids=range(24),
+    ids=range(25),
 )
 def test_a_graph_that_cannot_be_is_refused_in_a_line(
     saved: Any, change: Callable[[ModelProto], object], told: str

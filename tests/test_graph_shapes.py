@@ -393,3 +393,13 @@ def test_a_switch_is_on_or_off(
     found = typed(made(base, shapes, **{switch: number}))
     assert found.misfit == f"its {switch} is {number}, not 0 or 1"
     assert found.types == [("", None)]
+
+
+@pytest.mark.parametrize(
+    ("places", "fits"),
+    [([0, 2], True), ([-3], True), ([3], False), ([-4], False), ([2**52], False)],
+)
+def test_what_is_gathered_is_there(places: list[int], fits: bool) -> None:
+    found = typed(made("Gather", [(4, 3), np.array(places)], axis=1))
+    assert found.types == [("float32", (4, len(places)))] if fits else found.types == [("", None)]
+    assert bool(found.misfit) is not fits

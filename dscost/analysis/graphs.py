@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 WHY_UNTIMED = "an ONNX file is counted, not run"
 
-MOST_SAID = 2000
+MOST_SAID = 1500
 """Characters of what is wrong: names in files may be of any length."""
 
 

@@ -15,6 +15,7 @@ from dscost.graphs.weights import constant_bytes, weights_read
 from dscost.layers.convolution import ConvSpec
 from dscost.networks.axes import row_major
 from dscost.networks.network import NETWORK_INPUT
+from dscost.printable import shortened
 from dscost.traces import Event, Parameter, Trace
 
 MOST_MISFITS = 3
@@ -163,7 +164,7 @@ class Books:
 
     def met_misfit(self, node: Node, why: str, *, is_certain: bool) -> None:
         """Keep in mind that a node does not fit what it reads."""
-        text = f"{node.base} '{node.name}' does not fit what it reads: {why}"
+        text = f"{node.base} '{node.name}' does not fit what it reads: {shortened(why)}"
         self.misfits[text] = self.misfits.get(text, False) or is_certain
 
     def met_unknown(self, node: Node) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from dscost.printable import printable_line
+from dscost.printable import printable_line, shortened
 from dscost.reports.records import unknown_operators
 
 
@@ -21,7 +21,7 @@ class Root(NamedTuple):
 
 def misfit(why: str) -> str:
     """Return what is said of a node that does not fit what it reads."""
-    return f"which does not fit what it reads: {why}"
+    return f"which does not fit what it reads: {shortened(why)}"
 
 
 BY_VALUES = "whose size depends on values"

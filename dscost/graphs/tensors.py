@@ -85,6 +85,8 @@ def check_stored(tensor: TensorProto, raw_bytes: int | None = None) -> None:
     if elements > MOST_ELEMENTS or min(dims, default=0) < 0:
         raise InputError(f"tensor '{tensor.name}' has the impossible shape {_written(dims)}")
     raw_bytes = raw_bytes or len(tensor.raw_data)
+    if raw_bytes and tensor.data_type == TensorProto.STRING:
+        raise InputError(f"tensor '{tensor.name}' is of texts, and has {raw_bytes:,} raw bytes")
     if not raw_bytes or is_external(tensor) or dtype not in BITS:
         return
     wanted = -(-elements * BITS[dtype] // 8)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
+from typing import TYPE_CHECKING
 
 from onnx import TensorProto
 
@@ -22,6 +23,9 @@ from dscost.graphs.shapes.table import (
 )
 from dscost.graphs.tensors import DTYPES
 from dscost.graphs.values import Shape
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # -- the same values in another shape
 
@@ -247,7 +251,16 @@ def with_padding(shape: Shape, pads: Shape, axes: Shape | None = None) -> Shape:
 def _gathered(node: Node) -> Sequence[Type]:
     (dtype, shape), (_, indices) = read(node), read(node, 1)
     axis = axis_of(node.attributes.get("axis", 0), len(shape))
+    places = node.inputs[1]
+    known = None if places is None else places.content
+    if known is not None and known.size and not _are_in(known, shape[axis : axis + 1]):
+        raise SpecError(f"it gathers from beyond the ends of axis {axis} of {shape}")
     return [(dtype, shape[:axis] + indices + shape[axis + 1 :])]
+
+
+def _are_in(places: "np.ndarray", sizes: Shape) -> bool:
+    """Whether places are those of an axis, counted from its front or its end."""
+    return all(-size <= places.min() and places.max() < size for size in sizes)
 
 
 @shaped("GatherElements")
