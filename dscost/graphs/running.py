@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -93,6 +94,37 @@ def run_for_a_while(session: "onnxruntime.InferenceSession", given: Feeds) -> Se
     finally:
         timer.cancel()
     return results
+
+
+def loaded(graph: bytes | Path) -> ModelProto:
+    """Return a model, with the weights that lie beside its file."""
+    import onnx
+
+    if isinstance(graph, Path):
+        return onnx.load(graph)
+    return onnx.load_model_from_string(graph)
+
+
+def stored_arrays(model: ModelProto) -> dict[str, np.ndarray]:
+    """Return the values that are stored in a graph, by name."""
+    from onnx import numpy_helper
+
+    return {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+
+
+def evaluated(model: ModelProto, feeds: Feeds) -> tuple[Sequence[Any], str]:
+    """Return what onnx's own evaluator computes, and what it is called."""
+    import onnx
+
+    return _by_reference(model, feeds), f"onnx's evaluator {onnx.__version__}"
+
+
+def run_as_written(model: ModelProto, feeds: Feeds) -> tuple[Sequence[Any], str]:
+    """Return what ONNX Runtime computes without optimisations, and what it is called."""
+    import onnxruntime
+
+    name = f"ONNX Runtime {onnxruntime.__version__} without optimisations"
+    return _by_runtime(model, feeds), name
 
 
 def _by_runtime(model: ModelProto, feeds: Feeds) -> Sequence[Any]:

@@ -123,6 +123,59 @@ class Speedup(NamedTuple):
         return {**_plain_entries(self._asdict().items()), "verdict": self.verdict}
 
 
+class RunNode(NamedTuple):
+    """A kernel that a runtime ran, as its own profile tells.
+
+    Args:
+        name: As the runtime calls it.
+        op: What it computes, in the runtime's words.
+        seconds: Per call of the whole.
+        kernel: Which implementation, where the runtime tells.
+    """
+
+    name: str
+    op: str
+    seconds: float
+    kernel: str | None = None
+
+
+class Ran(NamedTuple):
+    """How a runtime ran one version.
+
+    Args:
+        way_in: What it was given, such as `ONNX`: that is part of what is timed.
+        error: The largest of its outputs, relative to the largest value of each.
+        reference: Who computed what they were held against.
+        fused: What the runtime made of it, in its own words: the operators that were left.
+        nodes: Its kernels by its own profile, where it was asked for that and has one.
+    """
+
+    way_in: str
+    error: float
+    reference: str
+    fused: tuple[str, ...] = ()
+    nodes: tuple[RunNode, ...] = ()
+
+
+class CpuClock(NamedTuple):
+    """The same pairs by the processor time of this process: less disturbed by a busy machine.
+
+    It is no latency: what the process waits for is not in it.
+
+    Args:
+        latencies: Processor time of one call, by version as in `Timing`.
+        ratios: Of standard over that of a variant, by name.
+    """
+
+    latencies: Mapping[str, Latency] = MappingProxyType({})
+    ratios: Mapping[str, Speedup] = MappingProxyType({})
+
+    @property
+    def speedup(self) -> Speedup | None:
+        """Processor time of standard over depthwise-separable."""
+        return self.ratios.get(SEPARABLE)
+
+
 class Timing(NamedTuple):
     """What was measured of one thing under one setting.
 
@@ -137,6 +190,8 @@ class Timing(NamedTuple):
         backends: What torch computes each convolution with, by name of the variant or stage.
         layers_s: By variant, what was timed alone, summed: of a whole model over its layers, of a
             layer in it over its calls, which may be on inputs of several sizes.
+        cpu_clock: The same pairs by processor time, where that was asked for.
+        ran: How a runtime other than torch ran each version, by its name.
     """
 
     latencies: Mapping[str, Latency] = MappingProxyType({})
@@ -145,6 +200,8 @@ class Timing(NamedTuple):
     gap_s: float | None = None
     backends: Mapping[str, str] = MappingProxyType({})
     layers_s: Mapping[str, float] = MappingProxyType({})
+    cpu_clock: CpuClock | None = None
+    ran: Mapping[str, Ran] = MappingProxyType({})
 
     @property
     def as_is(self) -> Latency | None:
@@ -471,7 +528,7 @@ class Environment(NamedTuple):
         dtype: Data type of weights and activations; several are separated by commas.
         memory_format: Layout of the tensors; several are separated by commas.
         allocator: `tuned` where freed memory is kept, or `system`.
-        torch_version: Version of torch.
+        torch_version: Version of torch; nothing where it took no part.
         load_before: Load average of the last minute when measuring began.
         load_after: When it ended.
         noise_floor: How far a thing timed against itself was from 1, 0.01 for 1 %.
@@ -480,6 +537,8 @@ class Environment(NamedTuple):
         flags: Settings of torch that speed depends on, such as TF32.
         seed: Of weights, inputs and the order of blocks.
         ceilings: What the device can do at most, by device and dtype.
+        runtimes: Versions of what ran it, by the name of the package.
+        clock: `wall`, or `cpu` where processor time was taken as well.
     """
 
     device: str
@@ -496,6 +555,8 @@ class Environment(NamedTuple):
     flags: Mapping[str, str] = MappingProxyType({})
     seed: int = 0
     ceilings: Mapping[str, Ceiling] = MappingProxyType({})
+    runtimes: Mapping[str, str] = MappingProxyType({})
+    clock: str = "wall"
 
 
 class Doubt(NamedTuple):

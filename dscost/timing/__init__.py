@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 from dscost.errors import InputError, UnknownNameError
 from dscost.layers.variants import MIN_CHANNELS
 from dscost.notation.units import DTYPE_BYTES
+from dscost.runtimes import TORCH
 
 __all__ = [
     "ALLOCATORS",
+    "CLOCKS",
     "CUDA_MODES",
     "DEVICES",
     "MAX_SETTINGS",
@@ -40,6 +42,8 @@ def part_of(progress: Progress, begin: float, end: float) -> Progress:
 
 DEVICES = ("cpu", "cuda")
 MEMORY_FORMATS = ("contiguous", "channels_last")
+CLOCKS = ("wall", "cpu")
+"""What passes on the wall, and the time that the processor spends on this process alone."""
 MODES = ("eager", "compile", "graph", "cold")
 """As torch runs it; compiled by `torch.compile`; and on CUDA replayed as a graph, or with a cold
 cache."""
@@ -57,6 +61,7 @@ class Setting(NamedTuple):
     memory_format: str = "contiguous"
     batch: int | None = None
     mode: str = "eager"
+    runtime: str = TORCH
 
     @property
     def key(self) -> str:
@@ -64,9 +69,12 @@ class Setting(NamedTuple):
 
         >>> Setting("cuda", "float16", "channels_last").key
         'cuda:float16:channels_last'
+        >>> Setting(dtype="int8", runtime="onnxruntime").key
+        'cpu:onnxruntime:int8'
         """
         parts = [
             self.device,
+            "" if self.runtime == TORCH else self.runtime,
             "" if self.dtype == "float32" else self.dtype,
             "" if self.memory_format == "contiguous" else self.memory_format,
             "" if self.batch is None else f"batch{self.batch}",
@@ -96,6 +104,8 @@ class _Options(NamedTuple):
     dtypes: tuple[str, ...] = ()
     batches: tuple[int, ...] = ()
     modes: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = (TORCH,)
+    clock: str = "wall"
     threads: int | None = None
     allocator: str = "tuned"
     budget_s: float | None = None
@@ -103,6 +113,8 @@ class _Options(NamedTuple):
     seed: int = 0
     skip_losing: bool = False
     min_channels: int = MIN_CHANNELS
+    with_norm: bool = False
+    profile: bool = False
 
 
 class TimingOptions(_Options):
@@ -116,7 +128,12 @@ class TimingOptions(_Options):
         batches: Inputs at once; by default that of the report.
         modes: How torch runs it, of `MODES`; by default eager, on CUDA with a cold cache and as a
             graph as well.
-        threads: How many torch computes with; by default one less than the physical cores.
+        runtimes: What runs it, of `dscost list runtimes`; memory formats and modes are of torch
+            alone, and all others run on the CPU.
+        clock: `wall`, or `cpu` to time by the processor time of this process as well, which a busy
+            machine disturbs less; that is of one thread on the CPU.
+        threads: How many a runtime computes with; by default one less than the physical cores, and
+            one by the clock `cpu`.
         allocator: `tuned` keeps freed memory, `system` leaves the allocator as it is.
         budget_s: Seconds that measuring may take; by default what suits a layer or a model.
         precision: Half-width of the interval of a speedup at which measuring stops, 0.02 for 2 %.
@@ -125,9 +142,13 @@ class TimingOptions(_Options):
             makes slower.
         min_channels: A convolution of a model with fewer channels in or out is not advised to be
             swapped.
+        with_norm: Whether the convolutions of a layer are timed with a batch normalisation and a
+            ReLU after each, as networks have them.
+        profile: Whether runtimes that have a profile of their own are asked for it.
 
     Raises:
-        InputError: There is no such device, format or mode, or a number is out of range.
+        UnavailableError: A runtime is not installed.
+        InputError: There is no such device, format, runtime or mode, or a number is out of range.
     """
 
     __slots__ = ()
@@ -148,6 +169,7 @@ class TimingOptions(_Options):
             ("memory format", self.memory_formats, MEMORY_FORMATS),
             ("dtype", self.dtypes, tuple(DTYPE_BYTES)),
             ("mode", self.modes, MODES),
+            ("clock", (self.clock,), CLOCKS),
             ("allocator", (self.allocator,), ALLOCATORS),
         ):
             for name in given:
@@ -155,9 +177,18 @@ class TimingOptions(_Options):
                     raise UnknownNameError(kind, name, known)
         if not self.devices:
             raise InputError(f"expected a device: {' or '.join(DEVICES)}")
+        if not self.runtimes:
+            raise InputError("expected a runtime, see dscost list runtimes")
+        if any(name != TORCH for name in self.runtimes):
+            self._check_runtimes()
+        if self.clock == "cpu":
+            self._check_clock()
         for mode in CUDA_MODES:
             if mode in self.modes and "cuda" not in self.devices:
                 raise InputError(f"mode {mode} needs --device cuda")
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
         if self.budget_s is not None and not 0 < self.budget_s < 86_400:
             raise InputError(
                 f"the time budget must be above 0 s and under a day, found {self.budget_s}"
@@ -175,6 +206,32 @@ class TimingOptions(_Options):
             if batch < 1:
                 raise InputError(f"batch must be at least 1, found {batch}")
 
+    def _check_runtimes(self) -> None:
+        """Refuse runtimes that are not here, and what is asked of none that can do it."""
+        from dscost.runtimes import find_runtimes
+
+        dtypes = () if TORCH in self.runtimes else self.dtypes
+        find_runtimes(self.runtimes, dtypes)
+        if TORCH in self.runtimes:
+            return
+        of_torch = {
+            "--device cuda": "cuda" in self.devices,
+            "--memory-format": bool(self.memory_formats),
+            "--mode": bool(self.modes),
+        }
+        for option, is_given in of_torch.items():
+            if is_given:
+                raise InputError(f"{option} is of --runtime torch, which is not asked for")
+
+    def _check_clock(self) -> None:
+        """Refuse processor time where it says nothing of latency."""
+        if (self.threads or 1) > 1:
+            raise InputError(
+                f"--clock cpu is of one thread: with {self.threads} it is the time of all together"
+            )
+        if set(self.devices) != {"cpu"}:
+            raise InputError("--clock cpu tells nothing of a device other than the CPU")
+
     def settings(self, *, dtype: str, batch: int, memory_formats: Sequence[str]) -> list[Setting]:
         """Return every setting to measure under, the simplest first.
 
@@ -187,8 +244,16 @@ class TimingOptions(_Options):
             InputError: There are too many.
         """
         dtypes, batches = self.dtypes or (dtype,), self.batches or (batch,)
+        if len(self.runtimes) > 1:  # one row for each
+            memory_formats = memory_formats[:1]
         found: dict[Setting, None] = {}
-        for device, kind, size in product(self.devices, dtypes, batches):
+        several = product(self.devices, self.runtimes, dtypes, batches)
+        for device, runtime, kind, size in several:
+            if runtime != TORCH:
+                if device == "cpu":
+                    other = None if size == batch else size
+                    found[Setting(dtype=kind, batch=other, runtime=runtime)] = None
+                continue
             modes = self.modes or (("eager", *CUDA_MODES) if device == "cuda" else ("eager",))
             other = None if size == batch else size
             for mode, layout in product(modes, self.memory_formats or memory_formats):
