@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dscost.layers.variants import register_variant
     from dscost.rendering import register_renderer
     from dscost.reports.records import Report
+    from dscost.runtimes import register_runtime
     from dscost.traces.rules import register_formula
     from dscost.version import __version__
 
@@ -53,6 +54,7 @@ __all__ = [
     "plan",
     "register_formula",
     "register_renderer",
+    "register_runtime",
     "register_variant",
     "save_baseline",
     "update_baseline",
@@ -86,6 +88,7 @@ _HOMES = {
     "plan": "dscost.converting.convert",
     "register_formula": "dscost.traces.rules",
     "register_renderer": "dscost.rendering",
+    "register_runtime": "dscost.runtimes",
     "register_variant": "dscost.layers.variants",
     "save_baseline": "dscost.budgets.keeping",
     "update_baseline": "dscost.budgets.keeping",

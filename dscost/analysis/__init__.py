@@ -59,7 +59,9 @@ def layer(
     time: bool = False,
     on: str | Sequence[str] = (),
     device: str | Sequence[str] = "cpu",
+    runtime: str | Sequence[str] | None = None,
     threads: int | None = None,
+    clock: str | None = None,
     memory_format: str | Sequence[str] | None = None,
     time_budget_s: float | None = None,
     timing: Mapping[str, Any] | None = None,
@@ -90,10 +92,13 @@ def layer(
         dtype: Data type of weights and activations, such as `float16`; `float32` if left out.
         variants: What to compare it with instead: names of `dscost list variants`, as `ghost` or
             `grouped:8`.
-        time: Whether to measure as well; imports torch.
+        time: Whether to measure as well; imports torch where that runs it.
         on: Named devices (`dscost list devices`) whose rooflines are to be applied.
         device: Where to measure: `cpu`, `cuda` or both.
+        runtime: What runs it, such as `onnxruntime`, or several (`dscost list runtimes`); by
+            default `torch`.
         threads: How many to measure with; by default one less than the physical cores.
+        clock: `wall`, which is the default, or `cpu` to time by processor time as well.
         memory_format: `contiguous`, `channels_last` or both, which is the default.
         time_budget_s: Seconds that the measurement may take.
         timing: More fields of `dscost.timing.TimingOptions`, such as
@@ -126,7 +131,9 @@ def layer(
         variants=_several(variants),
     )
     if time:
-        options = timing_options(device, threads, memory_format, time_budget_s, timing)
+        options = timing_options(
+            device, threads, memory_format, time_budget_s, timing, runtime=runtime, clock=clock
+        )
         report = measure_layer(report, options)
     return predicted(report, _several(on))
 
@@ -145,7 +152,9 @@ def analyze(
     time: bool = False,
     on: str | Sequence[str] = (),
     device: str | Sequence[str] = "cpu",
+    runtime: str | Sequence[str] | None = None,
     threads: int | None = None,
+    clock: str | None = None,
     memory_format: str | Sequence[str] | None = None,
     time_budget_s: float | None = None,
     timing: Mapping[str, Any] | None = None,
@@ -169,7 +178,10 @@ def analyze(
         time: Whether to measure as well.
         on: Named devices (`dscost list devices`) whose rooflines are to be applied.
         device: Where to measure: `cpu`, `cuda` or both.
+        runtime: What runs it, such as `onnxruntime`, or several (`dscost list runtimes`); by
+            default `torch`.
         threads: How many to measure with; by default one less than the physical cores.
+        clock: `wall`, which is the default, or `cpu` to time by processor time as well.
         memory_format: `contiguous`, which is the default, `channels_last` or both.
         time_budget_s: Seconds that the measurement may take.
         timing: More fields of `dscost.timing.TimingOptions`, such as
@@ -195,7 +207,9 @@ def analyze(
     if time and model.why_untimed:
         raise InputError(f"{target} cannot be timed: {model.why_untimed}")
     if time:
-        options = timing_options(device, threads, memory_format, time_budget_s, timing)
+        options = timing_options(
+            device, threads, memory_format, time_budget_s, timing, runtime=runtime, clock=clock
+        )
         report = measure_model(model, options)
     return predicted(report, _several(on))
 
@@ -323,10 +337,14 @@ def timing_options(
     memory_format: str | Sequence[str] | None,
     time_budget_s: float | None,
     more: Mapping[str, Any] | None,
+    *,
+    runtime: str | Sequence[str] | None = None,
+    clock: str | None = None,
 ) -> "TimingOptions":
     """Return how to measure; what may be a list may be given as the one entry alone.
 
     Raises:
+        UnavailableError: A runtime is not installed.
         InputError: A field is given twice, is unknown, or its value is wrong.
     """
     from dscost.timing import TimingOptions
@@ -336,6 +354,8 @@ def timing_options(
         "threads": threads,
         "memory_formats": memory_format,
         "budget_s": time_budget_s,
+        **({} if runtime is None else {"runtimes": runtime}),
+        **({} if clock is None else {"clock": clock}),
     }
     more = more or {}
     for name in more:

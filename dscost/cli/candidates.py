@@ -11,7 +11,7 @@ import typer
 from dscost.cli.colours import CHOICES
 from dscost.cli.completing import words
 from dscost.cli.model_files import FORMAT, WRITE_MODELS
-from dscost.timing import ALLOCATORS, DEVICES, MEMORY_FORMATS, MODES
+from dscost.timing import ALLOCATORS, CLOCKS, DEVICES, MEMORY_FORMATS, MODES
 
 Candidates = Callable[[typer.Context, str], list[str]]
 """Returns them, given what has been written before and what is there of the word itself."""
@@ -94,6 +94,12 @@ def _dtypes(ctx: typer.Context, incomplete: str) -> list[str]:
     from dscost.notation.units import DTYPE_BYTES
 
     return _lists(DTYPE_BYTES, incomplete)
+
+
+def _runtimes(ctx: typer.Context, incomplete: str) -> list[str]:
+    from dscost.runtimes import RUNTIMES
+
+    return _lists(RUNTIMES, incomplete)
 
 
 def _named_devices(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -182,6 +188,8 @@ _EVERYWHERE: Mapping[str, _Found] = {
     "on": _named_devices,
     "memory_format": _several_of(MEMORY_FORMATS),
     "mode": _several_of(MODES),
+    "runtime": _runtimes,
+    "clock": _one_of(CLOCKS),
     "allocator": _one_of(ALLOCATORS),
     "goals": _one_of(("macs=", "params=", "latency_s=", "error=")),
     "format_name": _formats,

@@ -19,7 +19,9 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
     ),
     "layer": (
         Example("dscost layer 256 256 3", "counted, and timed on this machine"),
-        Example("dscost layer 64 128 5 --size 56 --no-time", "counted only"),
+        Example(
+            "dscost layer 256 256 3 --runtime torch,onnxruntime", "timed under what you deploy with"
+        ),
         Example(
             "dscost layer 256 256 3 --variant ghost --variant shuffle",
             "other cheap convolutions",
@@ -35,7 +37,10 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
     ),
     "compare": (
         Example("dscost compare resnet18 resnet34", "two networks, in total and by layer"),
-        Example("dscost compare resnet18 mobilenet_v2 --time", "timed in turns, a row each"),
+        Example(
+            "dscost compare resnet18 mobilenet_v2 --time --runtime onnxruntime,openvino",
+            "timed in turns, a table for each runtime",
+        ),
         Example("dscost compare net.py:Net net.onnx", "what an export made of a model"),
     ),
     "convert": (
@@ -72,7 +77,7 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
     "list": (
         Example("dscost list", "built-in networks, with what they cost"),
         Example("dscost list devices", "devices for --on, with peak and bandwidth"),
-        Example("dscost list variants -v", "cheap convolutions, with their sources"),
+        Example("dscost list runtimes", "what --runtime takes, and what of it is installed"),
     ),
     "init": (
         Example("dscost init resnet18", "a budget for a built-in network"),

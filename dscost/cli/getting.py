@@ -44,7 +44,8 @@ def command_for(
         if own.batch is not None:
             words += ["--batch", own.batch.partition(",")[0].strip()]
         words += ["--trust"] if own.trust else []
-    if saved is None and (measuring.dtype is not None or measuring.mode is not None):
+    others = measuring.dtype, measuring.mode, measuring.runtime
+    if saved is None and any(one is not None for one in others):
         return None  # convert measures eagerly, in the dtype of the model
     words += ["--fastest"]
     words += ["--from", saved] if saved else _measured(measuring)

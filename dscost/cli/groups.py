@@ -14,8 +14,8 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Judging": ("against", "model", "accept", "raise_limits", "config"),
     "Model": ("inputs", "batch", "dtype", "train", "setting", "kwargs", "weights", "trust"),
     "Measuring": (
-        *("time", "time_budget", "device", "threads", "memory_format", "mode", "skip_losing"),
-        *("precision", "allocator", "seed"),
+        *("time", "time_budget", "runtime", "device", "threads", "memory_format", "mode"),
+        *("with_norm", "skip_losing", "clock", "precision", "allocator", "seed"),
     ),
     "Devices": ("on", "named", "explain"),
     "Layers shown": ("layers", "sort", "top", "depth", "tree", "every_layer"),

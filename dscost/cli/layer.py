@@ -11,6 +11,7 @@ from dscost.cli.model_files import Content, contents
 from dscost.cli.output_options import DEFAULTS, OfLayer, Stages
 from dscost.cli.places import device_files
 from dscost.cli.printing import Output
+from dscost.errors import InputError
 from dscost.pages import View
 from dscost.reports.records import Report
 
@@ -30,6 +31,13 @@ def layer(
         ),
     ] = None,
     measuring: opt.Measuring = opt.AS_USUAL,
+    with_norm: Annotated[
+        bool,
+        typer.Option(
+            "--with-norm",
+            help="Time each convolution with BatchNorm and ReLU after it, as networks have them.",
+        ),
+    ] = False,
     on: opt.On = None,
     explain: opt.Explain = False,
     stages: Stages = False,
@@ -42,7 +50,9 @@ def layer(
     cases = opt.parse_cases(measuring.dtype, batch)
     if not measuring.time:
         opt.check_untimed(cases)
-    timing = measuring.options(cases)
+        if with_norm:
+            raise InputError("--with-norm needs timing: what is counted are the convolutions")
+    timing = measuring.options(cases, with_norm=with_norm, profile=explain)
     report = count_layer(
         **geometry.arguments(),
         batch=cases.batch,

@@ -99,6 +99,25 @@ def _targets() -> Entries:
     return _named(TARGETS)
 
 
+def _runtimes() -> Entries:
+    from dscost.pages.listings import Entry
+    from dscost.runtimes import RUNTIMES
+
+    entries = []
+    for name in RUNTIMES:
+        one = RUNTIMES[name]
+        missing = one.missing
+        figures = {
+            "version": None if missing else one.version,
+            "dtypes": ",".join(one.dtypes),
+            "install": one.pip_line if missing else None,
+        }
+        here = f"not installed: {one.pip_line}" if missing else one.version or "here"
+        what = f"[{here}] {one.title} ({', '.join(one.dtypes)}): {one.meaning}."
+        entries.append(Entry(name, what, figures=figures))
+    return entries
+
+
 def _named(meanings: Mapping[str, str]) -> Entries:
     from dscost.pages.listings import Entry
 
@@ -113,6 +132,7 @@ KINDS: Mapping[str, Callable[[], Entries]] = {
     "formats": _formats,
     "columns": _columns,
     "devices": _devices,
+    "runtimes": _runtimes,
 }
 
 
@@ -127,10 +147,11 @@ def list_names(
         bool, typer.Option("-v", "--verbose", help="Say where figures and variants are from.")
     ] = False,
 ) -> None:
-    """List models, targets, variants, metrics, formats, columns or devices.
+    """List models, targets, variants, metrics, formats, columns, devices or runtimes.
 
     Only convolutions and data movement of a variant are counted, no norms or activations.
-    Formulas give the ratio of weights; M and N are channels, G the groups.
+    Formulas give the ratio of weights; M and N are channels, G the groups. Of a runtime stands
+    what one call that is timed includes.
     """
     from dscost.pages.listings import Listing
 

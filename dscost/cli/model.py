@@ -76,7 +76,9 @@ def model(
     ReportsSaid.check(out.view, out.says)
     sources = opt.check_devices(on)
     cases = opt.parse_cases(measuring.dtype, batch)
-    timing = measuring.options(cases, skip_losing=skip_losing, min_channels=min_channels)
+    timing = measuring.options(
+        cases, skip_losing=skip_losing, min_channels=min_channels, profile=explain
+    )
     if not measuring.time:
         opt.check_untimed(cases)
         opt.check_undecided(skip_losing=skip_losing, min_channels=min_channels)

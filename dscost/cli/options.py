@@ -230,7 +230,21 @@ class Measuring(NamedTuple):
         list[str] | None,
         typer.Option(help="Where to measure: cpu or cuda; repeatable  [default: cpu]"),
     ] = None
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME]",
+            help="What runs it; a row each of a list (dscost list runtimes)  [default: torch]",
+        ),
+    ] = None
     threads: Threads = None
+    clock: Annotated[
+        str,
+        typer.Option(
+            help="wall, or cpu for the processor time of one thread as well, which other "
+            "processes disturb less."
+        ),
+    ] = "wall"
     memory_format: Annotated[
         str | None,
         typer.Option(
@@ -262,11 +276,15 @@ class Measuring(NamedTuple):
         *,
         skip_losing: bool = False,
         min_channels: int | None = None,
+        with_norm: bool = False,
+        profile: bool = False,
     ) -> TimingOptions:
         """Return it as the library takes it."""
         given: dict[str, Any] = {}
         if min_channels is not None:
             given["min_channels"] = min_channels
+        if self.runtime is not None:
+            given["runtimes"] = parse_names(self.runtime)
         if self.time_budget is not None or self.precision is not None:
             # exact numbers take a while to import, and few ask for them
             from dscost.notation.quantities import parse_seconds, parse_share
@@ -281,10 +299,13 @@ class Measuring(NamedTuple):
             dtypes=cases.dtypes,
             batches=cases.batches,
             modes=parse_names(self.mode),
+            clock=self.clock,
             threads=self.threads,
             allocator=self.allocator,
             seed=self.seed,
             skip_losing=skip_losing,
+            with_norm=with_norm,
+            profile=profile,
             **given,
         )
 

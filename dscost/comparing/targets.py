@@ -39,7 +39,9 @@ def compare(
     layers: bool | None = None,
     time: bool = False,
     device: str | Sequence[str] = "cpu",
+    runtime: str | Sequence[str] | None = None,
     threads: int | None = None,
+    clock: str | None = None,
     memory_format: str | Sequence[str] | None = None,
     time_budget_s: float | None = None,
     timing: Mapping[str, Any] | None = None,
@@ -65,7 +67,10 @@ def compare(
         time: Whether to measure as well: all models that are no saved reports take turns in one
             run, so that ratios of their latencies mean something.
         device: Where to measure: `cpu`, `cuda` or both.
+        runtime: What runs it, such as `onnxruntime`, or several (`dscost list runtimes`); by
+            default `torch`.
         threads: How many to measure with; by default one less than the physical cores.
+        clock: `wall`, which is the default, or `cpu` to time by processor time as well.
         memory_format: `contiguous`, which is the default, `channels_last` or both.
         time_budget_s: Seconds that the measurement of all models together may take.
         timing: More fields of `dscost.timing.TimingOptions`, such as `{"precision": 0.01}`.
@@ -84,7 +89,9 @@ def compare(
         targets = [targets]
     options = None
     if time:
-        options = timing_options(device, threads, memory_format, time_budget_s, timing)
+        options = timing_options(
+            device, threads, memory_format, time_budget_s, timing, runtime=runtime, clock=clock
+        )
     return compared(
         [*targets, *others],
         Request(input, batch, dtype, settings, kwargs, trust),

@@ -90,7 +90,8 @@ class ListingSaid(Said):
         self._figures = _FIGURES.get(listing.kind, ())
         self.sort_keys = sort_keys_of(listing.kind)
         sources = ("source",) if self._has_sources else ()
-        self.row_columns = ("name", "meaning", *self.sort_keys[1:], *sources)
+        figures = dict.fromkeys(key for one in listing.entries for key in one.figures)
+        self.row_columns = ("name", "meaning", *figures, *sources)
 
     @property
     def _has_sources(self) -> bool:

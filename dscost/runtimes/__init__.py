@@ -10,11 +10,23 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from dscost.errors import InputError, UnavailableError, some_of, without
+from dscost.errors import InputError, UnavailableError, UnknownNameError, some_of, without
 from dscost.registries import Registry
 
 if TYPE_CHECKING:
     from dscost.runtimes.programs import Program
+
+__all__ = [
+    "RUNTIMES",
+    "TORCH",
+    "How",
+    "Node",
+    "Running",
+    "Runtime",
+    "find_runtimes",
+    "register_runtime",
+    "title_of",
+]
 
 TORCH = "torch"
 """The runtime where nothing is said: modules as they are, called by Python."""
@@ -138,8 +150,27 @@ RUNTIMES: Registry[Runtime] = Registry("runtime", "runtimes", more="dscost.runti
 
 
 def register_runtime(runtime: Runtime) -> Runtime:
-    """Add a runtime under its name; one that has that name already is replaced."""
+    """Add a runtime, which `--runtime` and `runtime=` take by its name from then on.
+
+    Args:
+        runtime: The engine; another one of its name is replaced.
+
+    Returns:
+        The same.
+    """
     return RUNTIMES.register(runtime.name)(runtime)
+
+
+def title_of(name: str) -> str:
+    """Return a runtime as people write it; of one that is not known here its name.
+
+    >>> title_of("onnxruntime"), title_of("of_another_machine")
+    ('ONNX Runtime', 'of_another_machine')
+    """
+    try:
+        return RUNTIMES[name].title
+    except (UnknownNameError, UnavailableError):
+        return name
 
 
 def find_runtimes(names: Iterable[str], dtypes: Sequence[str] = ()) -> list[Runtime]:
