@@ -131,10 +131,8 @@ def layer(
         variants=_several(variants),
     )
     if time:
-        options = timing_options(
-            device, threads, memory_format, time_budget_s, timing, runtime=runtime, clock=clock
-        )
-        report = measure_layer(report, options)
+        given = device, threads, memory_format, time_budget_s, timing
+        report = measure_layer(report, timing_options(*given, runtime=runtime, clock=clock))
     return predicted(report, _several(on))
 
 
@@ -207,10 +205,8 @@ def analyze(
     if time and model.why_untimed:
         raise InputError(f"{target} cannot be timed: {model.why_untimed}")
     if time:
-        options = timing_options(
-            device, threads, memory_format, time_budget_s, timing, runtime=runtime, clock=clock
-        )
-        report = measure_model(model, options)
+        given = device, threads, memory_format, time_budget_s, timing
+        report = measure_model(model, timing_options(*given, runtime=runtime, clock=clock))
     return predicted(report, _several(on))
 
 
