@@ -12,7 +12,7 @@ from test_completing import offered
 
 import dscost
 from dscost.analysis import timing_options
-from dscost.cli import options as opt
+from dscost.cli import measuring as how
 from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.runtimes import RUNTIMES, How, Running, Runtime
 from dscost.runtimes.programs import Program
@@ -93,11 +93,11 @@ def test_what_no_runtime_can_do_is_told_in_a_line(line: str, said: str, runtimes
 
 
 def test_the_command_line_comes_to_the_options_of_the_library(runtimes: None) -> None:
-    measuring = opt.Measuring(runtime="torch, present,torch", clock="cpu")
+    measuring = how.Measuring(runtime="torch, present,torch", clock="cpu")
     assert measuring.options(with_norm=True, profile=True) == TimingOptions(
         runtimes=("torch", "present"), clock="cpu", with_norm=True, profile=True
     )
-    assert opt.AS_USUAL.options() == TimingOptions()
+    assert how.AS_USUAL.options() == TimingOptions()
 
 
 def test_several_runtimes_are_completed_after_a_comma(runtimes: None) -> None:

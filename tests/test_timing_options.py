@@ -10,7 +10,7 @@ import program
 import pytest
 
 import dscost
-from dscost.cli import options as opt
+from dscost.cli import measuring as how
 from dscost.errors import InputError, UnknownNameError
 from dscost.notation.quantities import parse_share
 from dscost.timing import CUDA_MODES, MAX_SETTINGS, MEMORY_FORMATS, Setting, TimingOptions
@@ -230,7 +230,7 @@ def test_one_dtype_need_not_be_a_tuple_as_a_device_need_not() -> None:
 
 
 def parsed(*, dtype: str | None = None, batch: str | None = None, **given: Any) -> TimingOptions:
-    return opt.Measuring(dtype=dtype, **given).options(opt.parse_cases(dtype, batch))
+    return how.Measuring(dtype=dtype, **given).options(how.parse_cases(dtype, batch))
 
 
 def test_lists_on_the_command_line_are_separated_by_commas() -> None:
@@ -254,9 +254,9 @@ def test_options_reach_another_process_as_they_are() -> None:
 
 
 def test_the_first_of_a_list_is_counted() -> None:
-    cases = opt.parse_cases("float16,float32", "4,1")
+    cases = how.parse_cases("float16,float32", "4,1")
     assert (cases.dtype, cases.batch) == ("float16", 4)
-    nothing = opt.parse_cases(None, None)
+    nothing = how.parse_cases(None, None)
     assert (nothing.dtype, nothing.batch, nothing.dtypes, nothing.batches) == (None, None, (), ())
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from dscost.cli import measuring as how
 from dscost.cli import options as opt
 from dscost.cli.output_options import DEFAULTS, All, Without
 from dscost.cli.places import target_files
@@ -29,7 +30,7 @@ def compare(
         bool,
         typer.Option("--time/--no-time", help="Measure all models in turns, in one run."),
     ] = False,
-    measuring: Annotated[opt.Measuring, Without("time", "dtype")] = opt.AS_USUAL,
+    measuring: Annotated[how.Measuring, Without("time", "dtype")] = how.AS_USUAL,
     layers: Annotated[
         bool | None,
         typer.Option(
@@ -63,8 +64,8 @@ def compare(
     ComparisonSaid.check(out.view, out.says)
     if layers is False:
         _refuse_layers_options(view, every_layer=every_layer)
-    if not time and measuring != opt.AS_USUAL:
-        given = zip(measuring._fields, measuring, opt.AS_USUAL, strict=True)
+    if not time and measuring != how.AS_USUAL:
+        given = zip(measuring._fields, measuring, how.AS_USUAL, strict=True)
         changed = next(name for name, value, usual in given if value != usual)
         raise InputError(f"--{changed.replace('_', '-')} needs --time: nothing is measured without")
     options = measuring.options() if time else None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from dscost.cli import measuring as how
 from dscost.cli import options as opt
 from dscost.cli.getting import SAVED_TO
 from dscost.cli.model_files import ModelFile
@@ -209,7 +210,7 @@ def convert(
     goal = _only(goals)
     with out.progress():  # an exporter takes a while to import
         saves.check(target, out, read)
-    measuring = opt.Measuring(
+    measuring = how.Measuring(
         device=None if device is None else [device],
         threads=threads,
         memory_format=memory_format,
@@ -255,7 +256,7 @@ def convert(
 
 
 def _timing(
-    goal: str | None, measuring: opt.Measuring, *, fastest: bool, is_told: bool
+    goal: str | None, measuring: how.Measuring, *, fastest: bool, is_told: bool
 ) -> TimingOptions:
     """Return how to measure; what says so is refused where nothing is measured."""
     is_of_time = goal is not None and goal.strip().startswith("latency_s")

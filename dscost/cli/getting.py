@@ -9,7 +9,8 @@ from dscost.files import split_report_name
 from dscost.reports.records import Report
 
 if TYPE_CHECKING:
-    from dscost.cli.options import Asking, Measuring
+    from dscost.cli.measuring import Measuring
+    from dscost.cli.options import Asking
     from dscost.cli.printing import Output
 
 SAVED_TO = "cheaper.pt"

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from dscost.analysis import count_layer, measure_layer
+from dscost.cli import measuring as how
 from dscost.cli import options as opt
 from dscost.cli.geometry import NOTHING, Geometry
 from dscost.cli.model_files import Content, contents
@@ -30,7 +31,7 @@ def layer(
             "variants; repeatable.",
         ),
     ] = None,
-    measuring: opt.Measuring = opt.AS_USUAL,
+    measuring: how.Measuring = how.AS_USUAL,
     with_norm: Annotated[
         bool,
         typer.Option(
@@ -47,9 +48,9 @@ def layer(
     """Compare a convolution with its depthwise-separable variant, or others: counted and timed."""
     out = asked.output("layer", View(explain=explain, stages=stages), read=device_files(on))
     sources = opt.check_devices(on)
-    cases = opt.parse_cases(measuring.dtype, batch)
+    cases = how.parse_cases(measuring.dtype, batch)
     if not measuring.time:
-        opt.check_untimed(cases)
+        how.check_untimed(cases)
         if with_norm:
             raise InputError("--with-norm needs timing: what is counted are the convolutions")
     timing = measuring.options(cases, with_norm=with_norm, profile=explain)
@@ -69,7 +70,7 @@ def layer(
         out.write([report], models)
         return
     out.check([report])
-    with opt.only_measuring(), out.meanwhile([report], shown=True), out.progress() as progress:
+    with how.only_measuring(), out.meanwhile([report], shown=True), out.progress() as progress:
         report = measure_layer(report, timing, progress)
     out.lacks(one.text for one in report.untimed)
     out.write([report], models)

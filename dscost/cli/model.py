@@ -6,6 +6,7 @@ import typer
 
 from dscost.analysis import CountedModel, count, measure_model, why_not_timed
 from dscost.analysis.isolated import Worker
+from dscost.cli import measuring as how
 from dscost.cli import options as opt
 from dscost.cli.getting import Own, command_for
 from dscost.cli.model_files import Content, contents
@@ -36,7 +37,7 @@ def model(
     train: Annotated[
         bool, typer.Option("--train", help="Count the backward pass as well.")
     ] = False,
-    measuring: opt.Measuring = opt.AS_USUAL,
+    measuring: how.Measuring = how.AS_USUAL,
     skip_losing: Annotated[
         bool,
         typer.Option(
@@ -63,25 +64,20 @@ def model(
     """Count a model layer by layer: as it is, standard, and depthwise-separable; and time it."""
     from dscost.pages.reports import ReportsSaid
 
-    if tree and (sort is not None or top is not None):
-        raise InputError(
-            "--tree shows every module in its place: --sort and --top have no meaning with it"
-        )
-    if stages and totals:
-        raise InputError("--stages tells of parts of layers, which --totals leaves out")
     view = View(
         depth=depth, sort=sort, top=top, tree=tree, explain=explain, stages=stages, totals=totals
     )
+    _refuse_both(view)
     out = asked.output("model", view, read=[*target_files([target]), *device_files(on)])
     ReportsSaid.check(out.view, out.says)
     sources = opt.check_devices(on)
-    cases = opt.parse_cases(measuring.dtype, batch)
+    cases = how.parse_cases(measuring.dtype, batch)
     timing = measuring.options(
         cases, skip_losing=skip_losing, min_channels=min_channels, profile=explain
     )
     if not measuring.time:
-        opt.check_untimed(cases)
-        opt.check_undecided(skip_losing=skip_losing, min_channels=min_channels)
+        how.check_untimed(cases)
+        how.check_undecided(skip_losing=skip_losing, min_channels=min_channels)
     (target,) = asking.models([target], out.note)
     from dscost.sources import runs_code  # help needs none of what reads models
 
@@ -103,7 +99,7 @@ def model(
                 out.meanwhile([report]),
                 out.progress() as progress,
                 foreign_code(target),
-                opt.only_measuring(),
+                how.only_measuring(),
             ):
                 report = measure_model(counted, timing, progress)
             out.lacks(one.text for one in report.untimed)
@@ -115,15 +111,25 @@ def model(
     out.write([opt.with_bounds(report, on or (), explain=explain, timed=measuring.time)], models)
 
 
+def _refuse_both(view: View) -> None:
+    """Refuse what has no meaning beside what else is to be shown."""
+    if view.tree and (view.sort is not None or view.top is not None):
+        raise InputError(
+            "--tree shows every module in its place: --sort and --top have no meaning with it"
+        )
+    if view.stages and view.totals:
+        raise InputError("--stages tells of parts of layers, which --totals leaves out")
+
+
 def _refuse_measuring(
-    counted: CountedModel, measuring: opt.Measuring, skip_losing: bool, min_channels: int | None
+    counted: CountedModel, measuring: how.Measuring, skip_losing: bool, min_channels: int | None
 ) -> None:
     """Refuse what is said of a measurement of a model that cannot be timed."""
     why = why_not_timed(counted)
     if not why:
         return
     given = {**measuring._asdict(), "dtype": None, "time": True}
-    usual = opt.AS_USUAL._asdict()
+    usual = how.AS_USUAL._asdict()
     changed = [name for name, value in given.items() if value not in (None, usual[name])]
     changed += ["skip_losing"] if skip_losing else []
     # a saved report that was timed is advised on anew

@@ -1,17 +1,14 @@
 """Options that several commands share: one spelling, one meaning."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from dscost.errors import FileProblems, InputError, UnavailableError, needing_torch
-from dscost.notation.units import parse_ints
+from dscost.errors import FileProblems, InputError
 from dscost.reports.records import Report
-from dscost.timing import TimingOptions
 
 if TYPE_CHECKING:
     from dscost.analysis import Request
@@ -193,158 +190,11 @@ def files(arguments: Sequence[Path] | None, option: Path | None) -> list[Path]:
     return list(dict.fromkeys(arguments or filter(None, [one])))
 
 
-class Cases:
-    """What may be a list on the command line: the first is counted, if any is, all are timed."""
-
-    def __init__(self, dtypes: tuple[str, ...] = (), batches: tuple[int, ...] = ()) -> None:
-        self.dtypes, self.batches = dtypes, batches
-        self.dtype, self.batch = next(iter(dtypes), None), next(iter(batches), None)
-
-
-NO_CASES = Cases()
-
-
-def parse_cases(dtype: str | None, batch: str | None) -> Cases:
-    """Return the dtypes and batches of a command line."""
-    batches: tuple[int, ...] = ()
-    if batch is not None:
-        lengths = range(1, MOST_BATCHES + 1)
-        batches = parse_ints(batch, "--batch", ",", lengths, example="8 or 1,8,32")
-    return Cases(parse_names(dtype), batches)
-
-
-MOST_BATCHES = 16
-
-
-class Measuring(NamedTuple):
-    """How to measure, as the command line says."""
-
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="Data type of weights and activations. With a list, the first is counted and all "
-            "are timed  [default: float32]"
-        ),
-    ] = None
-    device: Annotated[
-        list[str] | None,
-        typer.Option(help="Where to measure: cpu or cuda; repeatable  [default: cpu]"),
-    ] = None
-    runtime: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME[,NAME]",
-            help="What runs it; a row each of a list (dscost list runtimes)  [default: torch]",
-        ),
-    ] = None
-    threads: Threads = None
-    clock: Annotated[
-        str,
-        typer.Option(
-            help="wall, or cpu for the processor time of one thread as well, which other "
-            "processes disturb less."
-        ),
-    ] = "wall"
-    memory_format: Annotated[
-        str | None,
-        typer.Option(
-            help="Layout of the tensors: contiguous, channels_last, or both separated by a comma."
-        ),
-    ] = None
-    mode: Annotated[
-        str | None,
-        typer.Option(
-            help="How torch runs it: eager, compile; on cuda graph and cold too  [default: eager]"
-        ),
-    ] = None
-    time: Annotated[
-        bool, typer.Option("--time/--no-time", help="Measure on this machine as well.")
-    ] = True
-    time_budget: TimeBudget = None
-    precision: Annotated[
-        str | None,
-        typer.Option(help="Stop once a speedup is known to within that share  [default: 2%]"),
-    ] = None
-    allocator: Annotated[
-        str, typer.Option(help="tuned keeps freed memory for the next call; system does not.")
-    ] = "tuned"
-    seed: Seed = 0
-
-    def options(
-        self,
-        cases: Cases = NO_CASES,
-        *,
-        skip_losing: bool = False,
-        min_channels: int | None = None,
-        with_norm: bool = False,
-        profile: bool = False,
-    ) -> TimingOptions:
-        """Return it as the library takes it."""
-        given: dict[str, Any] = {}
-        if min_channels is not None:
-            given["min_channels"] = min_channels
-        if self.runtime is not None:
-            given["runtimes"] = parse_names(self.runtime)
-        if self.time_budget is not None or self.precision is not None:
-            # exact numbers take a while to import, and few ask for them
-            from dscost.notation.quantities import parse_seconds, parse_share
-
-            if self.time_budget is not None:
-                given["budget_s"] = parse_seconds(self.time_budget, what="--time-budget")
-            if self.precision is not None:
-                given["precision"] = parse_share(self.precision, what="--precision")
-        return TimingOptions(
-            devices=tuple(dict.fromkeys(self.device or ("cpu",))),
-            memory_formats=parse_names(self.memory_format),
-            dtypes=cases.dtypes,
-            batches=cases.batches,
-            modes=parse_names(self.mode),
-            clock=self.clock,
-            threads=self.threads,
-            allocator=self.allocator,
-            seed=self.seed,
-            skip_losing=skip_losing,
-            with_norm=with_norm,
-            profile=profile,
-            **given,
-        )
-
-
-AS_USUAL = Measuring()
-
-
-def check_untimed(cases: Cases) -> None:
-    """Refuse what has no meaning where nothing is timed: several cases."""
-    for option, values in (("--batch", cases.batches), ("--dtype", cases.dtypes)):
-        if len(values) > 1:
-            raise InputError(
-                f"{option}: several values need timing: drop --no-time, or give the one to count"
-            )
-
-
-def check_undecided(*, skip_losing: bool, min_channels: int | None) -> None:
-    """Refuse what decides about swaps by the clock where nothing is timed."""
-    if skip_losing:
-        raise InputError("--skip-losing needs timing: which layers lose is measured")
-    if min_channels is not None:
-        raise InputError("--min-channels needs timing: it is for what is advised to be swapped")
-
-
 def with_bounds(report: Report, on: Sequence[str], *, explain: bool, timed: bool) -> Report:
     """Return a report with the rooflines of devices, of each stage where only they explain it."""
     from dscost.analysis import bounded, predicted
 
     return bounded(report, on) if explain and not timed else predicted(report, on)
-
-
-@contextmanager
-def only_measuring() -> Iterator[None]:
-    """Say beside what keeps this machine from measuring how to do without it."""
-    with needing_torch(after="; --no-time counts without it"):
-        try:
-            yield
-        except UnavailableError as error:
-            raise UnavailableError(f"{error}; --no-time counts without a device") from error
 
 
 def check_devices(names: Sequence[str] | None) -> list[str]:
