@@ -538,7 +538,7 @@ def test_initial_weights_are_not_for_a_file_that_has_its_own(saved: Saved) -> No
 def test_what_does_something_else_at_full_rank_is_not_written(
     saved: Saved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, real = saved(net()), graph_rewriting._copied
+    path, real = saved(net()), graph_rewriting.copied
 
     def without_strides(node: NodeProto) -> NodeProto:
         copy = real(node)
@@ -547,7 +547,7 @@ def test_what_does_something_else_at_full_rank_is_not_written(
         copy.attribute.extend(kept)
         return copy
 
-    monkeypatch.setattr(graph_rewriting, "_copied", without_strides)
+    monkeypatch.setattr(graph_rewriting, "copied", without_strides)
     with pytest.raises(InputError, match="'body' returns something else converted at full rank"):
         dscost.convert(path, min_channels=5)
 
@@ -555,12 +555,12 @@ def test_what_does_something_else_at_full_rank_is_not_written(
 def test_a_whole_that_does_something_else_is_not_written_either(
     saved: Saved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, real = saved(net()), graph_rewriting._set
+    path, real = saved(net()), graph_rewriting.set_attributes
 
     def padded_less(node: NodeProto, **values: Any) -> None:
         real(node, **values, **({"pads": [0, 0, 2, 2]} if node.name == "body/depthwise" else {}))
 
-    monkeypatch.setattr(graph_rewriting, "_set", padded_less)
+    monkeypatch.setattr(graph_rewriting, "set_attributes", padded_less)
     monkeypatch.setattr(graph_checking, "_alone", lambda *_: graph_checking.Off(0.0, "nobody"))
     with pytest.raises(
         InputError, match=r"net\.onnx returns something else converted at full rank"

@@ -9,10 +9,10 @@ from onnx import ModelProto, NodeProto
 
 from dscost.analysis import Request
 from dscost.analysis.graphs import GraphVersions, count_graph, inputs_given
-from dscost.converting.graph_weights import Weights
 from dscost.converting.plan_file import Plan
 from dscost.errors import InputError
 from dscost.graphs.reading import read_whole
+from dscost.graphs.stored import Weights
 from dscost.graphs.values import Value
 from dscost.notation.inputs import TensorSpec, inputs_of, parse_input
 from dscost.reports.figures import Cost

@@ -8,10 +8,10 @@ from onnx import ModelProto, NodeProto
 
 from dscost.analysis.traced_layers import costs_of
 from dscost.converting.decomposing import Decomposition
-from dscost.converting.graph_weights import Stored, Weights
 from dscost.converting.sites import Site, Where, wanted_by
 from dscost.graphs.convolutions import KINDS
 from dscost.graphs.nodes import MAIN, operator_of
+from dscost.graphs.stored import Stored, Weights
 from dscost.graphs.tensors import DTYPES
 from dscost.layers.convolution import ConvSpec, not_within, require
 from dscost.layers.variants import MIN_CHANNELS, too_few_channels, why_not_separable
