@@ -577,7 +577,7 @@ def test_what_onnx_refuses_is_not_written_unless_it_did_before(
     assert ran.returncode == 0
     assert "onnx's checker refuses the file as it was: ValidationError: " in ran.stdout
     path = saved(net())
-    monkeypatch.setattr(graph_rewriting._Rewriting, "_unique", lambda self, name, **_: "a")
+    monkeypatch.setattr(graph_rewriting.Names, "unique", lambda self, name, **_: "a")
     with pytest.raises(
         InputError, match=r"net\.onnx: onnx refuses it converted: ValidationError: "
     ):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dscost.analysis.collecting import collector_paused
@@ -9,7 +10,7 @@ from dscost.analysis.counting import CountedModel
 from dscost.analysis.targets import Request
 from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, without_pair
 from dscost.analysis.traced_layers import costs_of, totals_of
-from dscost.errors import InputError
+from dscost.errors import InputError, first_line
 from dscost.graphs.binding import Bound, bind
 from dscost.graphs.convolutions import WITHOUT_VERSIONS
 from dscost.graphs.evaluating import traced
@@ -17,6 +18,7 @@ from dscost.graphs.positions import written_out
 from dscost.graphs.trying import Trial
 from dscost.graphs.values import Value
 from dscost.layers.convolution import Shape
+from dscost.layers.variants import SEPARABLE
 from dscost.networks.swaps import Swap, find_swaps
 from dscost.printable import printable_line
 from dscost.reports.records import Input, Totals
@@ -24,7 +26,11 @@ from dscost.sources import GraphSource
 from dscost.traces import Event, Trace
 
 if TYPE_CHECKING:
+    import numpy as np
     from onnx import NodeProto
+
+    from dscost.runtimes.programs import Program
+    from dscost.timing import Setting
 
 WHY_UNTIMED = "an ONNX file is counted, not run"
 
@@ -71,7 +77,7 @@ def count_graph(
     # nothing in such a file says what is trained
     layers = tuple(layer._replace(frozen_params=None) for layer in report.layers)
     report = report._replace(layers=layers)
-    versions = GraphVersions(trace, given, nodes)
+    versions = GraphVersions(target, source, request, trace, given, nodes)
     return CountedModel(report, swaps, versions, why_untimed=WHY_UNTIMED)
 
 
@@ -111,15 +117,27 @@ def _named(target: str) -> Iterator[None]:
 
 
 class GraphVersions:
-    """A counted graph that can be written anew with some of its swaps done, on paper.
+    """A counted graph that can be written anew with some of its swaps done.
 
     Args:
+        target: What the user calls it.
+        source: The file.
+        request: What it was counted on.
         trace: What happens in it.
         given: What it is given.
         nodes: Its nodes by their names in the trace.
     """
 
-    def __init__(self, trace: Trace, given: Given, nodes: "Mapping[str, NodeProto]") -> None:
+    def __init__(
+        self,
+        target: str,
+        source: GraphSource,
+        request: Request,
+        trace: Trace,
+        given: Given,
+        nodes: "Mapping[str, NodeProto]",
+    ) -> None:
+        self._target, self._source, self._request = target, source, request
         self.trace, self._given, self.nodes = trace, given, nodes
 
     def layer_of(self, swap: Swap) -> tuple[str, Shape]:
@@ -130,3 +148,63 @@ class GraphVersions:
     def totals(self, swaps: Sequence[Swap]) -> Totals:
         """Return what the versions cost with these swaps and no others."""
         return totals_of(self.trace, costs_of(self.trace), self._given.nbytes, swaps)
+
+    def program(
+        self, variant: str, swaps: Sequence[Swap], setting: "Setting"
+    ) -> tuple["Program", Mapping[str, str]]:
+        """Return a version of the model to be run, and why layers had to be left, by name.
+
+        Only now are its weights read, unless it is the file as it is: that is run by its path.
+
+        Raises:
+            InputError: The file has another batch, its inputs cannot be made up, or it cannot be
+                read or written whole.
+        """
+        from dscost.runtimes.programs import GraphProgram
+
+        inputs = self._made_up(setting)
+        due = [swap for swap in swaps if swap.is_pair != (variant == SEPARABLE)]
+        graph: bytes | Path = self._source.path
+        done: Sequence[Swap] = ()
+        left: Mapping[str, str] = {}
+        if variant != "as_is" and due:
+            graph, done, left = self._written(variant, due)
+        macs = getattr(self.totals(done), variant).macs
+        if setting.batch is not None:
+            macs = macs * setting.batch // self._batch
+        return GraphProgram(self._target, graph, inputs, macs), left
+
+    @property
+    def _batch(self) -> int:
+        """How many inputs at once were counted."""
+        first = next(iter(self._given.inputs), None)
+        return max(1, *first.shape[:1]) if first and first.shape else 1
+
+    def _written(
+        self, variant: str, due: Sequence[Swap]
+    ) -> tuple[bytes, Sequence[Swap], Mapping[str, str]]:
+        """Return a model with swaps done, which of them, and why others are not."""
+        from dscost.graphs.versions import rewritten, with_weights
+        from dscost.graphs.writing import serialized
+
+        source = self._source
+        own = list(source.model.graph.node)  # each the same object as long as somebody holds it
+        here = {id(node): at for at, node in enumerate(own)}
+        places = {name: here[id(node)] for name, node in self.nodes.items() if id(node) in here}
+        with _named(self._target):
+            whole = with_weights(source.model, source.path)
+            made = rewritten(whole, self.trace.events, places, due, variant)
+            return serialized(made.model), made.done, made.left
+
+    def _made_up(self, setting: "Setting") -> "Mapping[str, np.ndarray]":
+        """Return inputs of the sizes that were counted, in another batch if any."""
+        from dscost.graphs.running import made_up
+
+        request = self._request
+        if setting.batch is not None:
+            request = request._replace(batch=setting.batch)
+        try:
+            return made_up(inputs_given(self._source, request, target=self._target))
+        except TypeError as error:  # dtypes that numpy has not
+            told = f"its inputs cannot be made up: {first_line(error)}"
+            raise InputError(f"{self._target}: {told}") from error

@@ -101,29 +101,32 @@ def names_read_by(node: NodeProto) -> Iterator[str]:
         yield from (output.name for output in graph.output)
 
 
-def drop_unread(graph: GraphProto, was_alive: frozenset[str]) -> None:
-    """Take out of a graph what was alive and is not any more; of inputs only what it stores."""
-    gone = was_alive - names_alive(graph)
-    stored = {one.name for one in graph.initializer} & gone
-    stored |= {one.values.name for one in graph.sparse_initializer} & gone
-    nodes = [node for node in graph.node if not _is_written_in(node, gone)]
+def drop_unread(graph: GraphProto, was_alive: frozenset[str] | None = None) -> None:
+    """Take out of a graph what is not alive; of inputs only those that it stores.
+
+    Args:
+        graph: It is changed.
+        was_alive: What was alive before: nothing else is taken out. By default everything may be.
+    """
+    alive = names_alive(graph)
+
+    def is_gone(name: str) -> bool:
+        return name not in alive and (was_alive is None or name in was_alive)
+
+    nodes = [node for node in graph.node if not all(map(is_gone, filter(None, node.output)))]
     if len(nodes) < len(graph.node):
         set_nodes(graph, nodes)
-    _keep(graph.initializer, lambda one: one.name not in gone)
-    _keep(graph.sparse_initializer, lambda one: one.values.name not in gone)
-    _keep(graph.input, lambda one: one.name not in stored)
-    _keep(graph.value_info, lambda one: one.name not in gone)
-    _keep(graph.quantization_annotation, lambda one: one.tensor_name not in gone)
+    stored = {one.name for one in graph.initializer}
+    stored |= {one.values.name for one in graph.sparse_initializer}
+    _drop(graph.initializer, lambda one: is_gone(one.name))
+    _drop(graph.sparse_initializer, lambda one: is_gone(one.values.name))
+    _drop(graph.input, lambda one: one.name in stored and is_gone(one.name))
+    _drop(graph.value_info, lambda one: is_gone(one.name))
+    _drop(graph.quantization_annotation, lambda one: is_gone(one.tensor_name))
 
 
-def _is_written_in(node: NodeProto, gone: frozenset[str]) -> bool:
-    """Whether all that a node writes is among what is gone."""
-    written = {name for name in node.output if name}
-    return bool(written) and written <= gone
-
-
-def _keep(field: Any, wanted: Callable[[Any], bool]) -> None:
-    """Leave in a field of a graph what is wanted."""
+def _drop(field: Any, is_gone: Callable[[Any], bool]) -> None:
+    """Take out of a field of a graph what is gone."""
     for at in reversed(range(len(field))):
-        if not wanted(field[at]):
+        if is_gone(field[at]):
             del field[at]

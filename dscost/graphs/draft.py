@@ -44,7 +44,7 @@ class Draft:
             name=name,
             dims=values.shape,
             data_type=FLOATS[self.dtype],
-            raw_data=_raw(values, self.dtype),
+            raw_data=raw_bytes(values, self.dtype),
         )
         return name
 
@@ -131,7 +131,7 @@ class Pen:
         return self.draft.store_whole(self.named(part), values)
 
 
-def _raw(values: Array, dtype: str) -> bytes:
+def raw_bytes(values: Array, dtype: str) -> bytes:
     """Return values as a file has them; numpy has no bfloat16, whose ties go to even."""
     if dtype != "bfloat16":
         return values.astype(dtype, copy=False).tobytes()

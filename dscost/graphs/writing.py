@@ -11,7 +11,7 @@ from typing import NamedTuple
 from google.protobuf.message import EncodeError
 from onnx import ModelProto, checker, helper
 
-from dscost.errors import InputError, UnknownNameError
+from dscost.errors import InputError, UnknownNameError, first_line
 from dscost.graphs.draft import FLOATS, Draft, Pen
 from dscost.graphs.layer_nodes import write
 from dscost.layers.others import ActivationSpec, JoinSpec, PoolSpec
@@ -69,11 +69,24 @@ def content_of(model: ModelProto) -> bytes:
     Raises:
         InputError: It is not, or is too large for a file.
     """
+    content = serialized(model)
+    try:
+        checker.check_model(content)
+    except (ValueError, checker.ValidationError) as error:
+        raise InputError(f"ONNX cannot hold it: {first_line(error)}") from error
+    return content
+
+
+def serialized(model: ModelProto) -> bytes:
+    """Return a model as a file holds it.
+
+    Raises:
+        InputError: It is too large for a file.
+    """
     try:
         content: bytes = model.SerializeToString()
-        checker.check_model(content)
-    except (EncodeError, ValueError, checker.ValidationError) as error:
-        raise InputError(f"ONNX cannot hold it: {str(error).strip().splitlines()[0]}") from error
+    except (EncodeError, ValueError) as error:
+        raise InputError(f"ONNX cannot hold it: {first_line(error)}") from error
     return content
 
 
