@@ -116,7 +116,8 @@ def test_a_pair_becomes_a_convolution_whatever_stands_between(
     (after,) = made.outputs()
     assert after.shape == before.shape
     stays = {"Transpose", "Reshape", "Add"}  # what lays a result out as a product of rows has it
-    assert made.operators[0] == "Conv" and set(made.operators[1:]) <= stays
+    assert made.operators[0] == "Conv"
+    assert set(made.operators[1:]) <= stays
     assert not {"deep", "point", "matrix"} & {one.name for one in made.model.graph.initializer}
 
 
@@ -168,8 +169,11 @@ def test_a_pair_keeps_the_strides_of_its_first_and_the_bias_of_its_last_stage(
     ]
     (conv,) = version(saved(tmp_path / "net.onnx", nodes), "standard").model.graph.node
     told = {one.name: helper.get_attribute_value(one) for one in conv.attribute}
-    assert told["strides"] == [2, 2] and told["group"] == 1 and told["kernel_shape"] == [3, 3]
-    assert conv.input[0] == "x" and conv.input[2] == "n"
+    assert told["strides"] == [2, 2]
+    assert told["group"] == 1
+    assert told["kernel_shape"] == [3, 3]
+    assert conv.input[0] == "x"
+    assert conv.input[2] == "n"
 
 
 @pytest.mark.parametrize("variant", ["as_is", "standard"])
@@ -187,7 +191,8 @@ def test_what_is_there_already_stays_beside_what_is_replaced(tmp_path: Path) -> 
     path = saved(tmp_path / "net.onnx", nodes, stored, outputs=["z"])
     separable, standard = version(path, SEPARABLE), version(path, "standard")
     assert [one.name for one in separable.model.graph.node[:2]] == ["d", "y"]
-    assert separable.operators == ["Conv"] * 4 and standard.operators == ["Conv"] * 2
+    assert separable.operators == ["Conv"] * 4
+    assert standard.operators == ["Conv"] * 2
     for made in (separable, standard):
         assert made.counted_again(tmp_path).macs == made.cost.macs
 
@@ -315,7 +320,8 @@ def test_weights_beside_the_file_are_read_when_they_are_needed(tmp_path: Path) -
     (tmp_path / "net.data").unlink()
     made: Any = counted.versions
     program, _ = made.program("as_is", counted.swaps, Setting())
-    assert isinstance(program, GraphProgram) and program.graph == path
+    assert isinstance(program, GraphProgram)
+    assert program.graph == path
     with pytest.raises(InputError, match=r"net\.data' of tensor 'w' are missing"):
         made.program(SEPARABLE, counted.swaps, Setting())
 
