@@ -17,7 +17,8 @@ import dscost
 from dscost.timing.counters import process_counters
 from dscost.timing.cuda import CudaTimer
 from dscost.timing.engine import Case, compare
-from dscost.timing.machine import cpu_name, keep_freed_memory, load, quiet_torch
+from dscost.timing.machine import cpu_name, keep_freed_memory, load
+from dscost.timing.quiet_torch import quiet_torch
 from dscost.timing.statistics import speedup_of, summarize
 
 CHANNELS, SIZE, LAYERS = 96, 56, 10

@@ -25,7 +25,8 @@ from torch import nn
 
 from dscost.timing.counters import process_counters
 from dscost.timing.engine import BLOCK_S, Case, compare
-from dscost.timing.machine import keep_freed_memory, load, quiet_torch
+from dscost.timing.machine import keep_freed_memory, load
+from dscost.timing.quiet_torch import quiet_torch
 from dscost.timing.statistics import speedup_of
 
 REPEATS, BUDGET_S = 30, 1.0

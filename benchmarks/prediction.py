@@ -26,7 +26,8 @@ from dscost.reports.records import Layer, Stage
 from dscost.timing.calibration import measured
 from dscost.timing.engine import Call, Case, compare
 from dscost.timing.live_device import live_device
-from dscost.timing.machine import cpu_name, keep_freed_memory, load, quiet_torch
+from dscost.timing.machine import cpu_name, keep_freed_memory, load
+from dscost.timing.quiet_torch import quiet_torch
 
 SHAPES = [  # channels in and out, kernel, stride, size
     (3, 32, 3, 2, 224),

@@ -10,6 +10,7 @@ import dscost
 from dscost.foreign import memory
 from dscost.timing import machine
 from dscost.timing.processor import cpu_name
+from dscost.timing.quiet_torch import quiet_torch
 
 TWO_SOCKETS = "\n\n".join(
     f"processor\t: {n}\nmodel name\t: Fast Chip 9000\nphysical id\t: {n // 4}\ncore id\t\t: {n % 2}"
@@ -145,7 +146,7 @@ def test_freed_memory_is_kept_as_far_as_the_allocator_takes_a_threshold(
 
 def test_measuring_puts_torch_back_as_it_was_also_after_an_error() -> None:
     threads, state = torch.get_num_threads(), torch.get_rng_state()
-    with pytest.raises(RuntimeError, match="stop"), machine.quiet_torch(threads=1, seed=7):
+    with pytest.raises(RuntimeError, match="stop"), quiet_torch(threads=1, seed=7):
         assert torch.get_num_threads() == 1
         assert torch.is_inference_mode_enabled()
         torch.rand(3)
@@ -158,7 +159,7 @@ def test_measuring_puts_torch_back_as_it_was_also_after_an_error() -> None:
 def test_the_same_seed_gives_the_same_weights() -> None:
     values = []
     for _ in range(2):
-        with machine.quiet_torch(threads=1, seed=5):
+        with quiet_torch(threads=1, seed=5):
             values.append(torch.rand(4))
     assert torch.equal(*values)
 
@@ -167,7 +168,7 @@ def test_autocast_is_off_while_measuring_and_on_again_afterwards() -> None:
     conv, x = torch.nn.Conv2d(2, 2, 3), torch.ones(1, 2, 4, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert conv(x).dtype == torch.bfloat16
-        with machine.quiet_torch(threads=1, seed=0):
+        with quiet_torch(threads=1, seed=0):
             assert not torch.is_autocast_enabled("cpu")
             assert not torch.is_autocast_enabled("cuda")
             assert conv(x).dtype == torch.float32
@@ -177,7 +178,7 @@ def test_autocast_is_off_while_measuring_and_on_again_afterwards() -> None:
 def test_the_callers_modes_are_left_while_measuring_and_entered_again_afterwards() -> None:
     counter = FlopCounterMode(display=False)
     with torch.device("meta"), counter:
-        with machine.quiet_torch(threads=1, seed=0):
+        with quiet_torch(threads=1, seed=0):
             weights = torch.ones(4, 4)
             assert (weights @ weights).sum().item() == 4 * 4 * 4
         assert not counter.get_total_flops()

@@ -1,16 +1,19 @@
-"""Where work is timed under several settings: what was measured there, and what went wrong."""
+"""Where work is timed under several settings: what was measured there, and what went wrong.
 
+torch is imported only where it takes part.
+"""
+
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 from time import perf_counter
-
-import torch
+from typing import TYPE_CHECKING
 
 from dscost.analysis.running import Prepared, Work, prepared
 from dscost.devices.roofline import Ceilings
-from dscost.errors import UnavailableError
+from dscost.errors import DscostError, UnavailableError, first_line
 from dscost.foreign.memory import available_bytes
 from dscost.notation.units import format_bytes, format_seconds
 from dscost.reports.records import (
@@ -22,23 +25,18 @@ from dscost.reports.records import (
     Speedup,
     Untimed,
 )
+from dscost.runtimes import RUNTIMES, TORCH
 from dscost.timing import Progress, Setting, Timed, TimingOptions
-from dscost.timing.ceilings import Wanted, find_ceilings
+from dscost.timing.ceilings_file import known_ceilings
 from dscost.timing.counters import process_counters
-from dscost.timing.cuda import LEAST_CLOCK, CudaTimer, Nvml, fixed_flags, why_no_cuda
 from dscost.timing.engine import Case, Clock, Timer, compare, warm
-from dscost.timing.machine import (
-    Watch,
-    default_threads,
-    every_module_compiled,
-    keep_freed_memory,
-    load,
-    quiet_torch,
-    used_before,
-)
+from dscost.timing.machine import Watch, default_threads, keep_freed_memory, load
 from dscost.timing.processor import cpu_name
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import noise_of, regime_spread, speedup_of
+
+if TYPE_CHECKING:
+    from dscost.timing.cuda import Nvml
 
 FASTEST_MACS_PER_S = {"cpu": 2e11, "cuda": 1e15}
 """More than one thread of a CPU, or a whole GPU, does; what would not fit in the time even so is
@@ -85,7 +83,7 @@ class Bench:
     flags: Mapping[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     _began: float = 0.0
-    _nvml: Nvml | None = None
+    _nvml: "Nvml | None" = None
     _no_cuda: str | None = None
     _loads: list[float | None] = field(default_factory=list)
     _timers: dict[str, Timer] = field(default_factory=dict)
@@ -96,6 +94,12 @@ class Bench:
         """The time budget in words."""
         return f"{format_seconds(self.budget_s)} (--time-budget)"
 
+    @property
+    def has_torch(self) -> bool:
+        """Whether torch takes part: it runs something, or has made what is to be run."""
+        runs = any(RUNTIMES[setting.runtime].takes == "torch" for setting in self.settings)
+        return runs or "torch" in sys.modules
+
     @contextmanager
     def open(self) -> Iterator[None]:
         """Prepare torch and the allocator, watch the machine, and put torch back afterwards.
@@ -103,14 +107,18 @@ class Bench:
         Raises:
             UnavailableError: All is to be measured on CUDA, and there is none.
         """
-        self.threads = self.options.threads or default_threads()
+        usual = 1 if self.options.clock == "cpu" else default_threads()
+        self.threads = self.options.threads or usual
         if self.options.allocator == "tuned" and keep_freed_memory():
             self.allocator = "tuned"
         self._began = self.clock()
         watch = Watch()
         self._loads = [watch.load]
         with ExitStack() as stack:
-            stack.enter_context(quiet_torch(self.threads, self.options.seed))
+            if self.has_torch:
+                from dscost.timing.quiet_torch import every_module_compiled, quiet_torch
+
+                stack.enter_context(quiet_torch(self.threads, self.options.seed))
             self._open_cuda(stack)
             if any(setting.mode == "compile" for setting in self.settings):
                 stack.enter_context(every_module_compiled())
@@ -123,9 +131,13 @@ class Bench:
         on_cuda = [setting.device == "cuda" for setting in self.settings]
         if not any(on_cuda):
             return
+        from dscost.timing.cuda import Nvml, fixed_flags, why_no_cuda
+
         self._no_cuda = why_no_cuda()
         if self._no_cuda is None:
             self.flags = stack.enter_context(fixed_flags())
+            import torch
+
             properties = torch.cuda.get_device_properties(torch.cuda.current_device())
             self._nvml = Nvml(str(properties.uuid))
             if self._nvml.clock_share() is None:
@@ -142,13 +154,19 @@ class Bench:
             self.lack(work.name, f"Not timed: {reason}.")
             return None
         setting = work.setting
-        if setting.device == "cpu" and self.allocator == "system":
+        is_torch = setting.runtime == TORCH
+        if is_torch and setting.device == "cpu" and self.allocator == "system":
+            from dscost.timing.quiet_torch import used_before
+
             used_before(work.needed_bytes)
         self.tell(f"preparing {work.name}")
         try:
-            return prepared(work)
-        # what torch cannot run, and whatever a model's own code raises
+            return prepared(work, threads=self.threads, seed=self.options.seed)
+        # what a runtime cannot run, and whatever a model's own code raises
         except Exception as error:  # noqa: BLE001
+            if not is_torch:
+                self.lack(work.name, _why_not_run(work, error))
+                return None
             more = [part for part in setting.key.split(":")[1:] if part != setting.dtype]
             how = f" ({', '.join(more)})" if more else ""
             named = f"{work.name} in {setting.dtype} on {setting.device}{how}"
@@ -167,8 +185,9 @@ class Bench:
         if memory is not None and work.needed_bytes > MEMORY_SHARE * memory:
             needed, free = format_bytes(work.needed_bytes), format_bytes(memory)
             return f"{work.name} needs {needed} of memory, {free} are free"
-        if not getattr(torch, dtype).is_floating_point:
-            return f"torch runs no convolution in {dtype} on {work.setting.device}"
+        runtime = RUNTIMES[work.setting.runtime]
+        if dtype not in runtime.dtypes:
+            return f"{runtime.title} runs no convolution in {dtype} on {work.setting.device}"
         return None
 
     def free_bytes(self, setting: Setting) -> int | None:
@@ -182,13 +201,15 @@ class Bench:
         if setting.device == "cpu":
             return None
         if setting.key not in self._timers:
+            from dscost.timing.cuda import CudaTimer
+
             share = self._nvml.clock_share if self._nvml else lambda: None
             self._timers[setting.key] = CudaTimer(cold=setting.mode == "cold", clock_share=share)
         return self._timers[setting.key]
 
     def case(self, name: str, setting: Setting, first: Prepared, second: Prepared) -> Case:
         """Return what is to be compared under a setting."""
-        return Case(name, first.call, second.call, self.timer(setting))
+        return Case(name, first.call, second.call, self.timer(setting), setting.where)
 
     # -- measuring
 
@@ -204,10 +225,10 @@ class Bench:
             return {}
         itself: dict[str, Case] = {}
         for case in cases if against_itself else ():
-            device = _device(case)
-            if device not in self.noise_floors and device not in itself:
-                name = AGAINST_ITSELF if device == "cpu" else f"{AGAINST_ITSELF} on {device}"
-                itself[device] = Case(name, case.first, case.first, case.timer)
+            place = case.place
+            if place not in self.noise_floors and place not in itself:
+                name = AGAINST_ITSELF if place == "cpu" else f"{AGAINST_ITSELF} on {place}"
+                itself[place] = Case(name, case.first, case.first, case.timer, place)
         every = [*cases, *itself.values()]
         results = compare(
             every,
@@ -221,10 +242,10 @@ class Bench:
         self.tell("summing up")
         pairs = zip(every, results, strict=True)
         found = {case.name: result for case, result in pairs if result.rounds}
-        for device, case in itself.items():
+        for place, case in itself.items():
             aside = found.pop(case.name, None)
             if aside and len(aside.log_ratios) >= LEAST_FLOOR_ROUNDS:
-                self.noise_floors[device] = noise_of(aside.log_ratios)
+                self.noise_floors[place] = noise_of(aside.log_ratios)
         for case in cases:
             if case.name in found:
                 self._judge_comparison(case, found[case.name])
@@ -260,18 +281,26 @@ class Bench:
         return case not in compared and case not in self.failed
 
     def speedup(self, result: Measurement, setting: Setting) -> Speedup:
-        """Return the speedup of a comparison, judged by the noise floor of its device."""
-        floor = self.noise_floors.get(setting.device, UNKNOWN_FLOOR)
+        """Return the speedup of a comparison, judged by the noise floor of its place."""
+        floor = self.noise_floors.get(setting.where, UNKNOWN_FLOOR)
         return speedup_of(result.log_ratios, max(SAME_WITHIN, floor))
 
     def ceilings(self, setting: Setting) -> Ceilings | None:
         """Return what the device can do in the setting's dtype, in all layouts that are measured.
 
-        It is measured if need be; where it cannot be, the result is `None`, with a warning.
+        It is measured if need be, by torch; where it cannot be, the result is `None`, with a
+        warning.
         """
         key = (setting.device, setting.dtype)
         if key in self._ceilings or (setting.device == "cuda" and self._no_cuda):
             return self._ceilings.get(key)
+        if setting.dtype not in RUNTIMES[TORCH].dtypes:
+            return None  # what torch cannot compute it cannot measure
+        if not self.has_torch:
+            self._ceilings[key] = known_ceilings(setting.dtype, threads=self.threads)
+            return self._ceilings[key]
+        from dscost.timing.ceilings import Wanted, find_ceilings
+
         layouts = tuple(dict.fromkeys(one.memory_format for one in self.settings))
         found = None
         self.tell("looking what this machine can do")
@@ -308,7 +337,7 @@ class Bench:
 
     def _judge_comparison(self, case: Case, result: Measurement) -> None:
         name = case.name
-        if _device(case) == "cpu":
+        if case.timer is None:
             self._judge("context_switches", result.switched_share, MOST_SWITCHED, name)
             faults = [count for count in result.faults_per_call if count is not None]
             self._judge("page_faults", max(faults, default=None), MOST_FAULTS, name)
@@ -318,6 +347,8 @@ class Bench:
             self._judge("regimes", spread, MOST_REGIME_SPREAD, name)
         throttled = sum(block.disturbed for block in result.blocks)
         if throttled:
+            from dscost.timing.cuda import LEAST_CLOCK
+
             self.noise.append(Noise("throttled", throttled / len(result.blocks), LEAST_CLOCK, name))
 
     def environment(self) -> Environment:
@@ -328,14 +359,17 @@ class Bench:
         )
         names = [cpu_name()] if "cpu" in devices else []
         if "cuda" in devices and not self._no_cuda:
+            import torch
+
             names.append(torch.cuda.get_device_name())
+        versions = self._versions()
         return Environment(
             device=", ".join(names),
             threads=self.threads,
             dtype=", ".join(dtypes),
             memory_format=", ".join(layouts),
             allocator=self.allocator,
-            torch_version=str(torch.__version__),
+            torch_version=versions.pop(TORCH, ""),
             load_before=self._loads[0],
             load_after=self._loads[-1],
             noise_floor=max(self.noise_floors.values(), default=None),
@@ -348,17 +382,34 @@ class Bench:
                 for found in self._ceilings.values()
                 if found is not None
             },
+            runtimes=versions,
+            clock=self.options.clock,
         )
+
+    def _versions(self) -> dict[str, str]:
+        """Return the versions of what ran, by package."""
+        runtimes = [RUNTIMES[name] for name in dict.fromkeys(one.runtime for one in self.settings)]
+        found = {name: each for one in runtimes for name, each in one.versions.items()}
+        if TORCH in found:
+            import torch
+
+            found[TORCH] = str(torch.__version__)
+        return found
 
 
 def _free_on_cuda() -> int:
     """Return what the driver has and what torch keeps without using it."""
+    import torch
+
     unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     return torch.cuda.mem_get_info()[0] + unused
 
 
-def _device(case: Case) -> str:
-    return "cpu" if case.timer is None else "cuda"
+def _why_not_run(work: Work, error: Exception) -> str:
+    """Return why a runtime does not run a work; what is refused says so by itself."""
+    runtime = RUNTIMES[work.setting.runtime]
+    told = str(error) if isinstance(error, DscostError) else first_line(error)
+    return f"Not timed: {work.name} under {runtime.title} in {work.setting.dtype}: {told}"
 
 
 def _first_line(error: Exception, otherwise: str) -> str:

@@ -18,6 +18,7 @@ from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes, format_shape
 from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Speedup, Stage
+from dscost.runtimes.programs import ModuleProgram
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 from dscost.timing.engine import Case
 from dscost.timing.samples import Measurement
@@ -198,6 +199,7 @@ def _by_turns(
                 setting,
                 partial(copy.deepcopy, module),
                 lambda: arguments.with_values(**setting.place),
+                partial(_program, name, module, arguments, cost.macs, setting),
                 macs=cost.macs,
                 needed_bytes=2 * cost.weight_bytes + cost.traffic_bytes // 2,
             )
@@ -206,6 +208,13 @@ def _by_turns(
             return None
         calls.append(prepared)
     return bench.compare([bench.case(name, setting, calls[0], calls[-1])], budget_s).get(name)
+
+
+def _program(
+    name: str, module: nn.Module, arguments: Arguments, macs: int, setting: Setting
+) -> ModuleProgram:
+    args, kwargs = arguments.with_values(**setting.place)
+    return ModuleProgram(name, copy.deepcopy(module), args, kwargs, macs)
 
 
 def _measured(bench: Bench, convs: Sequence[Timeable], budget_s: float) -> dict[Key, Times]:

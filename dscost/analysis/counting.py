@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from dscost.analysis.targets import Request
     from dscost.networks.swaps import Swap
+    from dscost.runtimes.programs import Program
     from dscost.sources import ArchitectureSource
     from dscost.timing import Setting
     from dscost.tracing import Arguments
@@ -62,6 +63,12 @@ if TYPE_CHECKING:
 
         def arguments(self, setting: "Setting") -> "Arguments":
             """Return what its forward is called with, made for a setting."""
+            ...
+
+        def program(
+            self, variant: str, swaps: "Sequence[Swap]", setting: "Setting"
+        ) -> "tuple[Program, Mapping[str, str]]":
+            """Return a version to be run by another than torch, and what had to be left."""
             ...
 
 
@@ -105,7 +112,7 @@ class CountedModel(NamedTuple):
     @property
     def runnable(self) -> "Versions | None":
         """What writes it anew for real, where that can be."""
-        return cast("Versions", self.versions) if hasattr(self.versions, "build") else None
+        return cast("Versions", self.versions) if hasattr(self.versions, "program") else None
 
 
 def count_layer(
@@ -295,6 +302,18 @@ class ArchitectureVersions:
 
         shape = (setting.batch or self._input_shape[0], *self._input_shape[1:])
         return Arguments((random_input(shape, **setting.place),), {})
+
+    def program(
+        self, variant: str, swaps: "Sequence[Swap]", setting: "Setting"
+    ) -> "tuple[Program, Mapping[str, str]]":
+        """Return a version as data, which takes no torch; no layer has to be left."""
+        from dscost.networks.network import with_batch
+        from dscost.runtimes.programs import OperationsProgram
+
+        operations = self.written(variant, swaps)
+        if setting.batch is not None:
+            operations = with_batch(operations, setting.batch)
+        return OperationsProgram("the whole model", operations), {}
 
     def written(self, variant: str, swaps: "Sequence[Swap]") -> Sequence[Operation]:
         """Return the operations of a version of the model by its name."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dscost.analysis.workers import Process
     from dscost.layers.convolution import Shape
     from dscost.reports.records import Report, Totals
+    from dscost.runtimes.programs import Program
     from dscost.timing import Setting, TimingOptions
     from dscost.tracing import Arguments
 
@@ -187,6 +188,12 @@ class Elsewhere:
         return self._asked(("measure", self._model, options), progress).report
 
     def build(self, variant: str, swaps: Sequence[Any]) -> "tuple[nn.Module, Mapping[str, str]]":
+        """Refuse: the module is in the worker."""
+        raise UnavailableError(f"{self._target} is in a process of its own")
+
+    def program(
+        self, variant: str, swaps: Sequence[Any], setting: "Setting"
+    ) -> "tuple[Program, Mapping[str, str]]":
         """Refuse: the module is in the worker."""
         raise UnavailableError(f"{self._target} is in a process of its own")
 

@@ -1,24 +1,27 @@
 """A counted layer → the same layer with measured times, what a roofline says of them, and why."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dscost.analysis.bench import Bench
 from dscost.analysis.explaining import causes_of
-from dscost.analysis.running import Prepared, work_of
+from dscost.analysis.running import Prepared, Work, work_of
 from dscost.analysis.timed import (
     against_roofline,
     judge,
     timing_of,
     with_compile_times,
     with_roofline,
+    with_runs,
 )
-from dscost.analysis.varying import parts_of
+from dscost.analysis.varying import parts_of, with_norms
 from dscost.errors import InputError
+from dscost.layers.others import Part
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes
 from dscost.reports.records import Cause, Layer, Report, Stage, Timing
+from dscost.runtimes import TORCH
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 from dscost.timing.engine import Case
 from dscost.timing.samples import Measurement
@@ -39,9 +42,10 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
     """Return the report of one layer with measured times of its variants and separable stages."""
     (layer,) = report.layers
     own = report.inputs[0]
-    layouts = MEMORY_FORMATS if len(own.shape) == OF_IMAGES else MEMORY_FORMATS[:1]
+    is_of_torch = options.runtimes == (TORCH,)
+    layouts = MEMORY_FORMATS if is_of_torch and len(own.shape) == OF_IMAGES else MEMORY_FORMATS[:1]
     for layout in options.memory_formats:
-        if layout not in layouts:
+        if layout != MEMORY_FORMATS[0] and len(own.shape) != OF_IMAGES:
             raise InputError(
                 f"--memory-format {layout} is a layout of images: leave it out for {layer.type}"
             )
@@ -103,15 +107,23 @@ class _Trial:
         for name in layer.stages:
             parts = parts_of(report, name)
             trial.stages[name] = stage_costs(parts, shape, dtype_bytes(setting.dtype))
-            call = bench.prepared(work_of(trial.stages[name], setting, parts))
+            call = bench.prepared(trial._work(trial.stages[name], parts))
             if call:
                 trial.calls[name] = call
         if SEPARABLE in trial.calls:
             for stage in trial.stages[SEPARABLE]:
-                part = bench.prepared(work_of([stage], setting))
+                part = bench.prepared(trial._work([stage]))
                 if part:
                     trial.parts[stage.name] = part
         return trial
+
+    def _work(self, stages: Sequence[Stage], parts: Sequence[Part] = ()) -> Work:
+        """Return stages as one work, with what stands behind each convolution if that is wanted."""
+        options = self.bench.options
+        if options.with_norm:
+            named = parts or [(stage.name, stage.conv) for stage in stages if stage.conv]
+            parts = tuple(with_norms(named))
+        return work_of(stages, self.setting, parts, seed=options.seed)
 
     @property
     def key(self) -> str:
@@ -152,6 +164,7 @@ class _Trial:
             return None
         timing = timing_of(self.bench, results, self.setting)._replace(backends=self._backends())
         timing = with_compile_times(timing, {"as_is": self.calls[STANDARD], **self.calls})
+        timing = with_runs(timing, self.calls, profile=self.bench.options.profile)
         apart, separable = compared.get(self.stages_case), timing.depthwise_separable
         if apart is None or separable is None:
             return timing

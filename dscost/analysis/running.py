@@ -1,21 +1,27 @@
-"""What is run: stages of a layer or a whole model, made for a setting, as one call."""
+"""What is run: stages of a layer or a whole model, made for a setting, as one call. No torch here.
 
-from collections.abc import Callable, Mapping, Sequence
+torch runs modules, as `torch_running` makes them; every other runtime a program.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any, NamedTuple
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.layers.others import Part
-from dscost.modules.building import build_variant, placed, random_input
-from dscost.reports.records import Report, Stage
+from dscost.networks.network import stage_operations
+from dscost.reports.records import Ran, Report, RunNode, Stage
+from dscost.runtimes import TORCH, How, Node, Runtime
 from dscost.timing import Setting
-from dscost.timing.backends import backend_of
-from dscost.timing.cuda import replayed
 from dscost.timing.engine import Call
-from dscost.tracing import Arguments
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dscost.runtimes.programs import Program
+    from dscost.tracing import Arguments
 
 
 class Work(NamedTuple):
@@ -24,16 +30,18 @@ class Work(NamedTuple):
     Args:
         name: How warnings call it.
         setting: Where and how it runs.
-        build: Makes the module.
-        arguments: Makes what it is called with.
+        build: Makes the module, for torch.
+        arguments: Makes what that is called with.
+        program: Makes it for any other runtime.
         macs: MACs of one call.
         needed_bytes: Memory that one call needs.
     """
 
     name: str
     setting: Setting
-    build: Callable[[], nn.Module]
-    arguments: Callable[[], Arguments]
+    build: "Callable[[], nn.Module]"
+    arguments: "Callable[[], Arguments]"
+    program: "Callable[[], Program]"
     macs: int
     needed_bytes: int
 
@@ -46,12 +54,22 @@ class Prepared(NamedTuple):
         backends: What torch computes each of its convolutions with, by name.
         compile_s: What `torch.compile` took.
         first_s: What its first call took, which is longer than those that follow.
+        ran: How a runtime other than torch runs it, without what its profile tells.
+        nodes: Asks that profile, where there is one.
     """
 
     call: Call
     backends: Mapping[str, str] = MappingProxyType({})
     compile_s: float | None = None
     first_s: float = 0.0
+    ran: Ran | None = None
+    nodes: Callable[[], Sequence[Node]] | None = None
+
+    def ran_with_nodes(self) -> Ran | None:
+        """Return how it ran, with what the profile of its runtime tells."""
+        if self.ran is None or self.nodes is None:
+            return self.ran
+        return self.ran._replace(nodes=tuple(RunNode(*one) for one in self.nodes()))
 
 
 WORK_COPIES = 4
@@ -71,51 +89,82 @@ def bytes_to_run(report: Report, weight_bytes: int, setting: Setting) -> int:
     return int(2 * weight_bytes + activations * inputs_ratio(report, setting))
 
 
-def work_of(stages: Sequence[Stage], setting: Setting, parts: Sequence[Part] = ()) -> Work:
-    """Return the stages of a variant as one work; of no parts, a chain of convolutions."""
+def work_of(
+    stages: Sequence[Stage], setting: Setting, parts: Sequence[Part] = (), *, seed: int = 0
+) -> Work:
+    """Return the stages of a variant as one work.
+
+    Args:
+        stages: With their costs.
+        setting: Under which they run.
+        parts: What is built; of none, a chain of the stages' convolutions.
+        seed: Of the weights and the input of a program.
+    """
     shape = stages[0].input_shape
     what = parts or tuple((stage.name, stage.conv) for stage in stages if stage.conv)
+    name = f"the {' + '.join(stage.name for stage in stages)} convolution"
+
+    def build() -> "nn.Module":
+        from dscost.modules.building import build_variant
+
+        return build_variant(what, shape)
+
+    def arguments() -> "Arguments":
+        from dscost.modules.building import random_input
+        from dscost.tracing import Arguments
+
+        return Arguments((random_input(shape, **setting.place),), {})
+
+    def program() -> "Program":
+        from dscost.runtimes.programs import OperationsProgram
+
+        return OperationsProgram(name, stage_operations(what, shape), seed)
+
     return Work(
-        f"the {' + '.join(stage.name for stage in stages)} convolution",
+        name,
         setting,
-        lambda: build_variant(what, shape),
-        lambda: Arguments((random_input(shape, **setting.place),), {}),
+        build,
+        arguments,
+        program,
         macs=sum(stage.cost.macs for stage in stages),
         needed_bytes=sum(stage.cost.traffic_bytes for stage in stages),
     )
 
 
-def prepared(work: Work) -> Prepared:
-    """Return work on its device, run once; whatever torch or a model's own code raises, passes."""
-    setting = work.setting
-    module = placed(work.build(), **setting.place)
-    args, kwargs = work.arguments()
+def prepared(work: Work, *, threads: int, seed: int) -> Prepared:
+    """Return work ready to be called, run before; whatever runs it raises passes."""
+    if work.setting.runtime == TORCH:
+        from dscost.analysis.torch_running import prepared_by_torch
+
+        return prepared_by_torch(work)
+    from dscost.runtimes import RUNTIMES
+
+    runtime = RUNTIMES[work.setting.runtime]
+    return _prepared_by(runtime, work, How(threads, work.setting.dtype, seed))
+
+
+def _prepared_by(runtime: Runtime, work: Work, how: How) -> Prepared:
+    """Return work as a runtime runs it, if that computes what it should."""
+    from dscost.runtimes.checking import checked
+
+    with _as_outside():
+        program = work.program()
+        found = checked(runtime, program, how)
+    running = found.running
     before = perf_counter()
-    module(*args, **kwargs)
+    running.call()
     first_s = perf_counter() - before
-    backends = _backends(module, *args) if len(args) == 1 and not kwargs else {}
-    if setting.mode == "compile":
-        compiled = torch.compile(module, dynamic=False)
-        before = perf_counter()
-        compiled(*args, **kwargs)
-        compile_s = perf_counter() - before
-        return Prepared(lambda: compiled(*args, **kwargs), backends, compile_s, first_s)
-    if kwargs:
-        call: Call = lambda: module(*args, **kwargs)  # noqa: E731
-    else:
-        call = lambda: module(*args)  # noqa: E731
-    call = replayed(call) if setting.mode == "graph" else call
-    return Prepared(call, backends, first_s=first_s)
+    ran = Ran(running.way_in, found.error, found.reference, running.fused)
+    return Prepared(running.call, first_s=first_s, ran=ran, nodes=running.nodes)
 
 
-def _backends(module: nn.Module, x: Any) -> dict[str, str]:
-    """Return the backends of a convolution, or of a chain of them by name; else none."""
-    chain = dict(module.named_children()) if type(module) is nn.Sequential else {"": module}
-    found: dict[str, str] = {}
-    for name, conv in chain.items():
-        backend = backend_of(conv, x)
-        if backend is None:
-            return found
-        found[name] = backend
-        x = conv(x)
-    return found
+@contextmanager
+def _as_outside() -> Iterator[None]:
+    """Leave torch's inference mode, where torch is: what was made in it cannot be exported."""
+    if "torch" not in sys.modules:
+        yield
+        return
+    import torch
+
+    with torch.inference_mode(False), torch.no_grad():
+        yield

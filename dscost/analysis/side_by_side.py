@@ -9,7 +9,7 @@ from dscost.analysis.bench import MEMORY_SHARE, Bench
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.predicting import dtype_of
 from dscost.analysis.running import Prepared, Work, bytes_to_run, inputs_ratio
-from dscost.analysis.timed import beside
+from dscost.analysis.timed import beside, with_runs
 from dscost.notation.units import format_bytes
 from dscost.reports.records import Environment, Latency, Report, Speedup, Timing
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
@@ -49,6 +49,7 @@ class Entry(NamedTuple):
             setting,
             lambda: versions.build("as_is", ())[0],
             lambda: versions.arguments(setting),
+            lambda: versions.program("as_is", (), setting)[0],
             macs=int(self.report.totals.as_is.macs * inputs_ratio(self.report, setting)),
             needed_bytes=self.needed_bytes(setting),
         )
@@ -165,4 +166,5 @@ def _timed(
 
 
 def _timing(latency: Latency, prepared: Prepared) -> Timing:
-    return Timing(latencies={"as_is": latency._replace(compile_s=prepared.compile_s)})
+    timing = Timing(latencies={"as_is": latency._replace(compile_s=prepared.compile_s)})
+    return with_runs(timing, {"as_is": prepared}, profile=False)

@@ -98,7 +98,8 @@ def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: 
         if perf_counter() - began > BUILDING_SHARE * budget_s:
             break
         tried += 1
-        works = (work_of(plan.stages[name], setting) for name in BOTH_WAYS)
+        seed = bench.options.seed
+        works = (work_of(plan.stages[name], setting, seed=seed) for name in BOTH_WAYS)
         standard, separable = map(bench.prepared, works)
         if standard and separable:
             own = {STANDARD: standard.backends.get("", ""), **separable.backends}

@@ -8,6 +8,7 @@ from dscost.analysis.running import Prepared
 from dscost.devices.roofline import Ceilings, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.reports.records import SAME_WITHIN, Latency, Noise, Speedup, Stage, Timing
+from dscost.runtimes import TORCH
 from dscost.timing import Setting
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import summarize
@@ -83,6 +84,22 @@ def with_compile_times(timing: Timing, calls: Mapping[str, Prepared]) -> Timing:
     return timing._replace(latencies=latencies)
 
 
+def with_runs(timing: Timing, calls: Mapping[str, Prepared], *, profile: bool) -> Timing:
+    """Return a timing with how a runtime ran each version, by the calls timed.
+
+    Args:
+        timing: Of them.
+        calls: By version or variant.
+        profile: Whether the runtime is asked for the times of its kernels.
+    """
+    ran = {
+        name: found
+        for name, one in calls.items()
+        if (found := one.ran_with_nodes() if profile else one.ran) is not None
+    }
+    return timing._replace(ran=ran)
+
+
 def with_roofline(
     timing: Timing, stages: Mapping[str, Sequence[Stage]], ceilings: Ceilings, setting: Setting
 ) -> Timing:
@@ -101,10 +118,11 @@ def against_roofline(
 ) -> Latency:
     """Return a latency with what the roofline says of the same stages, and the calibrated speeds.
 
-    The calibrated speeds are those of eager execution, so other modes are not held against them.
+    The calibrated speeds are those of torch's eager execution, so neither other modes nor other
+    runtimes are held against them.
     """
     found = predict(stages, ceilings, memory_format=setting.memory_format)
-    is_eager = setting.mode == "eager"
+    is_eager = setting.mode == "eager" and setting.runtime == TORCH
     return latency._replace(
         roofline_s=found.roofline_s,
         bound=found.bound,

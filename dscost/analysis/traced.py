@@ -11,8 +11,10 @@ from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, wi
 from dscost.analysis.traced_layers import costs_of, counting_swaps, totals_of
 from dscost.errors import InputError
 from dscost.layers.convolution import Shape
+from dscost.modules.building import placed
 from dscost.networks.swaps import Swap, find_swaps
 from dscost.reports.records import Input, Totals
+from dscost.runtimes.programs import ModuleProgram
 from dscost.sources import ModuleSource
 from dscost.timing import Setting
 from dscost.traces.rules import gradient_macs
@@ -129,6 +131,17 @@ class TracedVersions:
         if variant == "as_is":
             return module, {}
         return rewritten(module, self.traced.events, swaps, variant)
+
+    def program(
+        self, variant: str, swaps: Sequence[Swap], setting: Setting
+    ) -> tuple[ModuleProgram, Mapping[str, str]]:
+        """Return a version to be run by another than torch, and why layers had to be left."""
+        module, left = self.build(variant, swaps)
+        place = setting._replace(dtype="float32") if setting.dtype == "int8" else setting
+        module = placed(module, **place.place)
+        args, kwargs = self.arguments(place)
+        macs = sum(event.macs for event in self.traced.events)
+        return ModuleProgram("the whole model", module, args, kwargs, macs), left
 
     def arguments(self, setting: Setting) -> Arguments:
         """Return the arguments with values: of a mere shape random ones, or 0 for integers."""

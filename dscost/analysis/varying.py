@@ -1,11 +1,12 @@
 """A counted layer → the same with the variants that were asked for. No torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dscost.analysis.counting import stages_cost
 from dscost.errors import InputError, SpecError
 from dscost.layers.choosing import Asked, chosen, parse_variants
-from dscost.layers.others import Part
+from dscost.layers.convolution import ConvSpec
+from dscost.layers.others import ActivationSpec, BatchNormSpec, Part
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
 from dscost.notation.units import format_shape
@@ -85,3 +86,20 @@ def parts_of(report: Report, label: str) -> Sequence[Part]:
     assert layer.conv is not None
     ((_, variant, _),) = parse_variants([label])
     return variant.stages(layer.conv, values[label])
+
+
+def with_norms(parts: Sequence[Part]) -> Iterator[Part]:
+    """Yield stages with a batch normalisation and a ReLU after each convolution.
+
+    What read a convolution reads what stands behind it now.
+    """
+    behind: dict[str, str] = {}
+    for name, spec, *reads in parts:
+        if reads:
+            yield name, spec, tuple(behind.get(one, one) for one in reads[0])
+        else:
+            yield name, spec
+        if isinstance(spec, ConvSpec):
+            yield f"{name}_norm", BatchNormSpec(spec.out_channels, len(spec.kernel_size))
+            yield f"{name}_relu", ActivationSpec("relu")
+            behind[name] = f"{name}_relu"

@@ -3,9 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import NamedTuple
-
-from torch import nn
+from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.analysis.bench import Bench
 from dscost.analysis.counting import ROOT
@@ -13,7 +11,7 @@ from dscost.analysis.predicting import dtype_of, whole_bound
 from dscost.analysis.running import Prepared, Work, bytes_to_run, inputs_ratio
 from dscost.analysis.swap_timing import Layers
 from dscost.analysis.swappable import SwappableModel
-from dscost.analysis.timed import agreeing, beside, timing_of, with_compile_times
+from dscost.analysis.timed import agreeing, beside, timing_of, with_compile_times, with_runs
 from dscost.devices.peaks import Peaks
 from dscost.errors import first_of
 from dscost.layers.variants import SEPARABLE, STANDARD
@@ -23,6 +21,11 @@ from dscost.reports.records import Latency, Speedup, Timing
 from dscost.timing import Setting
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import summarize
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dscost.runtimes.programs import Program
 
 WHOLE_CALLS = 12
 """A comparison of whole models takes at least about that many calls of each."""
@@ -117,6 +120,7 @@ class Whole:
         timing = timing._replace(latencies=latencies)
         calls = {name: one.prepared for name, one in self._versions.items()}
         timing = with_compile_times(timing, calls)
+        timing = with_runs(timing, calls, profile=self.bench.options.profile)
         timing = timing._replace(layers_s=layers.sums(self.model.report.skipped))
         return self._against_roofline(timing)
 
@@ -213,13 +217,24 @@ class Whole:
                 self.setting,
                 lambda: self._built(version, swaps),
                 lambda: model.versions.arguments(self.setting),
+                lambda: self._program(version, swaps),
                 macs=int(cost.macs * inputs_ratio(report, self.setting)),
                 needed_bytes=bytes_to_run(report, cost.weight_bytes, self.setting),
             )
         )
 
-    def _built(self, version: str, swaps: Sequence[Swap]) -> nn.Module:
+    def _built(self, version: str, swaps: Sequence[Swap]) -> "nn.Module":
         module, left = self.model.versions.build(version, swaps)
+        self._keep_left(version, left)
+        return module
+
+    def _program(self, version: str, swaps: Sequence[Swap]) -> "Program":
+        program, left = self.model.versions.program(version, swaps, self.setting)
+        self._keep_left(version, left)
+        return program
+
+    def _keep_left(self, version: str, left: Mapping[str, str]) -> None:
+        """Tell which layers could not be replaced."""
         if left:
             told = [f"{name or ROOT}: {reason}" for name, reason in left.items()]
             are = (
@@ -232,7 +247,6 @@ class Whole:
             )
         if version == SEPARABLE:
             self.left = {**self.left, **left}
-        return module
 
     def _against_roofline(self, timing: Timing) -> Timing:
         """Return the timing with the sum of the layers' own rooflines beside each version."""

@@ -81,6 +81,7 @@ class BatchNormSpec(LayerSpec):
     op: ClassVar[str] = "normalization"
 
     channels: int
+    dims: int = 2
 
     @property
     def params(self) -> int:  # type: ignore[override]

@@ -1,7 +1,7 @@
 """Specs and operations → torch modules with random weights."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod, sqrt
 from typing import Any
 
@@ -117,7 +117,7 @@ def build_module(spec: Spec, *, inplace: bool = False) -> nn.Module:
         case LinearSpec():
             return nn.Linear(spec.in_features, spec.out_features, bias=spec.bias)
         case BatchNormSpec():
-            return nn.BatchNorm2d(spec.channels)
+            return _NORMS[spec.dims](spec.channels)
         case ActivationSpec():
             return torch_activation(spec, channels=1, inplace=inplace)
         case PoolSpec():
@@ -138,6 +138,14 @@ def build_module(spec: Spec, *, inplace: bool = False) -> nn.Module:
             return Concat()
         case ShuffleSpec():
             return nn.ChannelShuffle(spec.groups)
+
+
+_NORMS: Mapping[int, Callable[[int], nn.Module]] = {
+    1: nn.BatchNorm1d,
+    2: nn.BatchNorm2d,
+    3: nn.BatchNorm3d,
+}
+"""Batch normalisation by the dimensions of what is normalised."""
 
 
 def build_conv(spec: ConvSpec) -> nn.Module:

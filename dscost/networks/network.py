@@ -173,6 +173,17 @@ def network_cost(operations: Sequence[Operation], element_bytes: int) -> Cost:
     return chain_cost([operation_cost(operation, element_bytes) for operation in operations])
 
 
+def with_batch(operations: Sequence[Operation], batch: int) -> tuple[Operation, ...]:
+    """Return a network on so many inputs at once."""
+    return tuple(
+        one._replace(
+            input_shapes=tuple((batch, *shape[1:]) for shape in one.input_shapes),
+            output_shape=(batch, *one.output_shape[1:]),
+        )
+        for one in operations
+    )
+
+
 def stage_operations(parts: "Sequence[Part]", input_shape: Shape) -> tuple[Operation, ...]:
     """Return the stages of a variant as a network on `input_shape`; the last one makes its output.
 

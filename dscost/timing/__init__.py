@@ -83,6 +83,11 @@ class Setting(NamedTuple):
         return ":".join(filter(None, parts))
 
     @property
+    def where(self) -> str:
+        """The device, and the runtime where that is not torch."""
+        return self.device if self.runtime == TORCH else f"{self.device}:{self.runtime}"
+
+    @property
     def place(self) -> dict[str, str]:
         """Where weights and inputs lie, and how."""
         return {"device": self.device, "dtype": self.dtype, "memory_format": self.memory_format}

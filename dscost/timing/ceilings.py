@@ -17,7 +17,8 @@ from dscost.timing.calibration import POINTS, measured
 from dscost.timing.ceilings_file import METHOD, cache_folder, is_recent, read_ceilings
 from dscost.timing.cuda import fixed_flags
 from dscost.timing.live_device import LiveDevice, live_device
-from dscost.timing.machine import Watch, default_threads, keep_freed_memory, quiet_torch
+from dscost.timing.machine import Watch, default_threads, keep_freed_memory
+from dscost.timing.quiet_torch import quiet_torch
 
 
 class Wanted(NamedTuple):

@@ -19,7 +19,7 @@ KEPT_DAYS = 30
 
 
 def known_ceilings(
-    dtype: str, folder: Path | None = None, today: date | None = None
+    dtype: str, folder: Path | None = None, today: date | None = None, threads: int | None = None
 ) -> Ceilings | None:
     """Return what the processor of this machine can do, if that was measured lately.
 
@@ -29,10 +29,13 @@ def known_ceilings(
         dtype: Of weights and activations.
         folder: By default the one of the user.
         today: Until when what was measured counts.
+        threads: Of so many; by default of any.
     """
     folder, today = folder or cache_folder(), today or date.today()
     kept = map(read_ceilings, sorted(folder.glob(f"cpu-{dtype}-*.json")) if folder else [])
     own = [one for one in kept if one and one.name == cpu_name() and is_recent(one, today)]
+    if threads is not None:
+        own = [one for one in own if one.threads == threads]
     return max(own, key=lambda one: one.measured_on or "", default=None)
 
 

@@ -83,12 +83,16 @@ class CpuTimer:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Two callables to compare, under a name; timed by default as `compare` is told."""
+    """Two callables to compare, under a name; timed by default as `compare` is told.
+
+    The place is what cases have in common that are as noisy as each other: a device, a runtime.
+    """
 
     name: str
     first: Call
     second: Call
     timer: Timer | None = None
+    place: str = "cpu"
 
 
 @dataclass(slots=True)

@@ -1,0 +1,49 @@
+"""Modules as torch runs them under a setting."""
+
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import nn
+
+from dscost.analysis.running import Prepared, Work
+from dscost.modules.building import placed
+from dscost.timing.backends import backend_of
+from dscost.timing.cuda import replayed
+from dscost.timing.engine import Call
+
+
+def prepared_by_torch(work: Work) -> Prepared:
+    """Return work on its device, run once; whatever torch or a model's own code raises, passes."""
+    setting = work.setting
+    module = placed(work.build(), **setting.place)
+    args, kwargs = work.arguments()
+    before = perf_counter()
+    module(*args, **kwargs)
+    first_s = perf_counter() - before
+    backends = _backends(module, *args) if len(args) == 1 and not kwargs else {}
+    if setting.mode == "compile":
+        compiled = torch.compile(module, dynamic=False)
+        before = perf_counter()
+        compiled(*args, **kwargs)
+        compile_s = perf_counter() - before
+        return Prepared(lambda: compiled(*args, **kwargs), backends, compile_s, first_s)
+    if kwargs:
+        call: Call = lambda: module(*args, **kwargs)  # noqa: E731
+    else:
+        call = lambda: module(*args)  # noqa: E731
+    call = replayed(call) if setting.mode == "graph" else call
+    return Prepared(call, backends, first_s=first_s)
+
+
+def _backends(module: nn.Module, x: Any) -> dict[str, str]:
+    """Return the backends of a convolution, or of a chain of them by name; else none."""
+    chain = dict(module.named_children()) if type(module) is nn.Sequential else {"": module}
+    found: dict[str, str] = {}
+    for name, conv in chain.items():
+        backend = backend_of(conv, x)
+        if backend is None:
+            return found
+        found[name] = backend
+        x = conv(x)
+    return found
