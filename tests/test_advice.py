@@ -33,6 +33,7 @@ from dscost.reports.records import (
     document,
 )
 from dscost.reports.report_file import parse_reports
+from dscost.timing import ceilings as timing_ceilings
 
 pytestmark = pytest.mark.usefixtures("own_time")
 
@@ -219,7 +220,7 @@ def test_where_the_whole_model_loses_nothing_is_swapped(net: Report) -> None:
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
     monkeypatch.setattr(bench, "compare", fake.compare)
-    monkeypatch.setattr(bench, "find_ceilings", made_up_ceilings)
+    monkeypatch.setattr(timing_ceilings, "find_ceilings", made_up_ceilings)
     return fake
 
 

@@ -16,6 +16,7 @@ from dscost.analysis import bench
 from dscost.errors import InputError
 from dscost.nn import DepthwiseSeparableConv2d
 from dscost.reports.records import Report
+from dscost.timing import ceilings as timing_ceilings
 
 SHAPE = (1, 3, 16, 16)
 NET = """
@@ -224,7 +225,7 @@ def test_a_report_of_another_model_names_what_it_lacks(report: Report, here: Pat
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
     monkeypatch.setattr(bench, "compare", fake.compare)
-    monkeypatch.setattr(bench, "find_ceilings", made_up_ceilings)
+    monkeypatch.setattr(timing_ceilings, "find_ceilings", made_up_ceilings)
     return fake
 
 

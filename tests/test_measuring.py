@@ -23,7 +23,7 @@ from dscost.analysis import (
     count,
     measure_layer,
     measure_model,
-    running,
+    torch_running,
     whole_timing,
 )
 from dscost.analysis.bench import AGAINST_ITSELF
@@ -34,7 +34,8 @@ from dscost.notation.units import format_count, format_seconds
 from dscost.pages.layer_table import layer_rows
 from dscost.rendering import View, render
 from dscost.reports.records import Report, Untimed
-from dscost.timing import Setting, TimingOptions
+from dscost.timing import Setting, TimingOptions, cuda
+from dscost.timing import ceilings as timing_ceilings
 from dscost.timing.ceilings import Found, Wanted
 from dscost.timing.engine import Case
 from dscost.timing.samples import Block, Measurement, Quartet, Round
@@ -65,7 +66,7 @@ def found(ceilings: Ceilings) -> Found:
 
 @pytest.fixture(autouse=True)
 def _no_ceilings_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "find_ceilings", made_up_ceilings)
+    monkeypatch.setattr(timing_ceilings, "find_ceilings", made_up_ceilings)
 
 
 @dataclass
@@ -373,7 +374,7 @@ def test_causes_speak_of_the_batch_that_was_timed(
     slow = Ceilings(
         "cpu", "made up", "float32", 1, flops_per_s=1e15, bytes_per_s=100 * traffic / (2e-3 / 3)
     )
-    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(slow))
+    monkeypatch.setattr(timing_ceilings, "find_ceilings", lambda wanted, **_: found(slow))
     report = time_layer(**stem, timing={"batches": (100,)}, memory_format="contiguous")
     assert list(report.latency) == ["cpu:batch100"]
     assert "few_channels" in [cause.kind for cause in report.layers[0].causes]
@@ -408,7 +409,7 @@ def test_a_time_under_the_roofline_is_noted(
         flops_per_s=1e15,
         bytes_per_s=(2 * 8 * 36 + 576) * 4 / 2.2e-3,
     )
-    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(slow))
+    monkeypatch.setattr(timing_ceilings, "find_ceilings", lambda wanted, **_: found(slow))
     report = time_layer(memory_format="contiguous")
     assert report.environment is not None
     noises = {
@@ -461,7 +462,10 @@ def test_each_device_has_a_noise_floor_of_its_own(engine: FakeEngine) -> None:
     engine.times = {on_cuda: (1.06e-3, 1e-3), "a": (2e-3, 1e-3), "b": (2e-3, 1e-3)}
     place = bench.Bench(TimingOptions(threads=1), (Setting(),), 1.0)
     timer: Any = object()
-    cases = [Case("a", int, int), Case("b", int, int, timer), Case("c", int, int, timer)]
+    cases = [
+        Case("a", int, int),
+        *(Case(name, int, int, timer, "cuda") for name in "bc"),
+    ]
     with place.open():
         compared = place.compare(cases, 1.0)
         assert list(compared) == ["a", "b", "c"]
@@ -478,7 +482,7 @@ def test_a_noise_floor_that_is_unknown_is_tried_again_and_others_are_not(
     engine.itself_rounds = 3
     place = bench.Bench(TimingOptions(threads=1), (Setting(),), 1.0)
     timer: Any = object()
-    cases = [Case("a", int, int), Case("b", int, int, timer)]
+    cases = [Case("a", int, int), Case("b", int, int, timer, "cuda")]
     with place.open():
         for _ in range(2):
             compared = place.compare(cases, 1.0)
@@ -498,7 +502,7 @@ def test_a_timer_is_made_once_for_all_that_is_measured_under_a_setting(
         made.append(cold)
         return object()
 
-    monkeypatch.setattr(bench, "CudaTimer", timer)
+    monkeypatch.setattr(cuda, "CudaTimer", timer)
     place = bench.Bench(TimingOptions(threads=1), (Setting(),), 1.0)
     warm, cold = Setting("cuda"), Setting("cuda", mode="cold")
     assert place.timer(Setting()) is None
@@ -534,7 +538,7 @@ def test_ceilings_are_asked_for_once_also_where_there_are_none(
             raise UnavailableError("no time")
         return made_up_ceilings(wanted)
 
-    monkeypatch.setattr(bench, "find_ceilings", find_ceilings)
+    monkeypatch.setattr(timing_ceilings, "find_ceilings", find_ceilings)
     report = time_model(small(), timing={"dtypes": ("float32", "bfloat16")}, time_budget_s=100.0)
     assert asked == ["float32", "bfloat16"]
     assert report.environment is not None
@@ -559,7 +563,7 @@ def test_a_time_that_arithmetic_and_memory_bound_alike_is_balanced(
     ceilings = Ceilings(
         "cpu", "made up", "float32", 1, flops_per_s=1e14 * intensity / from_ridge, bytes_per_s=1e14
     )
-    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(ceilings))
+    monkeypatch.setattr(timing_ceilings, "find_ceilings", lambda wanted, **_: found(ceilings))
     report = time_layer(memory_format="contiguous")
     standard = report.latency["cpu"].standard
     assert standard is not None
@@ -574,7 +578,7 @@ def test_what_is_predicted_says_how_far_off_it_usually_is_and_is_eager(
     def find_ceilings(wanted: Wanted, **_: object) -> Found:
         return found(made_up_ceilings(wanted).ceilings._replace(usual_error=1.4))
 
-    monkeypatch.setattr(bench, "find_ceilings", find_ceilings)
+    monkeypatch.setattr(timing_ceilings, "find_ceilings", find_ceilings)
     given: dict[str, Any] = {
         "memory_format": "contiguous",
         "timing": {"modes": ("eager", "compile")},
@@ -664,7 +668,7 @@ def test_faster_than_the_roofline_is_told_of_every_variant(
     slow = made_up_ceilings(Wanted("cpu", "float32", 1)).ceilings._replace(
         flops_per_s=1e6, bytes_per_s=1e15
     )
-    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(slow))
+    monkeypatch.setattr(timing_ceilings, "find_ceilings", lambda wanted, **_: found(slow))
     report = time_layer(variants=("ghost",), memory_format="contiguous")
     assert report.environment is not None
     places = [noise.where for noise in report.environment.noise if noise.kind == "over_roofline"]
@@ -826,7 +830,7 @@ def test_a_model_whose_first_call_takes_all_of_the_time_is_not_called_again(
     engine: FakeEngine, call_s: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = itertools.count(0, 5)
-    monkeypatch.setattr(running, "perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(torch_running, "perf_counter", lambda: float(next(ticks)))
     report = time_model(small())
     assert report.warnings[0].startswith(
         "The whole model was not timed: that takes at least 60.0 s"
@@ -1151,7 +1155,7 @@ def test_a_layer_of_a_model_under_its_roofline_is_noted(
     slow = Ceilings(
         "cpu", "made up", "float32", 1, flops_per_s=1e15, bytes_per_s=standard / (share * 2e-3)
     )
-    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(slow))
+    monkeypatch.setattr(timing_ceilings, "find_ceilings", lambda wanted, **_: found(slow))
     engine.times = {"3": (2e-3, 9e-3), "0": (9e-3, 9e-3), "whole model": (1.0, 1.0)}
     report = time_model(small(), time_budget_s=100.0)
     assert report.environment is not None
@@ -1246,13 +1250,13 @@ def test_a_layer_that_is_left_is_standard_in_the_model_that_runs(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = []
-    own = running.placed
+    own = torch_running.placed
 
     def placed(module: nn.Module, **place: str) -> nn.Module:
         built.append([tuple(p.shape) for p in module.parameters()])
         return own(module, **place)
 
-    monkeypatch.setattr(running, "placed", placed)
+    monkeypatch.setattr(torch_running, "placed", placed)
     engine.times = {"1": (9e-3, 3e-3), "0": (1e-3, 4e-3)}
     time_model(nn.Sequential(conv(8, 8), conv(8, 32)), timing={"skip_losing": True})
     assert built[-2:] == [

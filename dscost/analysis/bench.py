@@ -11,9 +11,10 @@ from math import ceil
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from dscost.analysis.places import free_on_cuda, versions_of, why_not_run
 from dscost.analysis.running import Prepared, Work, prepared
 from dscost.devices.roofline import Ceilings
-from dscost.errors import DscostError, UnavailableError, first_line
+from dscost.errors import UnavailableError
 from dscost.foreign.memory import available_bytes
 from dscost.notation.units import format_bytes, format_seconds
 from dscost.reports.records import (
@@ -165,7 +166,7 @@ class Bench:
         # what a runtime cannot run, and whatever a model's own code raises
         except Exception as error:  # noqa: BLE001
             if not is_torch:
-                self.lack(work.name, _why_not_run(work, error))
+                self.lack(work.name, why_not_run(work, error))
                 return None
             more = [part for part in setting.key.split(":")[1:] if part != setting.dtype]
             how = f" ({', '.join(more)})" if more else ""
@@ -194,7 +195,7 @@ class Bench:
         """Return the memory that is left where a setting runs; `None` where nothing tells."""
         if setting.device == "cpu":
             return available_bytes()
-        return None if self._no_cuda else _free_on_cuda()
+        return None if self._no_cuda else free_on_cuda()
 
     def timer(self, setting: Setting) -> Timer | None:
         """Return how calls under a setting are timed; `None` on the CPU, the engine's own way."""
@@ -362,7 +363,7 @@ class Bench:
             import torch
 
             names.append(torch.cuda.get_device_name())
-        versions = self._versions()
+        versions = versions_of(self.settings)
         return Environment(
             device=", ".join(names),
             threads=self.threads,
@@ -385,31 +386,6 @@ class Bench:
             runtimes=versions,
             clock=self.options.clock,
         )
-
-    def _versions(self) -> dict[str, str]:
-        """Return the versions of what ran, by package."""
-        runtimes = [RUNTIMES[name] for name in dict.fromkeys(one.runtime for one in self.settings)]
-        found = {name: each for one in runtimes for name, each in one.versions.items()}
-        if TORCH in found:
-            import torch
-
-            found[TORCH] = str(torch.__version__)
-        return found
-
-
-def _free_on_cuda() -> int:
-    """Return what the driver has and what torch keeps without using it."""
-    import torch
-
-    unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    return torch.cuda.mem_get_info()[0] + unused
-
-
-def _why_not_run(work: Work, error: Exception) -> str:
-    """Return why a runtime does not run a work; what is refused says so by itself."""
-    runtime = RUNTIMES[work.setting.runtime]
-    told = str(error) if isinstance(error, DscostError) else first_line(error)
-    return f"Not timed: {work.name} under {runtime.title} in {work.setting.dtype}: {told}"
 
 
 def _first_line(error: Exception, otherwise: str) -> str:

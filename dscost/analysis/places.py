@@ -1,0 +1,34 @@
+"""What is to be known of where work runs: versions, free memory, why it does not run there."""
+
+from collections.abc import Sequence
+
+from dscost.analysis.running import Work
+from dscost.errors import DscostError, first_line
+from dscost.runtimes import RUNTIMES, TORCH
+from dscost.timing import Setting
+
+
+def versions_of(settings: Sequence[Setting]) -> dict[str, str]:
+    """Return the versions of what runs under some settings, by package."""
+    runtimes = [RUNTIMES[name] for name in dict.fromkeys(one.runtime for one in settings)]
+    found = {name: each for one in runtimes for name, each in one.versions.items()}
+    if TORCH in found:
+        import torch
+
+        found[TORCH] = str(torch.__version__)
+    return found
+
+
+def free_on_cuda() -> int:
+    """Return what the driver has and what torch keeps without using it."""
+    import torch
+
+    unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return torch.cuda.mem_get_info()[0] + unused
+
+
+def why_not_run(work: Work, error: Exception) -> str:
+    """Return why a runtime does not run a work; what is refused says so by itself."""
+    runtime = RUNTIMES[work.setting.runtime]
+    told = str(error) if isinstance(error, DscostError) else first_line(error)
+    return f"Not timed: {work.name} under {runtime.title} in {work.setting.dtype}: {told}"
