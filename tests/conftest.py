@@ -79,7 +79,7 @@ TORCH_FREE = frozenset(
     graph_quantized graph_reading graph_rules graph_sequences graph_shapes graph_verifying
     graph_versions graph_weights graph_words graph_writing graphs house inputs judging knapsack language
     literals marked_yaml operations places printable published_numbers quantities registries
-    rendering roofline selectors shapes statistics strict_json swaps variants
+    rendering roofline runtimes selectors shapes statistics strict_json swaps variants
     """.split()
 )
 """Files of tests that need no torch, but for those of their tests that are marked `torch`: what `pytest tests` runs where

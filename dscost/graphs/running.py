@@ -7,7 +7,7 @@ from threading import Timer
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from onnx import ModelProto
+from onnx import GraphProto, ModelProto
 
 from dscost.graphs.values import Value
 
@@ -103,6 +103,15 @@ def loaded(graph: bytes | Path) -> ModelProto:
     if isinstance(graph, Path):
         return onnx.load(graph)
     return onnx.load_model_from_string(graph)
+
+
+def structure_of(graph: bytes | Path) -> GraphProto:
+    """Return the nodes of a model; weights that lie beside its file are left there."""
+    import onnx
+
+    if isinstance(graph, Path):
+        return onnx.load(graph, load_external_data=False).graph
+    return loaded(graph).graph
 
 
 def stored_arrays(model: ModelProto) -> dict[str, np.ndarray]:

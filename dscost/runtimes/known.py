@@ -52,7 +52,8 @@ register_runtime(
     Runtime(
         "onnxruntime",
         "ONNX Runtime",
-        "one run of a session with all optimisations on the CPU, inputs and outputs bound",
+        "one run of a session with all optimisations on the CPU, inputs and outputs bound; its "
+        "threads wait asleep",
         {"onnxruntime": "onnxruntime", "onnx": "onnx", "numpy": "numpy"},
         "onnx",
         WITH_INT8,
@@ -64,7 +65,8 @@ register_runtime(
     Runtime(
         "openvino",
         "OpenVINO",
-        "one infer() of a request on the CPU with the LATENCY hint, inputs and outputs set before",
+        "one infer() of a request on the CPU with the LATENCY hint, inputs and outputs set before; "
+        "its threads are tied to no processor",
         {"openvino": "openvino", "onnx": "onnx", "numpy": "numpy"},
         "onnx",
         WITH_INT8,

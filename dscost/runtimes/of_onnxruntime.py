@@ -1,7 +1,7 @@
 """A program run by ONNX Runtime on the CPU."""
 
 import json
-from collections import Counter
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,21 +9,39 @@ from typing import Any
 
 import onnxruntime
 
+from dscost.errors import first_line
+from dscost.graphs.running import structure_of
 from dscost.runtimes import How, Node, Running
+from dscost.runtimes.fusing import Kernel, folded_away, require_int8, told
 from dscost.runtimes.programs import Program
 from dscost.runtimes.quantising import in_dtype
+from dscost.runtimes.refusing import refusing
 
+TITLE = "ONNX Runtime"
 PROVIDERS = ["CPUExecutionProvider"]
 _FATAL = 4
 PROFILED_CALLS = 20
 """Of which the profile has the mean per kernel, the first left out."""
+MOST_INPUTS_OF_CONV = 3
+"""Input, weights and bias; a fourth is added to what comes out."""
+
+_WHERE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) (?=[A-Z]))?")
+_WEIGHTS = "session.optimized_model_external_initializers"
+_BLOCKED = "com.microsoft.nchwc"
+"""Of operators on activations in blocks of channels, as vectors of the processor hold them."""
+_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_INT8 = ("QLinearConv", "QLinearMatMul", "QGemm", "MatMulIntegerToFloat", "ConvInteger")
 
 
 def load(program: Program, how: How) -> Running:
     """Return a program as a session with inputs and outputs bound where they stay."""
     graph = in_dtype(program, how)
-    session = _session(graph, _options(how))
-    binding = _bound(session, program.inputs)
+    with refusing(TITLE, reason_of):
+        session = _session(graph, _options(how))
+        binding = _bound(session, program.inputs)
+        kernels = [_kernel(node, how) for node in _optimised(graph, how).node]
+    if how.dtype == "int8":
+        require_int8(TITLE, kernels)
 
     def call() -> None:
         session.run_with_iobinding(binding)
@@ -32,9 +50,18 @@ def load(program: Program, how: How) -> Running:
         call,
         binding.copy_outputs_to_cpu,
         "ONNX",
-        _fused(graph, how),
+        told(kernels, folded_away(structure_of(program.graph), kernels)),
         lambda: _profiled(graph, how, program.inputs),
     )
+
+
+def reason_of(error: Exception) -> str:
+    """Return why ONNX Runtime refuses a model, without where in it that was noticed.
+
+    >>> reason_of(RuntimeError("[ONNXRuntimeError] : 1 : FAIL : Node () Op (Conv) is wrong"))
+    'Node () Op (Conv) is wrong'
+    """
+    return _WHERE.sub("", first_line(error)) or type(error).__name__
 
 
 def _options(how: How) -> Any:
@@ -74,17 +101,29 @@ def _bound(session: Any, inputs: Mapping[str, Any]) -> Any:
 # -- what it says of itself
 
 
-def _fused(graph: bytes | Path, how: How) -> tuple[str, ...]:
-    """Return the operators that are left of a graph, with how often each, as `FusedConv ×2`."""
+def _optimised(graph: bytes | Path, how: How) -> Any:
+    """Return the nodes that are left of a model, without its weights."""
     from onnx import load_model
 
     with TemporaryDirectory() as folder:
-        options = _options(how)
-        options.optimized_model_filepath = str(Path(folder, "optimised.onnx"))
+        options, path = _options(how), Path(folder, "optimised.onnx")
+        options.optimized_model_filepath = str(path)
+        options.add_session_config_entry(f"{_WEIGHTS}_file_name", "weights")
+        options.add_session_config_entry(f"{_WEIGHTS}_min_size_in_bytes", "1024")
         _session(graph, options)
-        left = load_model(options.optimized_model_filepath, load_external_data=False)
-    counts = Counter(node.op_type for node in left.graph.node)
-    return tuple(f"{op} ×{count}" if count > 1 else op for op, count in counts.items())
+        return load_model(path, load_external_data=False).graph
+
+
+def _kernel(node: Any, how: How) -> Kernel:
+    """Return what a node of an optimised model computes."""
+    op = node.op_type.removeprefix("Fused")
+    given = {one.name: one.s.decode() for one in node.attribute if one.name == "activation"}
+    adds = op == "Conv" and len(node.input) > MOST_INPUTS_OF_CONV and bool(node.input[-1])
+    also = (*(["Add"] if adds else []), *given.values())
+    in_float32 = how.dtype != "float32" and op in _PRODUCTS
+    dtype = "int8" if op in _INT8 else "float32" if in_float32 else ""
+    is_blocked = node.domain == _BLOCKED and not op.startswith("Reorder")
+    return Kernel(op, also, dtype=dtype, layout="NCHWc" if is_blocked else "")
 
 
 def _profiled(graph: bytes | Path, how: How, inputs: Mapping[str, Any]) -> Sequence[Node]:
