@@ -9,7 +9,6 @@ from typing import Any
 
 import onnxruntime
 
-from dscost.errors import first_line
 from dscost.graphs.running import structure_of
 from dscost.runtimes import How, Node, Running
 from dscost.runtimes.fusing import Kernel, folded_away, require_int8, told
@@ -61,7 +60,8 @@ def reason_of(error: Exception) -> str:
     >>> reason_of(RuntimeError("[ONNXRuntimeError] : 1 : FAIL : Node () Op (Conv) is wrong"))
     'Node () Op (Conv) is wrong'
     """
-    return _WHERE.sub("", first_line(error)) or type(error).__name__
+    first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return _WHERE.sub("", first)
 
 
 def _options(how: How) -> Any:
