@@ -3,11 +3,13 @@
 import json
 import os
 import subprocess
+import sys
 import tomllib
 import venv
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import GRAPH, TORCH_FREE
@@ -20,6 +22,7 @@ PARTS = 6
 LARGE = {
     *("torch", "torchvision", "timm", "numpy", "safetensors", "pandas"),
     *("onnx", "onnxscript", "google", "ml_dtypes"),
+    *("onnxruntime", "openvino", "executorch", "ncnn", "pnnx"),
 }
 
 NET = """
@@ -78,10 +81,20 @@ def python_with_onnx(tmp_path_factory: pytest.TempPathFactory) -> str:
     return _environment(tmp_path_factory.mktemp("onnx"), "dscost", *_extra("onnx"), *TOOLS)
 
 
+@pytest.fixture(scope="module")
+def python_with_onnxruntime(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the Python of one that has ONNX Runtime, and what that extra brings."""
+    folder = tmp_path_factory.mktemp("onnxruntime")
+    return _environment(folder, "dscost", *_extra("onnxruntime"), *TOOLS)
+
+
 def _extra(name: str) -> list[str]:
-    """Return the names of what an extra of dscost asks for."""
+    """Return the names of what an extra of dscost asks for, those of extras in it too."""
     project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    return [Requirement(one).name for one in project["project"]["optional-dependencies"][name]]
+    wanted = [Requirement(one) for one in project["project"]["optional-dependencies"][name]]
+    others = [extra for one in wanted if one.name == "dscost" for extra in sorted(one.extras)]
+    own = [one.name for one in wanted if one.name != "dscost"]
+    return own + [found for other in others for found in _extra(other)]
 
 
 def _environment(folder: Path, *names: str) -> str:
@@ -156,13 +169,15 @@ def test_what_needs_torch_says_how_to_get_it(
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", told)
 
 
-ONNX = """
+def watched(*modules: str) -> str:
+    """Return a program that is dscost, and says at its end which of some modules it has loaded."""
+    return f"""
 import sys
 from dscost.cli import main
 try:
     main()
 except SystemExit as stop:
-    print(stop.code, {"torch", "onnxscript", "onnx.reference"} & set(sys.modules), file=sys.stderr)
+    print(stop.code, {set(modules)} & set(sys.modules), file=sys.stderr)
 """
 
 
@@ -186,7 +201,8 @@ save(helper.make_model(helper.make_graph([conv], "one", [x], [y], [weight])), sy
 def test_an_onnx_file_is_counted_with_onnx_alone(
     python_with_onnx: str, project: Path, onnx_file: Path
 ) -> None:
-    ran = run(python_with_onnx, project, "-c", ONNX, "model", onnx_file.name, "--json")
+    program = watched("torch", "onnxscript", "onnx.reference")
+    ran = run(python_with_onnx, project, "-c", program, "model", onnx_file.name, "--json")
     assert ran.stderr.splitlines()[-1] == "0 set()"
     (subject,) = json.loads(ran.stdout)["subjects"]
     cost = subject["totals"]["as_is"]
@@ -225,6 +241,56 @@ def test_an_onnx_that_is_broken_is_one_line_too(
     ran = run(python, tmp_path, "-m", "dscost", *words)
     told = "dscost: onnx cannot be imported: ImportError: libonnx.so: cannot open\n"
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", told)
+
+
+TIMED = {
+    "layer 16 16 3 --size 14 --with-norm": 16 * 16 * 9 * 14 * 14,
+    "model net.yaml": 16 * 3 * 9 * 32 * 32 + 16 * 10,
+}
+"""What ONNX Runtime times, and its MACs."""
+
+
+@pytest.mark.parametrize("command", TIMED)
+def test_onnx_runtime_times_without_torch(
+    command: str, python_with_onnxruntime: str, project: Path, onnx_file: Path
+) -> None:
+    report = timed_by_onnxruntime(command, python_with_onnxruntime, project)
+    assert report["environment"]["torch_version"] == ""
+    assert set(report["environment"]["runtimes"]) == {"onnxruntime", "onnx", "numpy"}
+
+
+@pytest.mark.parametrize("command", TIMED)
+def test_onnx_runtime_loads_no_torch_where_that_is_installed(
+    command: str, project: Path, onnx_file: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    timed_by_onnxruntime(command, sys.executable, project)
+
+
+@pytest.mark.parametrize("command", ["layer 16 16 3", "model net.yaml", "model net.onnx"])
+def test_a_runtime_that_is_missing_says_how_to_get_it(
+    command: str, python_with_onnx: str, project: Path, onnx_file: Path
+) -> None:
+    asked = [*command.split(), "--runtime", "onnxruntime"]
+    ran = run(python_with_onnx, project, "-m", "dscost", *asked)
+    told = "onnxruntime is not installed: pip install 'dscost[onnxruntime]'\n"
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == f"dscost: --runtime onnxruntime: {told}"
+
+
+def timed_by_onnxruntime(command: str, python: str, folder: Path) -> Any:
+    """Time something by ONNX Runtime in a process that loads no torch; return its report."""
+    asked = [*command.split(), "--runtime", "onnxruntime", "--time-budget", "1", "--json"]
+    ran = run(python, folder, "-c", watched("torch"), *asked)
+    assert ran.stderr.splitlines()[-1] == "0 set()", ran.stderr
+    report = json.loads(ran.stdout)
+    (subject,) = report["subjects"]
+    assert (subject["totals"]["as_is"]["macs"], subject["untimed"]) == (TIMED[command], [])
+    latency = subject["latency"]["cpu:onnxruntime"]
+    assert latency["standard"]["median_s"] > latency["standard"]["min_s"] > 0
+    ran_as = latency["ran"]["standard"]
+    assert (ran_as["way_in"], ran_as["error"] < 1e-4) == ("ONNX", True)
+    return report
 
 
 def test_the_extra_that_reads_onnx_brings_no_more_than_onnx_and_numpy() -> None:
