@@ -63,7 +63,8 @@ QUICK = frozenset(
     graph_functions graph_origins graph_pairs graph_positions graph_reading graph_rules
     graph_sequences graph_weights in_file inputs layer_expectations layer_variants literals machine
     narrow_tables network_specs operations operators options packed pairs_in_words places plans
-    printable published_numbers quantities registries rendering roofline rules selectors sparse
+    printable published_numbers quantities registries rendering roofline rules runs_in_words
+    selectors sparse
     specs speedups_in_words statistics strict_json swaps timing_sheets
     """.split()
 )

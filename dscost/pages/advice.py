@@ -10,8 +10,10 @@ from dscost.pages.causes import CAUSES_SHOWN, NAMES_SHOWN, format_range, shared_
 from dscost.pages.layer_names import in_few_words
 from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Page, Row, Sheet, Toned, Typed, View, words
+from dscost.pages.runs import title_of
 from dscost.pages.wording import LONGER, format_speedup, format_times
 from dscost.reports.records import Advice, KeptLayer, Layer, Report, Speedup
+from dscost.timing import runtime_of
 
 LEAST_ROOM = 24
 """Characters of names, and of reasons, on a line of the narrowest terminal."""
@@ -100,7 +102,9 @@ def _together(report: Report, advice: Advice) -> Speedup | None:
 def _where(setting: str) -> str:
     device, *others = setting.split(":")
     processor = {"cpu": "this CPU", "cuda": "this GPU"}.get(device, device)
-    return f"{processor} ({', '.join(others)})" if others else processor
+    runtime = runtime_of(setting)
+    words = [title_of(runtime) if one == runtime else one for one in others]
+    return f"{processor} ({', '.join(words)})" if words else processor
 
 
 def gain_of(advice: Advice) -> str:

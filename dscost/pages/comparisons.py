@@ -16,7 +16,12 @@ from dscost.notation.units import UNKNOWN, arrow, counted, format_shape
 from dscost.pages import Said
 from dscost.pages.comparison_rows import CSV_COLUMNS, rows_of
 from dscost.pages.layer_table import ROOT, kind_of
-from dscost.pages.model_table import MODEL_COLUMNS, first_setting, model_sheets, shortened
+from dscost.pages.model_table import (
+    MODEL_COLUMNS,
+    model_sheets,
+    settings_of,
+    shortened,
+)
 from dscost.pages.page import (
     Column,
     Page,
@@ -30,8 +35,8 @@ from dscost.pages.page import (
     name_column,
     words,
 )
-from dscost.pages.reports import FLOPS_NOTE, setting_words
-from dscost.pages.wording import measured_on
+from dscost.pages.reports import FLOPS_NOTE
+from dscost.pages.runs import measured_on
 from dscost.reports.figures import CONVENTIONS, FIGURES, Cost, summed
 from dscost.reports.records import head
 
@@ -349,7 +354,7 @@ def _shows_layers(comparison: Comparison, view: View) -> bool:
 
 def _first_page(comparison: Comparison, view: View, *, with_layers: bool) -> Page:
     """Return the models one below the other, and figure by figure where they are related."""
-    measured = measured_on(comparison.environment)
+    measured = measured_on(comparison.environment, settings_of(comparison))
     if not with_layers:
         sheets, closing = model_sheets(comparison, view), []
         if view.width is not None:  # who sees it can ask for more
@@ -378,7 +383,10 @@ def _notes(comparison: Comparison, first: Page) -> list[str]:
     if comparison.environment:
         from dscost.pages.measuring_words import measured_notes
 
-        notes += measured_notes(comparison.environment, setting_words(first_setting(comparison)))
+        timed = [one.report.latency for one in comparison.contenders if one.timed]
+        keys = settings_of(comparison)
+        timings = {key: next((one[key] for one in timed if key in one), None) for key in keys}
+        notes += measured_notes(comparison.environment, timings)
     return [*notes, *comparison.notes]
 
 

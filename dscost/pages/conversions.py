@@ -32,6 +32,7 @@ from dscost.pages.page import (
 )
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import head
+from dscost.timing import MEMORY_FORMATS
 
 _NO_ACCURACY = "It is not an accuracy: fine-tune, then measure that."
 ERROR_NOTES = {
@@ -93,7 +94,9 @@ def _page(converted: Converted, view: View) -> Page:
         closing += [*(Toned(note, "method") for note in notes), *outcome.explanations]
     closing += outcome.notes
     if converted.environment is not None:
-        closing += measured_notes(converted.environment, converted.environment.memory_format)
+        layout = converted.environment.memory_format
+        key = "cpu" if layout == MEMORY_FORMATS[0] else f"cpu:{layout}"
+        closing += measured_notes(converted.environment, {key: None})
     if view.width is not None:  # on a terminal the first lines may be out of sight
         closing += last_words(outcome)
     return Page(heading, lines, sheets, closing)

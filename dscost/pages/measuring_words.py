@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from dscost.notation.units import DTYPE_BYTES, counted
 from dscost.pages.page import Toned
-from dscost.reports.records import SAME_WITHIN, UNKNOWN_FLOOR, Environment, Noise
+from dscost.pages.runs import ran_under
+from dscost.reports.records import SAME_WITHIN, UNKNOWN_FLOOR, Environment, Noise, Timing
+from dscost.runtimes import TORCH
+from dscost.timing import runtime_of
 
 _BUSY = {
     "load": "load {figure:.1f} on {limit:.0f} cores",
@@ -28,13 +31,16 @@ _OTHER = "{kind} {figure:.3g}, in order up to {limit:.3g}{where}"
 """Of a later version."""
 
 
-def measured_notes(where: Environment, setting: str) -> list[str]:
+def measured_notes(where: Environment, timings: Mapping[str, Timing | None]) -> list[str]:
     """Return what made the times beside the costs less sure, if anything, and how they were taken.
 
-    The setting is the one that they were taken under.
+    Args:
+        where: Where and how.
+        timings: By the keys of the settings, that of the times beside the costs first; what was
+            measured there tells what a runtime was given.
     """
     noise = noise_line(where.noise, where.noise_floor)
-    return [*([noise] if noise else []), method_line(where, setting)]
+    return [*([noise] if noise else []), method_line(where, timings)]
 
 
 def noise_line(
@@ -85,15 +91,36 @@ _COUNTERS: Mapping[str, str] = {"cpu_pressure": "CPU pressure", "gpu_clock": "GP
 """How counters are called whose names have capitals."""
 
 
-def method_line(where: Environment, setting: str) -> str:
+def setting_words(setting: str) -> list[str]:
+    """Return the key of a setting in words, without its device, its runtime and its batch.
+
+    >>> setting_words("cpu"), setting_words("cpu:batch8:compile"), setting_words("cpu:ncnn")
+    (['contiguous'], ['contiguous', 'compile'], [])
+    """
+    _, *parts = setting.split(":")
+    runtime = runtime_of(setting)
+    words = [part for part in parts if part != runtime and not part.startswith("batch")]
+    has_layout = runtime != TORCH or "channels_last" in words
+    return words if has_layout else ["contiguous", *words]
+
+
+def method_line(where: Environment, timings: Mapping[str, Timing | None]) -> str:
     """Return where and how the times beside the costs were taken, and what is noise among them."""
-    is_told = any(word in DTYPE_BYTES for word in setting.split(", "))
-    dtype = "" if is_told else f", {where.dtype.partition(',')[0]}"
-    flags = "".join(f", {name} {value}" for name, value in where.flags.items())
+    words = setting_words(next(iter(timings), ""))
+    engine, *others = ran_under(timings or {"": None}, where)
+    is_told = any(word in DTYPE_BYTES for word in words)
+    how = [
+        where.device,
+        counted(where.threads, "thread"),
+        *words,
+        engine,
+        *(f"{name} {value}" for name, value in where.flags.items()),
+        *([] if is_told else [where.dtype.partition(",")[0]]),
+    ]
     parts = [
-        f"Measured on {where.device}, {counted(where.threads, 'thread')}, {setting}, "
-        f"torch {where.torch_version}{flags}{dtype}: random weights and inputs, interleaved pairs, "
+        f"Measured on {', '.join(how)}: random weights and inputs, interleaved pairs, "
         "medians with 95 % intervals",
+        *([f"in turns with {', and with '.join(others)}"] if others else []),
         *_rooflines(where),
         _floor(where.noise_floor),
     ]

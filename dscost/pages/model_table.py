@@ -50,7 +50,7 @@ def shortened(label: str, width: int) -> str:
 
 def model_sheets(comparison: Comparison, view: View) -> list[Sheet]:
     """Return a table with a row for each model; one more for each further setting of the timing."""
-    settings = _settings(comparison)
+    settings = settings_of(comparison)
     first, *further = settings or [""]
     columns = list(_columns(shortened(comparison.reference.label, VERSUS_WIDTH)))
     rows = [
@@ -68,12 +68,7 @@ def model_sheets(comparison: Comparison, view: View) -> list[Sheet]:
     return sheets
 
 
-def first_setting(comparison: Comparison) -> str:
-    """Return what the latencies of the first table were measured under, if there are any."""
-    return next(iter(_settings(comparison)), "")
-
-
-def _settings(comparison: Comparison) -> list[str]:
+def settings_of(comparison: Comparison) -> list[str]:
     """Return under what models were measured whose latencies may stand in one table."""
     where = _place(comparison)
     found = [one for one in comparison.contenders if one.latencies and one.place == where]

@@ -148,7 +148,7 @@ class Page(NamedTuple):
         drawing: Returns a picture in characters, as wide as there is room for; between the two.
         is_long: Whether it may be folded away, under its heading.
         is_list: Whether it is names and their meanings, which a terminal shows without headings.
-        measured: On what machine its figures were measured, and by which torch, if they were.
+        measured: On what machine its figures were measured, and by what, if they were.
     """
 
     heading: str

@@ -31,6 +31,7 @@ from dscost.pages.page import (
     without_interval,
 )
 from dscost.pages.rows import CSV_COLUMNS, rows_of
+from dscost.pages.runs import measured_on
 from dscost.pages.wording import (
     LATENCY,
     REDUCTION,
@@ -42,7 +43,6 @@ from dscost.pages.wording import (
     formula_lines,
     layer_heading,
     layer_sentence,
-    measured_on,
     model_sentences,
     short_titles,
     variant_titles,
@@ -52,6 +52,11 @@ from dscost.reports.records import Layer, Report, Timing, document, inputs_text
 
 PENDING = "…"
 FLOPS_NOTE = Toned("FLOPs = 2 × MACs. Many papers call MACs “FLOPs”.", "method")
+
+
+WITH_NORM = (
+    "Timed with BatchNorm and ReLU after each convolution, as networks have them; counted without."
+)
 
 
 VARIANT_COLUMNS = [
@@ -124,13 +129,13 @@ def column_headers() -> Mapping[str, str]:
 def _layer_page(report: Report, view: View) -> Page:
     (layer,) = report.layers
     lines = [assumed_line(report)] if report.assumed else []
+    lines += [WITH_NORM] if report.environment and report.environment.with_norm else []
     sheets = [chosen_sheet(VARIANT_COLUMNS, list(_variant_rows(report, layer, view)), view)]
     if layer.latency or layer.predictions:
         from dscost.pages.timings import layer_sheets
 
-        floor = report.environment.noise_floor if report.environment else None
         sheets += layer_sheets(
-            layer, variant_titles(report), explain=view.explain, noise_floor=floor
+            layer, variant_titles(report), explain=view.explain, where=report.environment
         )
     explains_bounds = view.explain and not (layer.latency or view.pending)
     if explains_bounds:
@@ -143,6 +148,12 @@ def _layer_page(report: Report, view: View) -> Page:
         from dscost.pages.causes import CAUSES_SHOWN, cause_sentence
 
         sentences += map(cause_sentence, causes if view.explain else causes[:CAUSES_SHOWN])
+    ran_notes: list[str] = []
+    if view.explain and layer.latency:
+        from dscost.pages.runs import run_sheets
+
+        of_runs, ran_notes = run_sheets(layer.latency, short_titles(report))
+        sheets += of_runs
     is_counted_only = not (layer.latency or view.pending)
     lines += arithmetic_lines(report) if is_counted_only else []
     return Page(
@@ -153,9 +164,10 @@ def _layer_page(report: Report, view: View) -> Page:
         closing=[
             Toned(" ".join(sentences), "verdict"),
             *(_ridge_notes(report) if explains_bounds else ()),
+            *ran_notes,
             *_footnotes(report, sheets),
         ],
-        measured=measured_on(report.environment),
+        measured=measured_on(report.environment, _settings(report)),
     )
 
 
@@ -216,6 +228,12 @@ def _model_page(report: Report, view: View) -> Page:
 
         sheets += model_sheets(report)
     closing = model_sentences(report)
+    if view.explain and report.latency:
+        from dscost.pages.runs import run_sheets
+
+        of_runs, notes = run_sheets(report.latency, short_titles(report))
+        sheets += of_runs
+        closing += notes
     if view.explain and not any(layer.latency for layer in report.layers):
         from dscost.pages.bounds import layers_sheet
 
@@ -232,7 +250,7 @@ def _model_page(report: Report, view: View) -> Page:
         sheets=sheets,
         drawing=_drawing_of_totals(report),
         closing=[*closing, *_footnotes(report, sheets)],
-        measured=measured_on(report.environment),
+        measured=measured_on(report.environment, _settings(report)),
     )
 
 
@@ -283,7 +301,7 @@ def _footnotes(report: Report, sheets: Sequence[Sheet]) -> list[str]:
     if where:
         from dscost.pages.measuring_words import measured_notes
 
-        notes += measured_notes(where, _first_setting(report))
+        notes += measured_notes(where, _settings(report))
     return [*notes, *(Toned(warning, "unclear") for warning in report.warnings)]
 
 
@@ -295,13 +313,13 @@ def _ridge_notes(report: Report) -> list[str]:
     return [RIDGE_NOTE if has_bounds else WITHOUT_DEVICES]
 
 
-def _first_setting(report: Report) -> str:
-    """Return what the figures that stand beside the costs were measured under."""
-    keys = [*report.latency, *(key for layer in report.layers for key in layer.latency)]
-    return setting_words(keys[0] if keys else "")
+def _settings(report: Report) -> dict[str, Timing]:
+    """Return all settings that something was measured under, with the first thing that was.
 
-
-def setting_words(setting: str) -> str:
-    """Return the key of a setting in words, without its device and its batch."""
-    words = [word for word in setting.split(":")[1:] if not word.startswith("batch")]
-    return ", ".join(words if "channels_last" in words else ["contiguous", *words])
+    The first setting is that of the figures beside the costs.
+    """
+    found: dict[str, Timing] = {}
+    for timings in (report.latency, *(layer.latency for layer in report.layers)):
+        for key, timing in timings.items():
+            found.setdefault(key, timing)
+    return found

@@ -33,6 +33,7 @@ def rows_of(reports: Sequence[Report], view: View) -> Iterator[_Cells]:
     for report in reports:
         if view.totals:
             yield _total_row(report)
+            yield from _further_totals(report)
         elif report.source == "layer":
             for layer in report.layers:
                 yield from _variant_rows(report, layer, stages=view.stages)
@@ -97,6 +98,15 @@ def _total_row(report: Report) -> _Cells:
     if timing.speedup:
         cells["verdict"] = timing.speedup.verdict
     return known(cells)
+
+
+def _further_totals(report: Report) -> Iterator[_Cells]:
+    """Yield the times of the whole under every setting but the first, a row each."""
+    for setting, timing in list(report.latency.items())[1:]:
+        row: _Cells = {"target": report.target, "variant": "as_is", "setting": setting}
+        row |= _times(timing.as_is) if timing.as_is else {}
+        row |= {**_latencies(timing), **_speedup(timing.speedup)}
+        yield row | ({"verdict": timing.speedup.verdict} if timing.speedup else {})
 
 
 def _in_versions(costs: Mapping[str, Cost]) -> _Cells:

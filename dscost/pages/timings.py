@@ -1,6 +1,6 @@
 """Sheets of times: settings side by side, stages against the roofline, sums of layers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 
 from dscost.layers.variants import SEPARABLE, STANDARD
@@ -14,6 +14,7 @@ from dscost.notation.units import (
 )
 from dscost.pages.between_calls import BETWEEN_CALLS, above_floor, between_calls_s, floor_of
 from dscost.pages.page import Column, Row, Sheet, filled_sheet, without_interval, words
+from dscost.pages.runs import run_by
 from dscost.pages.wording import (
     LATENCY,
     SHORT_TITLES,
@@ -22,12 +23,13 @@ from dscost.pages.wording import (
     format_speedup,
 )
 from dscost.reports.figures import FIGURES
-from dscost.reports.records import Bound, Latency, Layer, Report, Timing
-from dscost.timing import batch_of
+from dscost.reports.records import Bound, Environment, Latency, Layer, Report, Timing
+from dscost.runtimes import TORCH
+from dscost.timing import batch_of, runtime_of
 
 
 def layer_sheets(
-    layer: Layer, titles: Mapping[str, str], *, explain: bool, noise_floor: float | None = None
+    layer: Layer, titles: Mapping[str, str], *, explain: bool, where: Environment | None = None
 ) -> list[Sheet]:
     """Return what there is to say of one layer's times besides those that stand with its costs."""
     usual = layer.variants.keys() <= SHORT_TITLES.keys()
@@ -35,9 +37,9 @@ def layer_sheets(
     if len(layer.latency) > 1:
         own = layer.input_shape[0]
         sheets.append(
-            settings_sheet(layer.latency, own, noise_floor)
+            settings_sheet(layer.latency, own, where)
             if usual
-            else variants_sheet(layer, titles)
+            else variants_sheet(layer, titles, where)
         )
     if explain and layer.latency:
         sheets.append(explanation_sheet(layer, SHORT_TITLES if usual else titles))
@@ -52,8 +54,7 @@ def model_sheets(report: Report) -> list[Sheet]:
     if report.timing and report.timing.layers_s:
         sheets.append(sums_sheet(report.timing))
     if len(report.latency) > 1:
-        floor = report.environment.noise_floor if report.environment else None
-        sheets.append(settings_sheet(report.latency, report.batch, floor))
+        sheets.append(settings_sheet(report.latency, report.batch, report.environment))
     if report.predictions:
         sheets.append(devices_sheet(report.predictions))
     return sheets
@@ -63,12 +64,13 @@ def model_sheets(report: Report) -> list[Sheet]:
 
 
 def settings_sheet(
-    timings: Mapping[str, Timing], own_batch: int, noise_floor: float | None = None
+    timings: Mapping[str, Timing], own_batch: int, where: Environment | None = None
 ) -> Sheet:
     """Return one row per setting, and which is best for which variant: the least time per input.
 
     The noise floor is that of the machine, for settings that have no speedup with its own.
     """
+    noise_floor = where.noise_floor if where else None
     columns = [
         words("setting"),
         Column("standard", "standard", 1),
@@ -77,6 +79,7 @@ def settings_sheet(
         Column("throughput", "separable inputs/s", 4),
         Column("compiled", "compile", 5),
         words("best", 3, "best for"),
+        words("engine", 4, "run by"),
     ]
     sizes = {key: batch_of(key, own_batch) for key in timings}
     # several, where the clock sees no difference
@@ -99,10 +102,22 @@ def settings_sheet(
             short for name, short in SHORT_TITLES.items() if key in best[name]
         )
         rows.append(Row(cells))
-    return filled_sheet(columns, rows)
+    return filled_sheet(columns, _with_engines(rows, timings, where))
 
 
-def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
+def _with_engines(
+    rows: Sequence[Row], timings: Mapping[str, Timing], where: Environment | None
+) -> Sequence[Row]:
+    """Return rows of settings with what ran each, where that is not torch alone."""
+    if where is None or all(runtime_of(key) == TORCH for key in timings):
+        return rows
+    engines = {key: run_by(key, timing, where) for key, timing in timings.items()}
+    return [Row({**row.cells, "engine": engines[row.cells["setting"]]}, row.style) for row in rows]
+
+
+def variants_sheet(
+    layer: Layer, titles: Mapping[str, str], where: Environment | None = None
+) -> Sheet:
     """Return one row per setting and variant of a layer, where they are not just the usual two."""
     columns = [
         words("setting"),
@@ -110,6 +125,7 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
         Column("latency", LATENCY, 1, narrow=without_interval),
         Column("speedup", SPEEDUP, 0, narrow=without_interval),
         Column("compiled", "compile", 5),
+        words("engine", 4, "run by"),
     ]
     rows = []
     for key, timing in layer.latency.items():
@@ -124,7 +140,7 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
                 "compiled": format_seconds(compile_s) if compile_s else "",
             }
             rows.append(Row(cells))
-    return filled_sheet(columns, rows)
+    return filled_sheet(columns, _with_engines(rows, layer.latency, where))
 
 
 def _best(

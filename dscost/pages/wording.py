@@ -17,8 +17,8 @@ from dscost.notation.units import (
 )
 from dscost.pages.left_alone import left_by_convert
 from dscost.pages.page import Toned, judged_as
+from dscost.pages.runs import under
 from dscost.reports.records import (
-    Environment,
     Latency,
     Layer,
     Reduction,
@@ -89,13 +89,6 @@ def _plain_factors(factor: float, low: float, high: float) -> tuple[str, str]:
 def said_decimals(factor: float) -> int:
     """Return with how many decimals somebody would say a factor aloud."""
     return 2 if factor < 2 else 1 if factor < 100 else 0
-
-
-def measured_on(where: Environment | None) -> str:
-    """Return the machine that times were taken on, its threads and torch, for a caption."""
-    if where is None:
-        return ""
-    return f"{where.device}, {counted(where.threads, 'thread')}, torch {where.torch_version}"
 
 
 def formula_line(conv: ConvSpec, depth_multiplier: int, ratio: float) -> str:
@@ -186,7 +179,7 @@ def _one_variant(report: Report, name: str, pending: bool) -> str:
     )
     speedup = timing.speedup_of(name) if timing else None
     if speedup:
-        return f"{on_paper}; {_clock_agrees(speedup, reduction.macs)}"
+        return f"{on_paper}; {under(layer.latency)}{_clock_agrees(speedup, reduction.macs)}"
     return f"{on_paper}; {_not_yet('whether it is faster', pending)}"
 
 
@@ -208,16 +201,17 @@ def _several_variants(report: Report, variants: Sequence[str], pending: bool) ->
     if not of_each:
         return f"{on_paper}; {_not_yet('which is the fastest', pending)}"
     known = {name: one for name, one in of_each.items() if not one.is_wide}
+    on_paper = f"{on_paper}; {under(layer.latency)}"
     if not known:
-        return f"{on_paper}; the clock cannot tell which is the fastest; {LONGER}."
+        return f"{on_paper}the clock cannot tell which is the fastest; {LONGER}."
     fastest = max(known, key=lambda name: known[name].median)
     measured = f"{format_speedup(known[fastest])} than the standard layer"
     if known[fastest].verdict != "faster":
         measured = format_speedup(known[fastest])
         first = f"{titles[fastest]} comes first: {measured}"
-        return f"{on_paper}; on the clock none is surely faster, {first}."
+        return f"{on_paper}on the clock none is surely faster, {first}."
     also = "it is also the fastest" if fastest == cheapest else f"{titles[fastest]} is the fastest"
-    return f"{on_paper}; on the clock {also}: {measured}."
+    return f"{on_paper}on the clock {also}: {measured}."
 
 
 def _not_yet(what: str, pending: bool) -> str:
@@ -269,7 +263,8 @@ def _measured_sentences(report: Report) -> Iterator[str]:
     timing = report.timing
     if timing and timing.speedup:
         clock = _clock_agrees(timing.speedup, report.totals.reduction.macs)
-        whole = f"The whole model, standard against depthwise-separable: {clock}"
+        of_two = "The whole model, standard against depthwise-separable"
+        whole = f"{of_two}: {under(report.latency)}{clock}"
         yield judged_as(whole, timing.speedup.verdict)
     if report.skipped:
         yield (

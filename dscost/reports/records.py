@@ -539,6 +539,8 @@ class Environment(NamedTuple):
         ceilings: What the device can do at most, by device and dtype.
         runtimes: Versions of what ran it, by the name of the package.
         clock: `wall`, or `cpu` where processor time was taken as well.
+        with_norm: Whether the convolutions of a layer were timed with a batch normalisation and a
+            ReLU after each.
     """
 
     device: str
@@ -557,6 +559,7 @@ class Environment(NamedTuple):
     ceilings: Mapping[str, Ceiling] = MappingProxyType({})
     runtimes: Mapping[str, str] = MappingProxyType({})
     clock: str = "wall"
+    with_norm: bool = False
 
 
 class Doubt(NamedTuple):

@@ -24,7 +24,9 @@ from dscost.reports.records import (
     Environment,
     Latency,
     Layer,
+    Ran,
     Report,
+    RunNode,
     Speedup,
     Timing,
 )
@@ -228,6 +230,8 @@ _READERS = Readers(
         Speedup: ("noise_floor",),
         Environment: ("noise_floor", "load_before", "load_after"),
         Bound: ("roofline_s",),
+        Ran: ("error",),
+        RunNode: ("seconds",),
     },
     above_zero={Speedup: ("median", "ci95"), Ceiling: ("flops_per_s", "bytes_per_s")},
     elsewhere={Report: ("environment",), Timing: ("latencies", "ratios")},

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from dscost.errors import InputError, UnavailableError, UnknownNameError, some_of, without
+from dscost.errors import InputError, UnavailableError, some_of, without
 from dscost.registries import Registry
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ __all__ = [
     "Runtime",
     "find_runtimes",
     "register_runtime",
-    "title_of",
 ]
 
 TORCH = "torch"
@@ -159,18 +158,6 @@ def register_runtime(runtime: Runtime) -> Runtime:
         The same.
     """
     return RUNTIMES.register(runtime.name)(runtime)
-
-
-def title_of(name: str) -> str:
-    """Return a runtime as people write it; of one that is not known here its name.
-
-    >>> title_of("onnxruntime"), title_of("of_another_machine")
-    ('ONNX Runtime', 'of_another_machine')
-    """
-    try:
-        return RUNTIMES[name].title
-    except (UnknownNameError, UnavailableError):
-        return name
 
 
 def find_runtimes(names: Iterable[str], dtypes: Sequence[str] = ()) -> list[Runtime]:

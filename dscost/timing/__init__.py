@@ -24,6 +24,7 @@ __all__ = [
     "TimingOptions",
     "batch_of",
     "part_of",
+    "runtime_of",
 ]
 
 Progress = Callable[[float | None, str], None]
@@ -101,6 +102,19 @@ def batch_of(key: str, own: int) -> int:
     """
     sizes = [int(part.removeprefix("batch")) for part in key.split(":") if part.startswith("batch")]
     return sizes[0] if sizes else own
+
+
+def runtime_of(key: str) -> str:
+    """Return what ran what was measured under a key.
+
+    >>> runtime_of("cpu:onnxruntime:int8"), runtime_of("cuda:float16:batch8"), runtime_of("cpu")
+    ('onnxruntime', 'torch', 'torch')
+    """
+    _, *others = key.split(":")
+    first = others[0] if others else ""
+    of_torch = ("", *DTYPE_BYTES, *MEMORY_FORMATS, *MODES)
+    is_torch = first in of_torch or first.startswith("batch")
+    return TORCH if is_torch else first
 
 
 class _Options(NamedTuple):

@@ -21,7 +21,7 @@ MOST_ROWS = 40
 def latex(said: Said, view: View) -> str:
     """Return every page as its sentences and its tables, the figures of a column in one unit.
 
-    A caption has what the page is about, and on which machine it was measured by which torch. What
+    A caption has what the page is about, and on which machine it was measured by what. What
     is drawn in characters is left out: fonts of LaTeX lack them.
 
     Source:

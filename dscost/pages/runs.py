@@ -1,0 +1,187 @@
+"""Which engine ran what was timed, what it made of it, and where its time went."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+
+from dscost.errors import DscostError
+from dscost.layers.variants import STANDARD
+from dscost.notation.units import counted, format_seconds
+from dscost.pages.page import Column, Row, Sheet, Toned, filled_sheet, words
+from dscost.printable import without_middle
+from dscost.reports.records import Environment, Ran, RunNode, Timing
+from dscost.runtimes import RUNTIMES, TORCH
+from dscost.timing import runtime_of
+
+KERNELS_SHOWN = 6
+"""Of each version, those that take longest; the others are added up."""
+NAME_WIDTH = 44
+"""Characters of the name of a kernel."""
+ERROR_NOTE = Toned(
+    "Errors are the largest of the outputs, relative to the largest value of each.", "method"
+)
+KERNELS_NOTE = Toned(
+    "Kernels are by the own profile of each runtime, of calls apart from those that were timed.",
+    "method",
+)
+
+
+def measured_on(where: Environment | None, keys: Iterable[str]) -> str:
+    """Return the machine that times were taken on, its threads and what ran there, for a caption.
+
+    Args:
+        where: Where they were taken, if they were.
+        keys: Of the settings that they were taken under.
+    """
+    if where is None:
+        return ""
+    engines = dict.fromkeys(engine_of(key, where) for key in list(keys) or [""])
+    return ", ".join([where.device, counted(where.threads, "thread"), *engines])
+
+
+def engine_of(key: str, where: Environment) -> str:
+    """Return what ran under a setting, with its version where that is known."""
+    name = runtime_of(key)
+    title, package = _known_as(name)
+    version = where.torch_version if package == TORCH else where.runtimes.get(package, "")
+    return f"{title} {version}".rstrip()
+
+
+def title_of(runtime: str) -> str:
+    """Return a runtime as people write it, by its name; of one that is not known here its name.
+
+    >>> title_of("onnxruntime"), title_of("of-another-machine")
+    ('ONNX Runtime', 'of-another-machine')
+    """
+    return _known_as(runtime)[0]
+
+
+def _known_as(name: str) -> tuple[str, str]:
+    """Return a runtime as people write it, and the package that has its version."""
+    if name != TORCH:
+        with suppress(DscostError):  # it was measured where there is one that there is not here
+            return RUNTIMES[name].title, next(iter(RUNTIMES[name].packages), name)
+    return name, name
+
+
+def under(timings: Mapping[str, Timing]) -> str:
+    """Return `under torch ` of several runtimes the first; nothing where there is but one."""
+    names = list(dict.fromkeys(map(runtime_of, timings)))
+    return f"under {title_of(names[0])} " if len(names) > 1 else ""
+
+
+def run_by(key: str, timing: Timing | None, where: Environment) -> str:
+    """Return what ran under a setting and what it was given, `ONNX Runtime 1.32.0, by ONNX`."""
+    runs = list(timing.ran.values()) if timing else []
+    way_in = runs[0].way_in if runs else MODULE
+    return engine_of(key, where) + ("" if way_in == MODULE else f", by {way_in}")
+
+
+def ran_under(timings: Mapping[str, Timing | None], where: Environment) -> list[str]:
+    """Return what ran and what it was given, each once, of several settings by their keys."""
+    return list(dict.fromkeys(run_by(key, timing, where) for key, timing in timings.items()))
+
+
+MODULE = "module"
+"""What torch is given, which is no way in."""
+
+
+def run_sheets(
+    timings: Mapping[str, Timing], titles: Mapping[str, str]
+) -> tuple[list[Sheet], list[str]]:
+    """Return how each runtime ran each version, its kernels, and what to know of both.
+
+    Nothing is told of torch's own modules, whose backends stand with the bounds.
+    """
+    sheets: list[Sheet] = []
+    notes: list[str] = []
+    runs = list(_runs(timings, titles))
+    if runs:
+        sheets.append(_ran_sheet(runs))
+        notes.append(ERROR_NOTE)
+    if any(ran.nodes for _, ran in runs):
+        sheets.append(_kernels_sheet(runs))
+        notes.append(KERNELS_NOTE)
+    return sheets, notes
+
+
+def _runs(timings: Mapping[str, Timing], titles: Mapping[str, str]) -> Iterator[tuple[str, Ran]]:
+    """Yield what each version is called and how it ran; as it is, where that is not standard."""
+    for key, timing in timings.items():
+        for name, ran in timing.ran.items():
+            if name == "as_is" and ran == timing.ran.get(STANDARD):
+                continue
+            title = titles.get(name, name)
+            yield (title if len(timings) == 1 else f"{key}, {title}"), ran
+
+
+def _ran_sheet(runs: Sequence[tuple[str, Ran]]) -> Sheet:
+    columns = [
+        words("version"),
+        words("way_in", 3, "given as"),
+        Column("error", "largest error", 0),
+        words("reference", 2, "held against"),
+        words("fused", 4, "what it became")._replace(goes_below=True),
+    ]
+    rows = [
+        Row(
+            {
+                "version": title,
+                "way_in": ran.way_in,
+                "error": format_error(ran.error),
+                "reference": ran.reference,
+                "fused": ", ".join(ran.fused),
+            }
+        )
+        for title, ran in runs
+    ]
+    return filled_sheet(columns, rows)
+
+
+def format_error(error: float) -> str:
+    """Return how far an output is off, in two digits.
+
+    >>> format_error(1.234e-6), format_error(0.0213), format_error(0.0)
+    ('1.2e-6', '0.021', '0')
+    """
+    return f"{error:.2g}".replace("e-0", "e-")
+
+
+def _kernels_sheet(runs: Sequence[tuple[str, Ran]]) -> Sheet:
+    columns = [
+        words("node"),
+        words("op", 2),
+        words("kernel", 3),
+        Column("time", "time", 1),
+        Column("share", "share", 0),
+    ]
+    rows = [row for title, ran in runs if ran.nodes for row in _kernel_rows(title, ran.nodes)]
+    return filled_sheet(columns, rows)
+
+
+def _kernel_rows(title: str, nodes: Sequence[RunNode]) -> Iterator[Row]:
+    """Yield the kernels of a version that take longest, and what the others take together."""
+    whole_s = sum(node.seconds for node in nodes)
+    number = counted(len(nodes), "kernel")
+    yield Row({"node": title, "op": number, "time": format_seconds(whole_s)}, "strong")
+    order = sorted(nodes, key=lambda node: -node.seconds)
+    shown = order if len(order) <= KERNELS_SHOWN + 1 else order[:KERNELS_SHOWN]
+    for node in shown:
+        cells = {
+            "node": f"  {_shortened(node.name)}",
+            "op": node.op,
+            "kernel": node.kernel or "",
+        }
+        yield Row({**cells, **_times(node.seconds, whole_s)})
+    rest = order[len(shown) :]
+    if rest:
+        rest_s = sum(node.seconds for node in rest)
+        yield Row({"node": f"  ({len(rest)} more)", **_times(rest_s, whole_s)}, "faint")
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= NAME_WIDTH else without_middle(name, NAME_WIDTH)
+
+
+def _times(seconds: float, whole_s: float) -> dict[str, str]:
+    share = f"{seconds / whole_s:.0%}" if whole_s else ""
+    return {"time": format_seconds(seconds), "share": share}
