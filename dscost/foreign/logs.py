@@ -1,9 +1,12 @@
-"""What libraries log and warn of, kept from the terminal."""
+"""What libraries log, print and warn of, kept from the terminal."""
 
 import logging
+import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 
 
 @contextmanager
@@ -27,6 +30,38 @@ def quietly(speakers: Sequence[str]) -> Iterator[list[BaseException]]:
     finally:
         for logger, handlers, propagate in reversed(before):
             logger.handlers, logger.propagate = handlers, propagate
+
+
+@contextmanager
+def silent_output() -> Iterator[None]:
+    """Send what is written to standard output and error nowhere, be it by C++ code.
+
+    Those are of the whole process: what other threads print meanwhile is lost too.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    copies = [(number, os.dup(number)) for number in (1, 2) if _is_open(number)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number, _ in copies:
+            os.dup2(nowhere, number)
+        # a notebook, and a test, have other streams than those
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            yield
+    finally:
+        for number, copy in copies:
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nowhere)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 class _Reasons(logging.Handler):

@@ -40,7 +40,8 @@ register_runtime(
     Runtime(
         "torch-compile",
         "torch.compile",
-        "the code that torch.compile makes of a module with its weights frozen, called from Python",
+        "one call from Python of the code that torch.compile makes of a module with its weights "
+        "frozen, the guards that it looks at first included",
         {"torch": "torch"},
         "torch",
         FLOAT32,
@@ -78,8 +79,8 @@ register_runtime(
     Runtime(
         "executorch",
         "ExecuTorch",
-        "one forward of a program lowered to XNNPACK, called from Python; its outputs are copied "
-        "by its binding",
+        "one execute() of a program lowered to XNNPACK, inputs set before and outputs left where "
+        "they are; changes to channels-last and back are part of the program",
         {"executorch": "executorch", "torch": "torch"},
         "torch",
         FLOAT32,
@@ -91,7 +92,8 @@ register_runtime(
     Runtime(
         "ncnn",
         "ncnn",
-        "one extraction of a net converted by pnnx, in float32 throughout, its input set each time",
+        "one extraction by an extractor of its own of a net converted by pnnx, in float32 "
+        "throughout, inputs in ncnn's memory; outputs are unpacked to plain maps",
         {"ncnn": "ncnn", "pnnx": "pnnx", "onnx": "onnx", "numpy": "numpy"},
         "onnx",
         FLOAT32,
