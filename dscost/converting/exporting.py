@@ -5,9 +5,8 @@ never saved.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from io import BytesIO, StringIO
-from types import ModuleType
+from contextlib import contextmanager, suppress
+from io import BytesIO
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -16,20 +15,17 @@ from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.utils._pytree import tree_leaves
 
 from dscost.converting.applying import undisturbed
-from dscost.errors import InputError, first_line, needing, needing_onnx
+from dscost.errors import InputError, first_line
 from dscost.foreign.failures import must_pass
-from dscost.foreign.logs import quietly
 from dscost.foreign.parts import device_of, each_part
 from dscost.rewriting.kernels import are_close
+from dscost.runtimes.exporting import newer_exporter, silenced
 from dscost.tracing import Arguments
 
 BATCH = "batch"
 """What the dimension is called that may have any size."""
 TRACED_BATCH, OTHER_BATCH = 2, 3
 """Batches that a program of any is made and tried with: torch takes one of 1 for that alone."""
-EXTRA = "onnx-export"
-"""What of dscost brings the libraries that write ONNX from torch: reading a file needs no torch."""
-_SPEAKERS = ("torch", "onnx")
 
 T = TypeVar("T")
 
@@ -156,33 +152,14 @@ def for_inference(module: nn.Module) -> Iterator[None]:
     try:
         for part, _ in modes:
             part.training = False
-        with undisturbed(), torch.no_grad(), _silenced():
+        with undisturbed(), torch.no_grad(), silenced():
             yield
     finally:
         for part, training in modes:
             part.training = training
 
 
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Keep torch from logging and printing why it cannot: an error says that."""
-    with quietly(_SPEAKERS), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-        yield
-
-
 # -- ONNX
-
-
-def onnx() -> ModuleType:
-    """Return `torch.onnx`; asked before any work, where that is in vain without its libraries.
-
-    Raises:
-        UnavailableError: They are not installed.
-    """
-    with needing_onnx(EXTRA), needing("onnxscript", EXTRA):
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    return torch.onnx
 
 
 def as_onnx(exported: Exported) -> bytes:
@@ -192,8 +169,8 @@ def as_onnx(exported: Exported) -> bytes:
         InputError: ONNX has not the operators, or cannot hold so many weights.
         UnavailableError: A library is not installed.
     """
-    export = onnx().export
-    with _silenced():
+    export = newer_exporter().export
+    with silenced():
         try:
             made = export(read_again(exported.content), dynamo=True, verbose=False)
             if exported.batch is None:

@@ -190,9 +190,9 @@ def _require_safetensors() -> None:
 
 
 def _require_onnx() -> None:
-    from dscost.converting.exporting import onnx
+    from dscost.runtimes.exporting import newer_exporter
 
-    onnx()
+    newer_exporter()
 
 
 KINDS: Mapping[str, Kind] = {

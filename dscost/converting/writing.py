@@ -190,13 +190,14 @@ def _from_torch(model: CountedModel, label: str, seed: int) -> Saved:
     import torch
 
     from dscost.analysis.traced import TracedVersions
-    from dscost.converting.exporting import as_onnx, as_program, onnx
+    from dscost.converting.exporting import as_onnx, as_program
     from dscost.converting.loading import RANDOM, real_module
     from dscost.foreign.parts import dtype_name, each_parameter
     from dscost.rewriting.versions import rewritten
+    from dscost.runtimes.exporting import newer_exporter
     from dscost.timing import Setting
 
-    onnx()
+    newer_exporter()
     versions, left = model.versions, dict[str, str]()
     assert isinstance(versions, TracedVersions)
     with versions.importing():

@@ -19,6 +19,8 @@ from dscost.networks.network import Operation
 if TYPE_CHECKING:
     from torch import nn
 
+    from dscost.runtimes.exporting import ExportedModule
+
 Array = np.ndarray[Any, Any]
 
 MOST_MACS_OF_EVALUATOR = 200_000_000
@@ -178,18 +180,20 @@ class ModuleProgram(Program):
         return self._form
 
     @cached_property
-    def inputs(self) -> Mapping[str, Array]:
-        """Its tensors, as the ONNX form takes them."""
-        from dscost.runtimes.exporting import inputs_of
-
-        return inputs_of(self._form, self.graph)
-
-    @cached_property
-    def graph(self) -> bytes:
-        """What torch.onnx makes of it."""
+    def _exported(self) -> "ExportedModule":
         from dscost.runtimes.exporting import exported
 
         return exported(self._form)
+
+    @property
+    def inputs(self) -> Mapping[str, Array]:
+        """Its tensors, as the ONNX form takes them."""
+        return self._exported.inputs
+
+    @property
+    def graph(self) -> bytes:
+        """What torch.onnx makes of it."""
+        return self._exported.content
 
     @cached_property
     def reference(self) -> Reference:
@@ -267,9 +271,15 @@ def reference_of_graph(
 def reference_of_torch(form: TorchForm) -> Reference:
     """Return what a module returns."""
     import torch
+    from torch.utils._pytree import tree_map
+
+    def apart(one: Any) -> Any:
+        return one.clone() if isinstance(one, torch.Tensor) else one
 
     with torch.inference_mode():
-        made = form.module(*form.args, **form.kwargs)
+        # a forward may write to what it is given
+        args, kwargs = tree_map(apart, (form.args, dict(form.kwargs)))
+        made = form.module(*args, **kwargs)
     return Reference(
         [one.numpy(force=True) for one in tensors_in(made)], f"torch {torch.__version__}"
     )
