@@ -20,12 +20,14 @@ class Block(NamedTuple):
         switches: Times the system took the processor away.
         faults: Pages per call that the system had to find.
         disturbed: Whether the block says little about the calls, for any other reason.
+        cpu_s: Processor time of this process per call, where that was read.
     """
 
     seconds: float
     switches: int | None = None
     faults: float | None = None
     disturbed: bool = False
+    cpu_s: float | None = None
 
 
 class Quartet(NamedTuple):
@@ -45,14 +47,34 @@ class Quartet(NamedTuple):
         """Whether something took the processor away during one of its blocks."""
         return any(block.switches or block.disturbed for block in (*self.first, *self.second))
 
+    @property
+    def by_cpu(self) -> "Quartet | None":
+        """The same blocks by processor time; `None` where that was not read.
+
+        It stands still while the processor is taken away, which therefore disturbs no block.
+        """
+        blocks = [
+            block._replace(seconds=block.cpu_s, switches=None, cpu_s=None)
+            for block in (*self.first, *self.second)
+            if block.cpu_s is not None
+        ]
+        if len(blocks) < 4:
+            return None
+        one, two, three, four = blocks
+        return Quartet((one, two), (three, four))
+
 
 class Round(NamedTuple):
-    """A few quartets in a row, those of them that were not disturbed, and the median of each."""
+    """A few quartets in a row, those of them that were not disturbed, and the median of each.
+
+    By processor time it is a round of its own, `by_cpu`, where that was read.
+    """
 
     quartets: Sequence[Quartet]
     quiet: Sequence[Quartet]
     log_ratio: float
     quiet_log_ratio: float | None
+    by_cpu: "Round | None" = None
 
     @classmethod
     def of(cls, quartets: Sequence[Quartet]) -> "Round":
@@ -60,7 +82,9 @@ class Round(NamedTuple):
         quiet = [quartet for quartet in quartets if not quartet.disturbed]
         value = median(quartet.log_ratio for quartet in quartets)
         quiet_value = median(quartet.log_ratio for quartet in quiet) if quiet else None
-        return cls(quartets, quiet, value, quiet_value)
+        found = [one for one in (quartet.by_cpu for quartet in quartets) if one]
+        by_cpu = cls.of(found) if len(found) == len(quartets) else None
+        return cls(quartets, quiet, value, quiet_value, by_cpu)
 
 
 @dataclass(slots=True)
@@ -71,6 +95,12 @@ class Measurement:
     """
 
     rounds: list[Round] = field(default_factory=list)
+
+    @property
+    def by_cpu(self) -> "Measurement | None":
+        """The same blocks by processor time; `None` where that was not read, or nothing was."""
+        found = [one.by_cpu for one in self.rounds if one.by_cpu]
+        return Measurement(found) if found and len(found) == len(self.rounds) else None
 
     @property
     def _leaves_out(self) -> bool:
