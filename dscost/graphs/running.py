@@ -7,7 +7,7 @@ from threading import Timer
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from onnx import GraphProto, ModelProto
+from onnx import GraphProto, ModelProto, TensorProto
 
 from dscost.graphs.values import Value
 
@@ -20,6 +20,8 @@ MOST_MACS_OF_REFERENCE = 200_000_000
 """Of a model that onnx's evaluator runs, which is made to be read, not to be fast."""
 MOST_SECONDS = 8.0
 _FATAL = 4
+ROUNDING = {"QuantizeLinear", "DynamicQuantizeLinear", "QGemm"}
+"""Operators that round activations to whole numbers, as do those that begin with QLinear."""
 
 Feeds = Mapping[str, np.ndarray]
 """What is given for each input."""
@@ -112,6 +114,16 @@ def structure_of(graph: bytes | Path) -> GraphProto:
     if isinstance(graph, Path):
         return onnx.load(graph, load_external_data=False).graph
     return loaded(graph).graph
+
+
+def precision_of(graph: GraphProto) -> str:
+    """Return what a graph computes in: `int8` where it rounds activations, else as its weights."""
+    ops = {node.op_type for node in graph.node}
+    if ops & ROUNDING or any(op.startswith("QLinear") for op in ops):
+        return "int8"
+    stored = {one.data_type for one in graph.initializer}
+    halves = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
+    return next((name for number, name in halves.items() if number in stored), "float32")
 
 
 def stored_arrays(model: ModelProto) -> dict[str, np.ndarray]:

@@ -74,11 +74,12 @@ def held_against(running: Running, program: Program, runtime: Runtime, how: How)
         raise WrongOutputError(
             f"{runtime.title} returns outputs of other shapes than {expected.by}: not timed"
         )
-    if how.dtype == "int8":
+    dtype = how.dtype if how.dtype != "float32" else program.precision
+    if dtype == "int8":
         off, most = noise_of(found, expected.outputs), MOST_NOISE
         of_what = "its output by root mean square"
     else:
-        off, most, of_what = error, LARGEST_ERRORS[how.dtype], "the largest value"
+        off, most, of_what = error, LARGEST_ERRORS[dtype], "the largest value"
     if not off <= most:  # what is not a number is at most nothing
         raise WrongOutputError(
             f"{runtime.title} computes something else: its output is off by {off:.2g} of "

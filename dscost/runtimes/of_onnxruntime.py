@@ -144,5 +144,9 @@ def _profiled(graph: bytes | Path, how: How, inputs: Mapping[str, Any]) -> Seque
             name = event["name"].removesuffix("_kernel_time")
             times.setdefault(name, []).append(event["dur"] / 1e6)
             ops[name] = event["args"]["op_name"]
+    layouts = {node.name: _kernel(node, how).layout for node in _optimised(graph, how).node}
     kept = {name: each[1:] or each for name, each in times.items()}
-    return [Node(name, ops[name], sum(each) / len(each)) for name, each in kept.items()]
+    return [
+        Node(name, ops[name], sum(each) / len(each), layouts.get(name) or None)
+        for name, each in kept.items()
+    ]

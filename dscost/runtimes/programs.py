@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dscost.errors import UnavailableError, needing_onnx
+from dscost.foreign.failures import must_pass
 from dscost.networks.network import Operation
 
 if TYPE_CHECKING:
@@ -87,6 +88,11 @@ class Program:
     def reference(self) -> Reference:
         """What it should return for its inputs, computed in float32 by another than a runtime."""
         raise NotImplementedError
+
+    @property
+    def precision(self) -> str:
+        """What it computes in by itself: a dtype, `int8` where it rounds its activations."""
+        return "float32"
 
 
 class OperationsProgram(Program):
@@ -233,6 +239,13 @@ class GraphProgram(Program):
         raise UnavailableError(f"{self.name} is an ONNX file, of which there is no torch module")
 
     @cached_property
+    def precision(self) -> str:
+        """What its nodes and weights say."""
+        from dscost.graphs.running import precision_of, structure_of
+
+        return precision_of(structure_of(self._graph))
+
+    @cached_property
     def reference(self) -> Reference:
         """What onnx's evaluator says, or ONNX Runtime without its optimisations."""
         from dscost.graphs.running import loaded
@@ -259,13 +272,16 @@ def reference_of_graph(
     """
     from dscost.graphs.running import evaluated, run_as_written
 
+    has_runtime = find_spec("onnxruntime") is not None
     if macs <= MOST_MACS_OF_EVALUATOR:
-        return Reference(*evaluated(model, inputs))
-    if program is not None and ("torch" in sys.modules or not find_spec("onnxruntime")):
+        try:
+            return Reference(*evaluated(model, inputs))
+        except Exception as error:  # an operator of others, or one that it has not yet
+            if must_pass(error) or not has_runtime:
+                raise
+    elif program is not None and ("torch" in sys.modules or not has_runtime):
         return reference_of_torch(program.torch_form)
-    if find_spec("onnxruntime"):
-        return Reference(*run_as_written(model, inputs))
-    return Reference(*evaluated(model, inputs))
+    return Reference(*(run_as_written if has_runtime else evaluated)(model, inputs))
 
 
 def reference_of_torch(form: TorchForm) -> Reference:

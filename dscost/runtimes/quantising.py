@@ -51,7 +51,7 @@ def in_dtype(program: Program, how: How) -> bytes | Path:
         UnavailableError: There is none of this dtype, what makes it is not installed, or that
             cannot.
     """
-    if how.dtype == "float32":
+    if how.dtype in ("float32", program.precision):
         return program.graph
     if how.dtype != "int8":
         raise UnavailableError(f"no program of {how.dtype}")
