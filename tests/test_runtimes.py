@@ -18,7 +18,7 @@ from dscost.layers.others import ActivationSpec, BatchNormSpec, Part
 from dscost.networks.network import stage_operations
 from dscost.runtimes import RUNTIMES, How, Running, Runtime, quantising
 from dscost.runtimes.checking import Checked, WrongOutputError, checked
-from dscost.runtimes.fusing import Kernel, folded_away, told
+from dscost.runtimes.fusing import Kernel, folded_away, nodes_of, told
 from dscost.runtimes.programs import GraphProgram, OperationsProgram, Program
 from dscost.runtimes.quantising import has_vnni, in_dtype
 
@@ -419,7 +419,8 @@ def test_what_is_gone_is_folded_into_what_stood_before_it() -> None:
         helper.make_node("MaxPool", ["e"], ["f"], kernel_shape=[2, 2]),
         helper.make_node("Relu", ["f"], ["y"]),
     ]
-    graph = helper.make_graph(nodes, "graph", [], [])
+    stored = [numpy_helper.from_array(values(1), name) for name in "sbmvw"]
+    graph = helper.make_graph(nodes, "graph", [], [], stored)
     alone = [Kernel("BatchNormalization"), Kernel("MaxPool"), Kernel("Relu")]
     assert folded_away(graph, [Kernel("Conv", ("Relu",)), *alone]) == [
         "BatchNormalization folded into Conv"
@@ -438,6 +439,19 @@ def test_a_sum_in_int8_is_not_gone() -> None:
     ]
     graph = helper.make_graph(nodes, "graph", [], [])
     assert folded_away(graph, [Kernel("QLinearConv"), Kernel("QLinearAdd")]) == []
+
+
+def test_a_product_of_two_results_is_in_no_weights() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"]),
+        helper.make_node("Sigmoid", ["a"], ["b"]),
+        helper.make_node("Mul", ["a", "b"], ["c"], "gated"),
+        helper.make_node("Mul", ["c", "k"], ["y"], "scaled"),
+    ]
+    graph = helper.make_graph(nodes, "graph", [], [], [numpy_helper.from_array(values(1), "k")])
+    assert folded_away(graph, [Kernel("Conv"), Kernel("QuickGelu")]) == []
+    assert nodes_of(graph)["gated"] == nodes_of(graph)["c"] == "SiLU"
+    assert nodes_of(graph)["scaled"] == "Mul"
 
 
 def test_kernels_that_are_alike_are_told_once() -> None:

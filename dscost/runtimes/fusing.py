@@ -10,6 +10,8 @@ _CARRIERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add")
 """Operators whose weights, or whose rounding, take in what follows them."""
 _FOLDED = ("BatchNormalization", "Add", "Clip", "Mul", "Relu")
 """Operators that may be taken in so."""
+_GATES = {"Sigmoid": "SiLU", "HardSigmoid": "HardSwish"}
+"""What a value multiplied with one of these of itself is called."""
 _INT8_WORD = "QLinear"
 """With which the names of ONNX's operators on int8 begin."""
 
@@ -72,11 +74,12 @@ def folded_away(graph: Any, kernels: Sequence[Kernel]) -> list[str]:
     left = Counter(
         op.removeprefix(_INT8_WORD) for kernel in kernels for op in (kernel.op, *kernel.also)
     )
-    makers = {name: node for node in graph.node for name in node.output}
+    makers, constants = _makers(graph), (node for node in graph.node if node.op_type == "Constant")
+    stored = {one.name for one in graph.initializer} | {node.output[0] for node in constants}
     pairs = Counter(
         (node.op_type, carrier)
         for node in graph.node
-        if node.op_type in _FOLDED and (carrier := _carrier_of(node, makers))
+        if (carrier := _carrier_of(node, makers, stored))
     )
     there = Counter(node.op_type for node in graph.node)
     found = []
@@ -88,20 +91,38 @@ def folded_away(graph: Any, kernels: Sequence[Kernel]) -> list[str]:
 
 
 def nodes_of(graph: Any) -> dict[str, str]:
-    """Return the operators of a `GraphProto`, by the names of its nodes and of what they write."""
-    return {name: node.op_type for node in graph.node for name in (node.name, *node.output) if name}
+    """Return the operators of a `GraphProto`, by the names of its nodes and of what they write.
+
+    A product with one's own sigmoid is called as the activation that it is, since runtimes know it
+    as one.
+    """
+    makers = _makers(graph)
+    words = ((node, _activation(node, makers) or node.op_type) for node in graph.node)
+    return {name: word for node, word in words for name in (node.name, *node.output) if name}
 
 
-def _carrier_of(node: Any, makers: dict[str, Any]) -> str:
+def _makers(graph: Any) -> dict[str, Any]:
+    return {name: node for node in graph.node for name in node.output}
+
+
+def _activation(node: Any, makers: dict[str, Any]) -> str:
+    """Return the activation that a product completes; nothing where it is only a product."""
+    if node.op_type == "Mul":
+        for gated, gate in (node.input, node.input[::-1]):
+            maker = makers.get(gate)
+            if maker is not None and maker.op_type in _GATES and maker.input[0] == gated:
+                return _GATES[maker.op_type]
+    return ""
+
+
+def _carrier_of(node: Any, makers: dict[str, Any], stored: set[str]) -> str:
     """Return the operator that a node stands behind, with none but such as are folded between."""
     at = node
-    while at.input and at.input[0] in makers:
+    while at.op_type in _FOLDED and set(at.input[1:]) <= stored and at.input[0] in makers:
         at = makers[at.input[0]]
         if at.op_type in _CARRIERS:
             op: str = at.op_type
             return op
-        if at.op_type not in _FOLDED:
-            break
     return ""
 
 
