@@ -6,6 +6,7 @@ import pytest
 from properties import timing_with
 
 import dscost
+from dscost.analysis.equal_macs import Beside
 from dscost.analysis.explaining import causes_of
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.layers.variants import SEPARABLE
@@ -16,6 +17,10 @@ from dscost.reports.records import Cause, Latency, Layer, Noise, Speedup, Timing
 CAUSES = (
     "memory_bound",
     "depthwise_kernel",
+    "slow_depthwise",
+    "slow_dense",
+    "fast_dense",
+    "fast_transform",
     "more_bytes",
     "few_channels",
     "backend",
@@ -562,6 +567,47 @@ def test_the_weightiest_cause_comes_first() -> None:
     assert kinds(found) == ["allocation", "layout", "depthwise_kernel", "backend", "overhead"]
 
 
+def beside(ratio: float, flops_per_s: float = 33e9) -> Beside:
+    """A dense convolution that takes that many times as long as a 1×1 of equal MACs."""
+    speedup = Speedup(ratio, (0.98 * ratio, 1.02 * ratio))
+    return Beside(speedup, flops_per_s, ratio * flops_per_s)
+
+
+def of_runtime(speedup: float) -> dict[str, Timing]:
+    return {"cpu:onnxruntime": timing(speedup=speedup)}
+
+
+@pytest.mark.parametrize(("ratio", "said"), [(2.27, ["slow_dense"]), (1.05, [])])
+def test_more_than_the_macs_promise_comes_of_a_slow_dense_kernel(
+    ratio: float, said: list[str]
+) -> None:
+    found = causes_of(LAYER, of_runtime(1.5 * PROMISED), None, beside=beside(ratio))
+    assert kinds(found) == said
+    for cause in found:
+        # 33 GFLOP/s of the 75 that the 1×1 has
+        assert cause.figures["share"] == pytest.approx(1 / 2.27)
+        assert cause.figures["pointwise_flops_per_s"] == pytest.approx(74.91e9)
+    assert not causes_of(LAYER, of_runtime(0.99 * PROMISED), None, beside=beside(ratio))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "peak", "said"),
+    [
+        (0.45, 117e9, "fast_transform"),
+        (0.45, 300e9, "fast_dense"),
+        (0.45, None, "fast_dense"),
+        (0.95, 117e9, None),
+    ],
+)
+def test_less_than_the_macs_promise_may_come_of_a_fast_dense_kernel(
+    ratio: float, peak: float | None, said: str | None
+) -> None:
+    # 204 GFLOP/s on a core whose peak is 117: some of the MACs are not done
+    known = None if peak is None else ceilings(flops_per_s=peak)
+    found = causes_of(LAYER, of_runtime(0.4 * PROMISED), known, beside=beside(ratio, 204e9))
+    assert [kind for kind in kinds(found) if kind.startswith("fast")] == ([said] if said else [])
+
+
 def test_a_stem_is_explained_by_its_channels_before_anything_else() -> None:
     stem = layer(3)
     standard_s = stem.cost.traffic_bytes / 1e11 / 0.35
@@ -611,11 +657,14 @@ def test_a_layer_without_a_variant_is_not_explained() -> None:
 
 
 def test_without_ceilings_no_cause_speaks_of_them() -> None:
-    assert set(kinds(causes_of(LAYER, EVERYTHING, None, 50.0))) == {
-        "allocation",
-        "layout",
-        "backend",
-    }
+    found = causes_of(LAYER, EVERYTHING, None, 50.0)
+    assert set(kinds(found)) == {"allocation", "layout", "backend", "slow_depthwise"}
+    slow = only(found, "slow_depthwise")
+    assert slow is not None
+    assert slow.figures.keys() & {"ridge_flops_per_byte", "roofline_fraction"} == set()
+    # 0.45 ms of 1 ms for 2 · 64·9·32² FLOPs, beside 2 · 64·64·9·32² in 2 ms
+    assert slow.figures["share_of_time"] == pytest.approx(0.45)
+    assert slow.figures["efficiency"] == pytest.approx(2 / 0.45 / 64)
 
 
 def test_a_layer_that_runs_twice_is_explained_as_one_that_runs_once() -> None:
@@ -660,6 +709,28 @@ def made_up(kind: str) -> Cause:
             "efficiency": 0.06,
             "known_by": "measured",
         },
+        "slow_depthwise": {
+            "share_of_time": 0.71,
+            "share_of_macs": 0.13,
+            "efficiency": 0.06,
+            "known_by": "measured",
+        },
+        "slow_dense": {
+            "share": 0.44,
+            "dense_flops_per_s": 33e9,
+            "pointwise_flops_per_s": 75e9,
+        },
+        "fast_dense": {
+            "share": 1.31,
+            "dense_flops_per_s": 98e9,
+            "pointwise_flops_per_s": 75e9,
+        },
+        "fast_transform": {
+            "share": 2.21,
+            "dense_flops_per_s": 204e9,
+            "pointwise_flops_per_s": 92e9,
+            "peak_flops_per_s": 117e9,
+        },
         "more_bytes": {"traffic_ratio": 1.96, "moving_share": 0.43},
         "few_channels": {"in_channels": 3.0, "moving_share": 0.57, "output_share": 0.93},
         "backend": {
@@ -687,6 +758,10 @@ def made_up(kind: str) -> Cause:
     [
         ("memory_bound", ["64%", "12%", "2.2 FLOP/byte", "17.5"]),
         ("depthwise_kernel", ["71%", "13%", "6% of the FLOP/s", "8% of its own roofline"]),
+        ("slow_depthwise", ["takes 71%", "13%", "6% of the FLOP/s"]),
+        ("slow_dense", ["33 GFLOP/s", "44%", "75 GFLOP/s", "1×1 convolution of equal MACs"]),
+        ("fast_dense", ["98 GFLOP/s", "131%", "75 GFLOP/s", "save less time"]),
+        ("fast_transform", ["Winograd", "204 GFLOP/s", "117 GFLOP/s", "221%"]),
         ("more_bytes", ["1.96 times", "43%"]),
         ("few_channels", ["3 input channels per group", "57%", "93%"]),
         ("backend", ["pointwise", "Slow2d", "Mkldnn", "41%", "38%"]),

@@ -8,6 +8,7 @@ Source:
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from dscost.analysis.equal_macs import Beside
 from dscost.devices.roofline import Ceilings, operator_class, predict
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.reports.records import SAME_WITHIN, Cause, Latency, Layer, Stage, Timing
@@ -28,6 +29,11 @@ one for its kernel."""
 MOSTLY_OUTPUT = 0.5
 FEW_CHANNELS = 16
 """With fewer input channels a layer may spend its time on its output."""
+SLOWER_DENSE = 1.15
+"""A dense kernel whose time differs by that factor from that of a 1×1 of equal MACs is worth a
+word."""
+FAST_TRANSFORM = 1.05
+"""So many times the peak is no arithmetic: a transform leaves some of it out."""
 AGREES_FROM = 0.8
 """From that share of what the MACs promise on, there is nothing to explain."""
 
@@ -37,22 +43,35 @@ def causes_of(
     timings: Mapping[str, Timing],
     ceilings: Ceilings | None,
     faults_per_call: float | None = None,
+    *,
+    setting: str | None = None,
+    beside: Beside | None = None,
 ) -> list[Cause]:
     """Return why a layer's depthwise-separable variant is as fast as it is, weightiest first.
 
-    Only the first setting is explained, by the ceilings of its device; others serve to compare
-    with. Where the clock agrees with the MACs there is nothing to explain. The faults are pages
-    that the system had to find, where they were too many.
+    Where the clock agrees with the MACs there is nothing to explain.
+
+    Args:
+        layer: With the stages of its variants.
+        timings: By setting.
+        ceilings: Of the device of the setting that is explained.
+        faults_per_call: Pages that the system had to find, where they were too many.
+        setting: Which is explained, the first by default; others serve to compare with.
+        beside: Its dense convolution beside a 1×1 one of equal MACs, where that was timed.
     """
-    key, timing = next(iter(timings.items()))
+    key = next(iter(timings)) if setting is None else setting
+    timing = timings[key]
     speedup, promised = timing.speedup, layer.reduction
     standard, separable = timing.standard, timing.depthwise_separable
     if speedup is None or standard is None or separable is None or promised is None:
         return []
+    case = _Case(layer, key, timings, standard.median_s, separable.median_s, ceilings, beside)
+    if speedup.ci95[0] > promised:
+        return list(_slow_dense(case))
     if speedup.median >= AGREES_FROM * promised:
         return []
-    case = _Case(layer, key, timings, standard.median_s, separable.median_s, ceilings)
     found = [
+        *_fast_dense(case),
         *_few_channels(case),
         *_depthwise_stage(case),
         *_more_bytes(case),
@@ -82,6 +101,7 @@ class _Case(NamedTuple):
     standard_s: float
     separable_s: float
     ceilings: Ceilings | None
+    beside: Beside | None
 
     @property
     def timing(self) -> Timing:
@@ -104,7 +124,8 @@ class _Case(NamedTuple):
 
     @property
     def is_eager(self) -> bool:
-        return not {"compile", "graph"} & set(self.key.split(":"))
+        """Whether torch runs it call by call."""
+        return not (self.timing.ran or {"compile", "graph"} & set(self.key.split(":")))
 
     @property
     def memory_format(self) -> str:
@@ -118,7 +139,10 @@ def _depthwise_stage(case: _Case) -> Iterator[Cause]:
     """The depthwise stage takes more time than MACs: it waits for memory, or its kernel is slow."""
     stage, ceilings = case.stages[0], case.ceilings
     intensity = stage.cost.flops_per_byte
-    if intensity is None or ceilings is None:
+    if intensity is None:
+        return
+    if ceilings is None:
+        yield from _slow_depthwise(case)
         return
     found = predict([stage], ceilings, memory_format=case.memory_format)
     part = case.timing.stages.get(stage.name)
@@ -145,6 +169,52 @@ def _depthwise_stage(case: _Case) -> Iterator[Cause]:
         return
     efficiency = stage.cost.flops / seconds / case.usual_flops_per_s
     yield case.cause("depthwise_kernel", **figures, efficiency=efficiency)
+
+
+def _slow_depthwise(case: _Case) -> Iterator[Cause]:
+    """The depthwise stage takes more of the time than of the MACs; no roofline says why."""
+    stage = case.stages[0]
+    part = case.timing.stages.get(stage.name)
+    if part is None:
+        return
+    share_of_time = min(1.0, part.median_s / case.separable_s)
+    share_of_macs = stage.cost.macs / sum(one.cost.macs for one in case.stages)
+    if share_of_time >= max(DOMINANT, share_of_macs):
+        yield case.cause(
+            "slow_depthwise",
+            weight=share_of_time,
+            share_of_time=share_of_time,
+            share_of_macs=share_of_macs,
+            efficiency=stage.cost.flops / part.median_s / case.usual_flops_per_s,
+            known_by="measured",
+        )
+
+
+def _slow_dense(case: _Case) -> Iterator[Cause]:
+    """The standard layer is slower than a 1×1 of equal MACs, so that there is more to save."""
+    if case.beside is None or case.beside.ratio.ci95[0] < SLOWER_DENSE:
+        return
+    yield case.cause("slow_dense", **_of_dense(case.beside), weight=case.beside.ratio.median)
+
+
+def _fast_dense(case: _Case) -> Iterator[Cause]:
+    """The standard layer computes faster than a 1×1 of equal MACs: fewer MACs save less time."""
+    beside, ceilings = case.beside, case.ceilings
+    if beside is None or beside.ratio.ci95[1] > 1 / SLOWER_DENSE:
+        return
+    figures = {**_of_dense(beside), "weight": 1 + 1 / beside.ratio.median}
+    if ceilings is not None and beside.flops_per_s > FAST_TRANSFORM * ceilings.flops_per_s:
+        yield case.cause("fast_transform", **figures, peak_flops_per_s=ceilings.flops_per_s)
+    else:
+        yield case.cause("fast_dense", **figures)
+
+
+def _of_dense(beside: Beside) -> dict[str, float | str]:
+    return {
+        "share": 1 / beside.ratio.median,
+        "dense_flops_per_s": beside.flops_per_s,
+        "pointwise_flops_per_s": beside.pointwise_flops_per_s,
+    }
 
 
 def _few_channels(case: _Case) -> Iterator[Cause]:

@@ -1,9 +1,10 @@
 """A counted layer → the same layer with measured times, what a roofline says of them, and why."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dscost.analysis.bench import Bench
+from dscost.analysis.equal_macs import NAME, Beside, pointwise_of
 from dscost.analysis.explaining import causes_of
 from dscost.analysis.running import Prepared, Work, work_of
 from dscost.analysis.timed import (
@@ -67,10 +68,12 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
             if timing:
                 timings[trial.key] = trial.bounded(timing)
         first = next((trial for trial in trials if trial.key in timings), None)
-        if first:
-            causes = first.causes(layer, timings)
+        for trial in _one_of_each_place(trials, timings):
+            causes += trial.causes(layer, timings, compared)
     for key, timing in timings.items():
-        judge(bench, key, timing, {name: layer.reduction_of(name).macs for name in timing.ratios})
+        found = [cause for cause in causes if cause.setting == key]
+        fewer = {name: layer.reduction_of(name).macs for name in timing.ratios}
+        judge(bench, key, timing, fewer, found)
     speedup = timings[first.key].speedup if first else None
     verdict = speedup.verdict if speedup else None
     return report._replace(
@@ -80,6 +83,17 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
         untimed=tuple(bench.untimed),
         environment=bench.environment() if timings else None,
     )
+
+
+def _one_of_each_place(
+    trials: "Iterable[_Trial]", timings: Mapping[str, Timing]
+) -> "Iterator[_Trial]":
+    """Yield the first trial of each device and runtime that was timed: these are explained."""
+    seen = set()
+    for trial in trials:
+        if trial.key in timings and trial.setting.where not in seen:
+            seen.add(trial.setting.where)
+            yield trial
 
 
 def _budget_s(layer: Layer, settings: int) -> float:
@@ -97,6 +111,7 @@ class _Trial:
     stages: dict[str, tuple[Stage, ...]] = field(default_factory=dict)
     calls: dict[str, Prepared] = field(default_factory=dict)
     parts: dict[str, Prepared] = field(default_factory=dict)
+    pointwise: Prepared | None = None
 
     @classmethod
     def prepared(cls, bench: Bench, report: Report, setting: Setting) -> "_Trial":
@@ -115,6 +130,10 @@ class _Trial:
                 part = bench.prepared(trial._work([stage]))
                 if part:
                     trial.parts[stage.name] = part
+            if setting.runtime != TORCH:  # what torch computes at which speed is known beforehand
+                (dense,) = trial.stages[STANDARD]
+                work = pointwise_of(dense, setting, seed=bench.options.seed)
+                trial.pointwise = work and bench.prepared(work)
         return trial
 
     def _work(self, stages: Sequence[Stage], parts: Sequence[Part] = ()) -> Work:
@@ -149,6 +168,10 @@ class _Trial:
     def stages_case(self) -> str:
         return f"{self.key}, stages"
 
+    @property
+    def dense_case(self) -> str:
+        return f"{self.key}, {NAME}"
+
     def cases(self) -> Iterator[Case]:
         """Yield the comparisons of the variants with standard, and that of the separable stages."""
         for name, case in self.compared.items():
@@ -156,6 +179,9 @@ class _Trial:
             yield self.bench.case(case, self.setting, *calls)
         if len(self.parts) == 2:
             yield self.bench.case(self.stages_case, self.setting, *self.parts.values())
+        if self.pointwise is not None:
+            both = self.calls[STANDARD], self.pointwise
+            yield self.bench.case(self.dense_case, self.setting, *both)
 
     def timing(self, compared: Mapping[str, Measurement]) -> Timing | None:
         """Return what was measured; `None` where nothing fitted in the time."""
@@ -195,8 +221,20 @@ class _Trial:
         }
         return with_roofline(timing, self.stages, ceilings, self.setting)._replace(stages=stages)
 
-    def causes(self, layer: Layer, timings: Mapping[str, Timing]) -> list[Cause]:
-        """Return why the layer is as fast as it is under this setting, the first of the timings."""
+    def _beside(self, compared: Mapping[str, Measurement]) -> Beside | None:
+        """Return the dense convolution beside a 1×1 of equal MACs, where that was timed."""
+        found = compared.get(self.dense_case)
+        if found is None:
+            return None
+        flops = self.stages[STANDARD][0].cost.flops
+        pointwise_s = summarize(found.second_s).median_s
+        ratio = self.bench.speedup(found, self.setting)
+        return Beside(ratio, flops / (ratio.median * pointwise_s), flops / pointwise_s)
+
+    def causes(
+        self, layer: Layer, timings: Mapping[str, Timing], compared: Mapping[str, Measurement]
+    ) -> list[Cause]:
+        """Return why the layer is as fast as it is under this setting."""
         faults = [
             noise.figure
             for noise in self.bench.noise
@@ -204,4 +242,11 @@ class _Trial:
         ]
         ceilings = self.bench.ceilings(self.setting)
         layer = layer._replace(stages=self.stages)
-        return causes_of(layer, timings, ceilings, max(faults, default=None))
+        return causes_of(
+            layer,
+            timings,
+            ceilings,
+            max(faults, default=None),
+            setting=self.key,
+            beside=self._beside(compared),
+        )

@@ -11,7 +11,7 @@ from dscost.analysis.timed import judge
 from dscost.analysis.whole_timing import Whole
 from dscost.layers.variants import SEPARABLE
 from dscost.reports.records import Advice, Report, Timing
-from dscost.timing import MEMORY_FORMATS, Progress, TimingOptions
+from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 
 BUDGET_S = 10.0
 WHOLE_SHARE, ADVICE_SHARE = 0.4, 0.2
@@ -135,13 +135,15 @@ class _Timed:
 def _explained(bench: Bench, report: Report) -> Report:
     """Return the report with the reasons of the layers that were timed."""
     measured = {key for layer in report.layers for key in layer.latency}
-    setting = next((one for one in bench.settings if one.key in measured), None)
-    if setting is None:
-        return report
-    ceilings = bench.ceilings(setting)
+    firsts: dict[str, Setting] = {}
+    for setting in bench.settings:
+        if setting.key in measured:
+            firsts.setdefault(setting.where, setting)
     layers = list(report.layers)
-    for at, layer in enumerate(layers):
-        if setting.key in layer.latency:
-            causes = tuple(causes_of(layer, layer.latency, ceilings))
-            layers[at] = layer._replace(causes=causes)
+    for setting in firsts.values():
+        ceilings = bench.ceilings(setting)
+        for at, layer in enumerate(layers):
+            if setting.key in layer.latency:
+                found = causes_of(layer, layer.latency, ceilings, setting=setting.key)
+                layers[at] = layer._replace(causes=(*layers[at].causes, *found))
     return report._replace(layers=tuple(layers))

@@ -1,13 +1,13 @@
 """What timing layers and models have in common: comparisons as timings, the roofline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import sqrt
 
 from dscost.analysis.bench import Bench
 from dscost.analysis.running import Prepared
 from dscost.devices.roofline import Ceilings, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
-from dscost.reports.records import SAME_WITHIN, Latency, Noise, Speedup, Stage, Timing
+from dscost.reports.records import SAME_WITHIN, Cause, Latency, Noise, Speedup, Stage, Timing
 from dscost.runtimes import TORCH
 from dscost.timing import Setting
 from dscost.timing.samples import Measurement
@@ -133,14 +133,23 @@ def against_roofline(
     )
 
 
-def judge(bench: Bench, where: str, timing: Timing, fewer_macs: Mapping[str, float | None]) -> None:
+def judge(
+    bench: Bench,
+    where: str,
+    timing: Timing,
+    fewer_macs: Mapping[str, float | None],
+    causes: Collection[Cause] = (),
+) -> None:
     """Keep what cannot be: faster than arithmetic or the ceilings explain.
 
-    By name, `fewer_macs` has how many times fewer a variant has than standard.
+    By name, `fewer_macs` has how many times fewer a variant has than standard. Where it is known
+    that the dense kernel is slow, or a fast transform, that explains it.
     """
+    known = {cause.kind for cause in causes}
     for name, speedup in timing.ratios.items():
         fewer = fewer_macs.get(name)
-        if fewer and speedup.verdict == "faster" and speedup.ci95[0] > fewer:
+        is_explained = name == SEPARABLE and "slow_dense" in known
+        if fewer and speedup.verdict == "faster" and speedup.ci95[0] > fewer and not is_explained:
             place = where if name == SEPARABLE else f"{where}, {name}"
             bench.noise.append(Noise("more_than_macs", speedup.median, fewer, place))
     floors = [speedup.noise_floor for speedup in timing.ratios.values()]
@@ -151,6 +160,8 @@ def judge(bench: Bench, where: str, timing: Timing, fewer_macs: Mapping[str, flo
         *timing.stages.items(),
         *((name, timing.of(name)) for name in further),
     ):
+        if name == STANDARD and "fast_transform" in known:
+            continue
         fraction = latency and latency.roofline_fraction
         if fraction and fraction > most:
             bench.noise.append(Noise("over_roofline", fraction, most, f"{where}, {name}"))

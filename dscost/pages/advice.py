@@ -8,7 +8,7 @@ from dscost.errors import first_of
 from dscost.notation.units import arrow, counted, format_seconds
 from dscost.pages.causes import CAUSES_SHOWN, NAMES_SHOWN, format_range, shared_cause
 from dscost.pages.layer_names import in_few_words
-from dscost.pages.layer_table import ROOT
+from dscost.pages.layer_table import ROOT, known_causes
 from dscost.pages.page import Page, Row, Sheet, Toned, Typed, View, words
 from dscost.pages.runs import title_of
 from dscost.pages.wording import LONGER, format_speedup, format_times
@@ -201,7 +201,9 @@ def _kept_rows(report: Report, advice: Advice) -> Iterator[Row]:
 
 def _reasons(one: KeptLayer, layer: Layer) -> list[str]:
     """Return the kinds of causes that tell why a layer is kept: those that made it slower."""
-    return [cause.kind for cause in layer.causes[:CAUSES_SHOWN]] if one.why == "slower" else []
+    return (
+        [cause.kind for cause in known_causes(layer)[:CAUSES_SHOWN]] if one.why == "slower" else []
+    )
 
 
 def _why(why: str, detail: str, kinds: Sequence[str], layers: Sequence[Layer]) -> str:
@@ -209,7 +211,8 @@ def _why(why: str, detail: str, kinds: Sequence[str], layers: Sequence[Layer]) -
     match why:
         case "slower":
             causes = [
-                shared_cause([layer.causes[at] for layer in layers]) for at in range(len(kinds))
+                shared_cause([known_causes(layer)[at] for layer in layers])
+                for at in range(len(kinds))
             ]
             return f"{speed}{_each(layers)}{': ' if causes else ''}{', '.join(causes)}"
         case "same":

@@ -9,6 +9,7 @@ from dscost.errors import first_of
 from dscost.notation.units import format_factor, format_seconds
 from dscost.pages.layer_names import in_few_words
 from dscost.pages.layer_table import ROOT, known_causes
+from dscost.pages.roofline_chart import format_speed
 from dscost.pages.wording import said_decimals
 from dscost.reports.records import Cause, Layer
 
@@ -31,6 +32,29 @@ _CAUSES: Mapping[str, tuple[str, str]] = {
         "slow depthwise kernel",
         _DEPTHWISE_SHARE + "its kernel reaches {efficiency:.0%} of the FLOP/s of the standard "
         "layer and {roofline_fraction:.0%} of its own roofline.",
+    ),
+    "slow_depthwise": (
+        "slow depthwise kernel",
+        _DEPTHWISE_SHARE + "its kernel reaches {efficiency:.0%} of the FLOP/s of the standard "
+        "layer.",
+    ),
+    "slow_dense": (
+        "slow dense kernel",
+        "More than the MACs promise, since the standard layer is slow here: its kernel computes "
+        "{dense_flops_per_s}, {share:.0%} of the {pointwise_flops_per_s} that a 1×1 convolution of "
+        "equal MACs reaches.",
+    ),
+    "fast_dense": (
+        "fast dense kernel",
+        "The standard layer is fast here: it computes {dense_flops_per_s}, {share:.0%} of the "
+        "{pointwise_flops_per_s} that a 1×1 convolution of equal MACs reaches, so that fewer MACs "
+        "save less time.",
+    ),
+    "fast_transform": (
+        "fast transform",
+        "The standard layer is computed by a fast transform, as of Winograd: its MACs in that time "
+        "would be {dense_flops_per_s}, above the peak of {peak_flops_per_s}, and {share:.0%} of "
+        "what a 1×1 convolution of equal MACs reaches.",
     ),
     "more_bytes": (
         "moves more bytes",
@@ -86,6 +110,10 @@ def cause_sentence(cause: Cause) -> str:
 _SHORT: Mapping[str, tuple[str, str, str]] = {
     "memory_bound": ("depthwise stage waits for memory, {} of {whose} time", "share_of_time", "%"),
     "depthwise_kernel": ("slow depthwise kernel, {} of {whose} time", "share_of_time", "%"),
+    "slow_depthwise": ("slow depthwise kernel, {} of {whose} time", "share_of_time", "%"),
+    "slow_dense": ("slow dense kernel, {} of the FLOP/s of a 1×1 of equal MACs", "share", "%"),
+    "fast_dense": ("fast dense kernel, {} of the FLOP/s of a 1×1 of equal MACs", "share", "%"),
+    "fast_transform": ("dense by a fast transform, {} of a 1×1 of equal MACs", "share", "%"),
     "more_bytes": ("it moves {} the bytes", "traffic_ratio", "×"),
     "few_channels": ("{} input channels save little arithmetic", "in_channels", ""),
     "backend": ("slower backend, {} of {whose} time", "share_of_time", "%"),
@@ -120,21 +148,41 @@ def format_range(low: float, high: float, unit: str) -> str:
     return "–".join(texts) + {"%": " %"}.get(unit, unit)
 
 
+def sentences_of(layer: Layer, *, is_all: bool) -> list[str]:
+    """Return why a layer is as fast as it is under each setting that was explained.
+
+    Args:
+        layer: With causes.
+        is_all: Whether to tell more than the weightiest.
+    """
+    sentences = []
+    for at, setting in enumerate(layer.latency):
+        causes = known_causes(layer, setting)
+        told = [cause_sentence(cause) for cause in (causes if is_all else causes[:CAUSES_SHOWN])]
+        if told and at:
+            told[0] = f"{setting}: {told[0]}"
+        sentences += told
+    return sentences
+
+
 def cause_lines(layers: Sequence[Layer], layers_in_all: Sequence[str]) -> list[str]:
     """Return why layers are as fast as they are; a reason that several share stands once."""
-    alike: dict[str, list[Layer]] = {}
+    alike: dict[tuple[str, str], list[tuple[Layer, Cause]]] = {}
     for layer in layers:
-        if causes := known_causes(layer):
-            alike.setdefault(causes[0].kind, []).append(layer)
+        for setting in layer.latency:
+            if causes := known_causes(layer, setting):
+                alike.setdefault((setting, causes[0].kind), []).append((layer, causes[0]))
     lines = []
-    for group in alike.values():
-        first, *others = group
+    first_setting = next((key for key, _ in alike), "")
+    for (setting, _), group in alike.items():
+        under = "" if setting == first_setting else f"{setting}: "
+        (first, cause), *others = group
         if others:
-            names = in_few_words([layer.name for layer in group], layers_in_all)
-            why = shared_cause([layer.causes[0] for layer in group])
-            lines.append(f"{len(group)} layers: {why} ({first_of(names, NAMES_SHOWN)}).")
+            names = in_few_words([layer.name for layer, _ in group], layers_in_all)
+            why = shared_cause([cause for _, cause in group])
+            lines.append(f"{under}{len(group)} layers: {why} ({first_of(names, NAMES_SHOWN)}).")
         else:
-            lines.append(f"{first.name or ROOT}: {cause_sentence(first.causes[0])}")
+            lines.append(f"{under}{first.name or ROOT}: {cause_sentence(cause)}")
     return lines
 
 
@@ -142,7 +190,11 @@ def _plain(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.3g}"
 
 
-_TEXTS: Mapping[str, Callable[[float], str]] = {"_s": format_seconds, "gain": format_factor}
+_TEXTS: Mapping[str, Callable[[float], str]] = {
+    "flops_per_s": lambda value: format_speed(value, "FLOP/s"),
+    "_s": format_seconds,
+    "gain": format_factor,
+}
 """How figures are written, by the end of their names; a text in their place is not understood."""
 
 

@@ -350,7 +350,15 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
     }
 
 
-def known_causes(layer: Layer) -> Sequence[Cause]:
-    """Return why a variant is as fast as it is; nothing where the clock cannot tell how fast."""
-    speedup = layer.timing.speedup if layer.timing else None
-    return () if speedup and speedup.is_wide else layer.causes
+def known_causes(layer: Layer, setting: str | None = None) -> Sequence[Cause]:
+    """Return why a variant is as fast as it is; nothing where the clock cannot tell how fast.
+
+    Args:
+        layer: With causes.
+        setting: Under which; the first by default.
+    """
+    key = next(iter(layer.latency), None) if setting is None else setting
+    timing = layer.latency.get(key or "")
+    if timing and timing.speedup and timing.speedup.is_wide:
+        return ()
+    return [cause for cause in layer.causes if cause.setting == key]

@@ -14,7 +14,6 @@ from dscost.pages.layer_table import (
     SORT_KEYS,
     cost_cells,
     figure_columns,
-    known_causes,
     layer_columns,
     shown_rows,
 )
@@ -143,11 +142,10 @@ def _layer_page(report: Report, view: View) -> Page:
 
         sheets.append(parts_sheet(layer, short_titles(report)))
     sentences = [layer_sentence(report, view.pending)]
-    causes = known_causes(layer)
-    if causes:
-        from dscost.pages.causes import CAUSES_SHOWN, cause_sentence
+    if layer.causes:
+        from dscost.pages.causes import sentences_of
 
-        sentences += map(cause_sentence, causes if view.explain else causes[:CAUSES_SHOWN])
+        sentences += sentences_of(layer, is_all=view.explain)
     ran_notes: list[str] = []
     if view.explain and layer.latency:
         from dscost.pages.runs import run_sheets

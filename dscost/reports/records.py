@@ -267,8 +267,9 @@ class Cause(NamedTuple):
     """Why a variant is or is not as fast as its MACs promise.
 
     Args:
-        kind: `memory_bound`, `depthwise_kernel`, `more_bytes`, `few_channels`, `backend`,
-            `overhead`, `layout`, `allocation`.
+        kind: `memory_bound`, `depthwise_kernel`, `slow_depthwise`, `slow_dense`, `fast_dense`,
+            `fast_transform`, `more_bytes`, `few_channels`, `backend`, `overhead`, `layout`,
+            `allocation`.
         setting: Under which it was found, such as `cpu`.
         figures: What decided it, by name.
     """

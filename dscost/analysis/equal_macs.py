@@ -1,0 +1,60 @@
+"""A dense convolution beside a 1×1 one of as many MACs: whether its kernel is slow, or a fast one.
+
+What a depthwise-separable layer gains depends on what it is held against. Where the dense kernel is
+slow, fewer MACs save more time than their share; where it computes by a transform with fewer
+multiplications, such as Winograd's, they save less.
+"""
+
+from math import prod
+from typing import NamedTuple
+
+from dscost.analysis.running import Work, work_of
+from dscost.layers.convolution import ConvSpec
+from dscost.networks.network import stage_costs
+from dscost.notation.units import dtype_bytes
+from dscost.reports.records import Speedup, Stage
+from dscost.timing import Setting
+
+NAME = "1×1 of equal MACs"
+MOST_CHANNELS = 1 << 14
+"""Into a 1×1 convolution; with more it is no layer that anybody has."""
+
+
+class Beside(NamedTuple):
+    """A dense convolution and a 1×1 one of as many MACs, timed in pairs.
+
+    Args:
+        ratio: Latency of the dense one over that of the other.
+        flops_per_s: Of the dense one.
+        pointwise_flops_per_s: Of the other.
+    """
+
+    ratio: Speedup
+    flops_per_s: float
+    pointwise_flops_per_s: float
+
+
+def pointwise_of(dense: Stage, setting: Setting, *, seed: int = 0) -> Work | None:
+    """Return a 1×1 convolution with the MACs, the outputs and the batch of a dense one.
+
+    It reads as many channels as the dense one has weights per output: the same matrix product. For
+    what is 1×1 already, transposed or grouped there is none.
+    """
+    conv = dense.conv
+    if conv is None or conv.transposed or conv.groups > 1 or prod(conv.kernel_size) == 1:
+        return None
+    channels = conv.in_channels * prod(conv.kernel_size)
+    if channels > MOST_CHANNELS:
+        return None
+    ones = (1,) * len(conv.kernel_size)
+    spec = ConvSpec(
+        in_channels=channels,
+        out_channels=conv.out_channels,
+        kernel_size=ones,
+        stride=ones,
+        padding=(0,) * len(ones),
+        dilation=ones,
+    )
+    shape = (dense.output_shape[0], channels, *dense.output_shape[2:])
+    stages = stage_costs([(NAME, spec)], shape, dtype_bytes(setting.dtype))
+    return work_of(stages, setting, seed=seed)
