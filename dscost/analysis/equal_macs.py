@@ -14,10 +14,17 @@ from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes
 from dscost.reports.records import Speedup, Stage
 from dscost.timing import Setting
+from dscost.timing.samples import Measurement
+from dscost.timing.statistics import summarize
 
 NAME = "1×1 of equal MACs"
 MOST_CHANNELS = 1 << 14
 """Into a 1×1 convolution; with more it is no layer that anybody has."""
+
+
+SLOWER_DENSE = 1.15
+"""A dense kernel whose time differs by that factor from that of a 1×1 of equal MACs is worth a
+word."""
 
 
 class Beside(NamedTuple):
@@ -32,6 +39,22 @@ class Beside(NamedTuple):
     ratio: Speedup
     flops_per_s: float
     pointwise_flops_per_s: float
+
+    @classmethod
+    def of(cls, found: Measurement, ratio: Speedup, dense: Stage) -> "Beside":
+        """Return what was found of both, whose ratio is that of their pairs."""
+        pointwise_s, flops = summarize(found.second_s).median_s, dense.cost.flops
+        return cls(ratio, flops / (ratio.median * pointwise_s), flops / pointwise_s)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the dense kernel is slower by more than is worth a word."""
+        return self.ratio.ci95[0] >= SLOWER_DENSE
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether it is faster by as much."""
+        return self.ratio.ci95[1] <= 1 / SLOWER_DENSE
 
 
 def pointwise_of(dense: Stage, setting: Setting, *, seed: int = 0) -> Work | None:

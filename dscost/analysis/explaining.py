@@ -29,9 +29,6 @@ one for its kernel."""
 MOSTLY_OUTPUT = 0.5
 FEW_CHANNELS = 16
 """With fewer input channels a layer may spend its time on its output."""
-SLOWER_DENSE = 1.15
-"""A dense kernel whose time differs by that factor from that of a 1×1 of equal MACs is worth a
-word."""
 FAST_TRANSFORM = 1.05
 """So many times the peak is no arithmetic: a transform leaves some of it out."""
 AGREES_FROM = 0.8
@@ -192,7 +189,7 @@ def _slow_depthwise(case: _Case) -> Iterator[Cause]:
 
 def _slow_dense(case: _Case) -> Iterator[Cause]:
     """The standard layer is slower than a 1×1 of equal MACs, so that there is more to save."""
-    if case.beside is None or case.beside.ratio.ci95[0] < SLOWER_DENSE:
+    if case.beside is None or not case.beside.is_slow:
         return
     yield case.cause("slow_dense", **_of_dense(case.beside), weight=case.beside.ratio.median)
 
@@ -200,7 +197,7 @@ def _slow_dense(case: _Case) -> Iterator[Cause]:
 def _fast_dense(case: _Case) -> Iterator[Cause]:
     """The standard layer computes faster than a 1×1 of equal MACs: fewer MACs save less time."""
     beside, ceilings = case.beside, case.ceilings
-    if beside is None or beside.ratio.ci95[1] > 1 / SLOWER_DENSE:
+    if beside is None or not beside.is_fast:
         return
     figures = {**_of_dense(beside), "weight": 1 + 1 / beside.ratio.median}
     if ceilings is not None and beside.flops_per_s > FAST_TRANSFORM * ceilings.flops_per_s:

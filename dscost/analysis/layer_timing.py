@@ -71,7 +71,7 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
         for trial in _one_of_each_place(trials, timings):
             causes += trial.causes(layer, timings, compared)
     for key, timing in timings.items():
-        found = [cause for cause in causes if cause.setting == key]
+        found = {cause.kind for cause in causes if cause.setting == key}
         fewer = {name: layer.reduction_of(name).macs for name in timing.ratios}
         judge(bench, key, timing, fewer, found)
     speedup = timings[first.key].speedup if first else None
@@ -226,10 +226,7 @@ class _Trial:
         found = compared.get(self.dense_case)
         if found is None:
             return None
-        flops = self.stages[STANDARD][0].cost.flops
-        pointwise_s = summarize(found.second_s).median_s
-        ratio = self.bench.speedup(found, self.setting)
-        return Beside(ratio, flops / (ratio.median * pointwise_s), flops / pointwise_s)
+        return Beside.of(found, self.bench.speedup(found, self.setting), self.stages[STANDARD][0])
 
     def causes(
         self, layer: Layer, timings: Mapping[str, Timing], compared: Mapping[str, Measurement]

@@ -42,10 +42,12 @@ def time_model(counted: CountedModel, options: TimingOptions, progress: Progress
             timed.measure_wholes()
             timed.measure_layers()
         latency = timed.latency()
-        report = _explained(bench, timed.model.report)._replace(latency=latency)
+        report = timed.explained()._replace(latency=latency)
         advice = timed.advice(report, options.min_channels)
     for key, whole in latency.items():
-        judge(bench, f"{key}, the whole model", whole, {SEPARABLE: report.totals.reduction.macs})
+        fewer = {SEPARABLE: report.totals.reduction.macs}
+        causes = {one.kind for layer in report.layers for one in layer.causes if one.setting == key}
+        judge(bench, f"{key}, the whole model", whole, fewer, causes & {"slow_dense"})
     anything = latency or any(layer.latency for layer in report.layers)
     return report._replace(
         advice=advice,
@@ -92,6 +94,29 @@ class _Timed:
         layers = tuple(with_timings(layer, self._layers) for layer in report.layers)
         self.model = self.model._replace(report=report._replace(layers=layers))
 
+    def explained(self) -> Report:
+        """Return the report with the reasons of the layers that were timed.
+
+        Each device and runtime is explained by the first setting under which it was timed.
+        """
+        report = self.model.report
+        measured = {key for layer in report.layers for key in layer.latency}
+        firsts: dict[str, Setting] = {}
+        for setting in self.bench.settings:
+            if setting.key in measured:
+                firsts.setdefault(setting.where, setting)
+        layers = list(report.layers)
+        for setting in firsts.values():
+            ceilings, beside = self.bench.ceilings(setting), self._layers[setting.key].beside
+            for at, layer in enumerate(layers):
+                if setting.key in layer.latency:
+                    own = beside.get(layer.name)
+                    found = causes_of(
+                        layer, layer.latency, ceilings, setting=setting.key, beside=own
+                    )
+                    layers[at] = layer._replace(causes=(*layers[at].causes, *found))
+        return report._replace(layers=tuple(layers))
+
     def advice(self, report: Report, min_channels: int) -> Advice | None:
         """Return what to swap, with what that comes to of the whole model."""
         left = {name: why for whole in self._wholes.values() for name, why in whole.left.items()}
@@ -130,20 +155,3 @@ class _Timed:
         """Return the times of the whole by setting."""
         found = {key: whole.timing(self._layers[key]) for key, whole in self._wholes.items()}
         return {key: timing for key, timing in found.items() if timing}
-
-
-def _explained(bench: Bench, report: Report) -> Report:
-    """Return the report with the reasons of the layers that were timed."""
-    measured = {key for layer in report.layers for key in layer.latency}
-    firsts: dict[str, Setting] = {}
-    for setting in bench.settings:
-        if setting.key in measured:
-            firsts.setdefault(setting.where, setting)
-    layers = list(report.layers)
-    for setting in firsts.values():
-        ceilings = bench.ceilings(setting)
-        for at, layer in enumerate(layers):
-            if setting.key in layer.latency:
-                found = causes_of(layer, layer.latency, ceilings, setting=setting.key)
-                layers[at] = layer._replace(causes=(*layers[at].causes, *found))
-    return report._replace(layers=tuple(layers))

@@ -1,11 +1,12 @@
 """The swaps of a model, timed both ways as layers of their own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import NamedTuple
 
 from dscost.analysis.bench import Bench
+from dscost.analysis.equal_macs import NAME, Beside, pointwise_of
 from dscost.analysis.running import work_of
 from dscost.analysis.swappable import SwappableModel
 from dscost.analysis.timed import judge, timing_of, with_roofline
@@ -14,11 +15,15 @@ from dscost.networks.network import stage_costs
 from dscost.networks.swaps import Swap
 from dscost.notation.units import dtype_bytes, format_shape
 from dscost.reports.records import Layer, Stage, Timing
+from dscost.runtimes import TORCH
 from dscost.timing import Setting
 from dscost.timing.engine import Case
+from dscost.timing.samples import Measurement
 
 BUILDING_SHARE = 0.5
 """Of the time; making weights for a huge model must not eat all of it."""
+BESIDE_SHARE, MOST_BESIDE = 0.15, 4
+"""Of the time, to learn why swaps gain more than their MACs promise, and of how many of them."""
 LAYERS = "layers"
 """What a report lacks where some were not timed."""
 
@@ -58,12 +63,15 @@ class Layers:
         swaps: Every swap, also those that run in one layer.
         is_complete: Whether every swap was timed.
         took_s: All of it.
+        beside: Dense convolutions beside 1×1 ones of equal MACs, by layer, where their swap gained
+            more than its MACs promise.
     """
 
     timings: dict[str, Timing] = field(default_factory=dict)
     swaps: list[_Timed] = field(default_factory=list)
     is_complete: bool = True
     took_s: float = 0.0
+    beside: dict[str, Beside] = field(default_factory=dict)
 
     def sums(self, skipped: Sequence[str]) -> dict[str, float]:
         """Return what all swaps take by variant, skipped ones standard; nothing if one lacks."""
@@ -105,7 +113,9 @@ def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: 
             own = {STANDARD: standard.backends.get("", ""), **separable.backends}
             backends[plan.name] = {name: backend for name, backend in own.items() if backend}
             cases.append(bench.case(plan.name, setting, standard, separable))
-    compared = bench.compare(cases, budget_s - (perf_counter() - began))
+    share = 1.0 if setting.runtime == TORCH else 1 - BESIDE_SHARE
+    compared = bench.compare(cases, share * budget_s - (perf_counter() - began))
+    beside = _beside(bench, setting, plans, cases, compared, budget_s - (perf_counter() - began))
     ceilings = bench.ceilings(setting) if compared else None
     for plan in plans:
         if plan.name not in compared:
@@ -115,12 +125,16 @@ def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: 
         timing = timing._replace(backends=backends[plan.name])
         if ceilings:
             timing = with_roofline(timing, plan.stages, ceilings, setting)
-        judge(bench, plan.name, timing, {SEPARABLE: plan.fewer_macs})
+        dense = beside.get(plan.name)
+        explained = ("slow_dense",) if dense and dense.is_slow else ()
+        judge(bench, plan.name, timing, {SEPARABLE: plan.fewer_macs}, explained)
         # a pair is no layer, and has no time as it is
         of_pair = timing._replace(latencies={name: timing.latencies[name] for name in BOTH_WAYS})
         for swap in plan.swaps:
             layer = model.layer_of(swap)
             timed.swaps.append(_Timed(layer, timing, swap.is_pair))
+            if dense:
+                timed.beside.setdefault(layer, dense)
             timed.timings.setdefault(layer, of_pair if swap.is_pair else timing)
     late = len(plans) - tried + sum(bench.is_late(case.name, compared) for case in cases)
     if late:
@@ -128,6 +142,40 @@ def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: 
         bench.lack(LAYERS, told)
     timed.took_s = perf_counter() - began
     return timed
+
+
+def _beside(
+    bench: Bench,
+    setting: Setting,
+    plans: Sequence[_Plan],
+    cases: Sequence[Case],
+    compared: Mapping[str, Measurement],
+    budget_s: float,
+) -> dict[str, Beside]:
+    """Return dense convolutions beside 1×1 ones of equal MACs, by plan.
+
+    These are those few whose swap gained more than its MACs promise, under another runtime than
+    torch: of that the speeds are known.
+    """
+    if setting.runtime == TORCH:
+        return {}
+    of_plan = {plan.name: plan for plan in plans}
+    further: dict[str, Case] = {}
+    for case in cases:
+        plan, found = of_plan[case.name], compared.get(case.name)
+        if found is None or bench.speedup(found, setting).ci95[0] <= plan.fewer_macs:
+            continue
+        work = pointwise_of(plan.stages[STANDARD][0], setting, seed=bench.options.seed)
+        pointwise = work and bench.prepared(work)
+        if pointwise and len(further) < MOST_BESIDE:
+            name = f"{case.name}, {NAME}"
+            further[case.name] = replace(case, name=name, second=pointwise.call)
+    results = bench.compare(list(further.values()), budget_s, against_itself=False)
+    return {
+        name: Beside.of(found, bench.speedup(found, setting), of_plan[name].stages[STANDARD][0])
+        for name, case in further.items()
+        if (found := results.get(case.name))
+    }
 
 
 def _plans(model: SwappableModel, setting: Setting) -> list[_Plan]:

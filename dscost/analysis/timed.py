@@ -7,7 +7,7 @@ from dscost.analysis.bench import Bench
 from dscost.analysis.running import Prepared
 from dscost.devices.roofline import Ceilings, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
-from dscost.reports.records import SAME_WITHIN, Cause, Latency, Noise, Speedup, Stage, Timing
+from dscost.reports.records import SAME_WITHIN, Latency, Noise, Speedup, Stage, Timing
 from dscost.runtimes import TORCH
 from dscost.timing import Setting
 from dscost.timing.samples import Measurement
@@ -138,17 +138,16 @@ def judge(
     where: str,
     timing: Timing,
     fewer_macs: Mapping[str, float | None],
-    causes: Collection[Cause] = (),
+    explained: Collection[str] = (),
 ) -> None:
     """Keep what cannot be: faster than arithmetic or the ceilings explain.
 
-    By name, `fewer_macs` has how many times fewer a variant has than standard. Where it is known
-    that the dense kernel is slow, or a fast transform, that explains it.
+    By name, `fewer_macs` has how many times fewer a variant has than standard. The kinds of
+    causes that are known tell whether the dense kernel is slow, or a fast transform.
     """
-    known = {cause.kind for cause in causes}
     for name, speedup in timing.ratios.items():
         fewer = fewer_macs.get(name)
-        is_explained = name == SEPARABLE and "slow_dense" in known
+        is_explained = name == SEPARABLE and "slow_dense" in explained
         if fewer and speedup.verdict == "faster" and speedup.ci95[0] > fewer and not is_explained:
             place = where if name == SEPARABLE else f"{where}, {name}"
             bench.noise.append(Noise("more_than_macs", speedup.median, fewer, place))
@@ -160,7 +159,7 @@ def judge(
         *timing.stages.items(),
         *((name, timing.of(name)) for name in further),
     ):
-        if name == STANDARD and "fast_transform" in known:
+        if name == STANDARD and "fast_transform" in explained:
             continue
         fraction = latency and latency.roofline_fraction
         if fraction and fraction > most:
