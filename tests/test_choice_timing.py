@@ -8,10 +8,11 @@ from dscost.analysis.choice_timing import (
     _completed,
     _in_order,
     _paired,
+    model_of_torch,
     time_both,
     time_choices,
 )
-from dscost.devices.roofline import Ceilings
+from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError
 from dscost.layers.convolution import conv2d
 from dscost.reports.figures import Cost
@@ -21,6 +22,7 @@ from dscost.tracing import arguments_of
 
 SMALL = Timeable("small", conv2d(32, 32, 3, padding=1), (1, 32, 8, 8), (1, 2, 3, 4))
 LARGE = Timeable("large", conv2d(64, 64, 3, padding=1), (1, 64, 16, 16), (1, 2, 3, 4, 5, 6))
+CHEAP = Cost(0, 10, 0, 0, 0, 0)
 CEILINGS = Ceilings("cpu", "a processor", "float32", 1, flops_per_s=1e9, bytes_per_s=1e12)
 
 
@@ -73,6 +75,20 @@ def test_one_timed_rank_corrects_the_prediction_of_the_others() -> None:
     assert [found[rank].seconds for rank in (2, 3, 4)] == pytest.approx([1.0, 1.5, 2.0])
 
 
+def test_without_ceilings_one_timed_rank_tells_of_the_others_by_their_macs() -> None:
+    found = _completed(SMALL, {AS_IS: Seconds(1.0), 1: Seconds(0.5)}, None, Setting())
+    # 32·(9 + 32)·T a position
+    assert [found[rank].seconds for rank in (2, 3, 4)] == pytest.approx([1.0, 1.5, 2.0])
+    assert all(found[rank].is_predicted for rank in (2, 3, 4))
+
+
+def test_calibrated_speeds_are_of_torch_alone() -> None:
+    calibrated = CEILINGS._replace(rates={"dense:contiguous": Rate(t0_s=1.0)})
+    for runtime, seconds in (("torch", 1.0), ("onnxruntime", 2 * 32 * 32 * 9 * 64 / 1e9)):
+        found = _completed(SMALL, {}, calibrated, Setting(runtime=runtime))
+        assert found[AS_IS].seconds == pytest.approx(seconds)
+
+
 def test_nothing_is_said_of_a_layer_of_which_nothing_is_known() -> None:
     assert _completed(SMALL, {}, None, Setting()) == {}
 
@@ -97,12 +113,9 @@ def test_a_rank_is_as_much_faster_as_by_turns_though_the_machine_was_slower_then
 def test_a_model_and_its_layers_are_timed() -> None:
     module = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()).train()
     found = time_choices(
-        module,
-        arguments_of(SMALL.shape),
-        Cost(0, 10, 0, 0, 0, 0),
+        model_of_torch(module, arguments_of(SMALL.shape), CHEAP, "float32"),
         [SMALL._replace(ranks=(1, 2))],
         TimingOptions(budget_s=6.0, threads=1),
-        dtype="float32",
     )
     times = found.of[SMALL.key]
     assert set(times) == {AS_IS, 1, 2}
@@ -119,26 +132,17 @@ def test_a_model_that_does_not_fit_in_the_time_says_so() -> None:
         match=r"a goal of latency needs .* too large for 10.0 ms \(--time-budget\)",
     ):
         time_choices(
-            nn.ReLU(),
-            arguments_of((1, 3)),
-            Cost(0, 10**15, 0, 0, 0, 0),
+            model_of_torch(nn.ReLU(), arguments_of((1, 3)), Cost(0, 10**15, 0, 0, 0, 0), "float32"),
             [],
             TimingOptions(budget_s=0.01),
-            dtype="float32",
         )
 
 
 def test_two_models_are_timed_by_turns_and_left_as_they_are() -> None:
     modules = nn.Conv2d(64, 64, 3), nn.Conv2d(64, 1, 1)
     given = arguments_of((1, 64, 32, 32))
-    found = time_both(
-        modules,
-        given,
-        Cost(0, 10, 0, 0, 0, 0),
-        TimingOptions(budget_s=4.0, threads=1),
-        dtype="float32",
-    )
-    assert found is not None
+    first, second = (model_of_torch(one, given, CHEAP, "float32") for one in modules)
+    found = time_both((first, second), TimingOptions(budget_s=4.0, threads=1))
     assert found.before_s > 0
     assert found.environment.threads == 1
     assert found.speedup.median > 2  # 576 times the arithmetic

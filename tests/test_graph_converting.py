@@ -489,7 +489,7 @@ def test_people_are_told_what_was_seen_and_nothing_of_a_clock(saved: Saved) -> N
 
 
 REFUSED = {
-    "--goal latency_s=0.5x": "it is not timed: give --goal macs=0.6x",
+    "--goal latency_s=0.5x": "--runtime torch does not run it, onnxruntime does",
     "--fastest": "it is not timed, so which swaps pay is not known",
     "--weights w.safetensors": "its weights are in it: --weights has no meaning",
     "--save-code net.py": "no model that code makes",

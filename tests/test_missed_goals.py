@@ -12,13 +12,13 @@ from torch import nn
 
 import dscost
 from dscost.analysis import Request
-from dscost.analysis.choice_timing import AS_IS, BothTimes, ChoiceTimes, Seconds
+from dscost.analysis.choice_timing import AS_IS, BothTimes, ChoiceTimes, Seconds, WholeModel
 from dscost.converting import layer_times, reporting
 from dscost.converting.convert import convert_target
 from dscost.converting.loading import Subject
 from dscost.converting.plan_file import KEEP, Decision, read_plan
 from dscost.converting.sites import Site
-from dscost.errors import InputError
+from dscost.errors import InputError, UnavailableError
 from dscost.pages import View
 from dscost.rendering import render
 from dscost.reports.records import Environment, Noise, Speedup
@@ -167,13 +167,13 @@ class Clock:
         monkeypatch.setattr(reporting, "time_both", self)
 
     def __call__(
-        self, models: tuple[nn.Module, nn.Module], *_: object, turn: int = 0, **__: object
-    ) -> BothTimes | None:
+        self, models: tuple[WholeModel, WholeModel], *_: object, turn: int = 0
+    ) -> BothTimes:
         assert turn == len(self.modules)
-        self.modules.append(models[1])
+        self.modules.append(models[1].build())
         found = next(self.left)
         if found is None:
-            return None
+            raise UnavailableError("Not timed: the converted model is too large.")
         speedup = found if isinstance(found, Speedup) else Speedup(found, (found, found))
         return BothTimes(1.0, speedup, self.environment)
 
@@ -289,6 +289,8 @@ def test_a_goal_that_could_not_be_held_against_the_clock_is_not_called_met(
     ran = convert(here, "--goal", "latency_s=0.6x")
     assert (ran.returncode, "MISSED" in ran.stdout) == (0, False)
     assert "← goal 0.6×, not measured\n" in ran.stdout
+    told = "Converted it was not timed. Not timed: the converted model is too large.\n"
+    assert told in ran.stdout
     assert "“predicted” ones were not timed" in ran.stdout
     Clock(monkeypatch, None)
     assert conversion(convert(here, "--goal", "latency_s=0.6x", "--json"))["is_met"] is None

@@ -118,7 +118,12 @@ def test_any_plan_survives_being_written_and_read(layers: dict[str, int], commen
     ("text", "problems"),
     [
         ("", ["1:1: the file is empty"]),
-        ("[1]", ["1:1: expected a plan with version, target, input, goal, layers, found a list"]),
+        (
+            "[1]",
+            [
+                "1:1: expected a plan with version, target, input, goal, runtime, layers, found a list"
+            ],
+        ),
         ("version: 1", ["1:1: missing key 'layers'"]),
         (
             "version: 2\nlayer: {}\nlayers: {}",

@@ -1,12 +1,12 @@
-"""How long a model takes, also converted, and its convolutions as they are and at every rank."""
+"""How long a model takes, also converted, and its convolutions as they are and at every rank.
 
-import copy
-from collections.abc import Mapping, Sequence
+torch is imported only where it takes part.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
-from typing import NamedTuple
-
-from torch import nn
+from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.analysis.bench import Bench
 from dscost.analysis.running import Prepared, Work, work_of
@@ -17,13 +17,19 @@ from dscost.layers.variants import STANDARD, depthwise_separable
 from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes, format_shape
 from dscost.reports.figures import Cost
-from dscost.reports.records import Environment, Speedup, Stage
-from dscost.runtimes.programs import ModuleProgram
+from dscost.reports.records import Environment, Ran, Speedup, Stage
+from dscost.runtimes import TORCH
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
+from dscost.timing.ceilings_file import known_ceilings
 from dscost.timing.engine import Case
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import speedup_of, summarize
-from dscost.tracing import Arguments
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dscost.runtimes.programs import Program
+    from dscost.tracing import Arguments
 
 BUDGET_S = 30.0
 PRECISION = 0.05
@@ -37,10 +43,40 @@ BUILDING_SHARE = 0.5
 """Of what is left then; making weights must not eat all of it."""
 AS_IS = 0
 """The rank under which the time of a convolution as it is stands."""
-WHOLE = "the whole model"
+WHOLE, CONVERTED = "the whole model", "the converted model"
 
 Key = tuple[ConvSpec, Shape]
 """A convolution and the shape of its input."""
+
+
+class WholeModel(NamedTuple):
+    """A model as torch and other runtimes take it.
+
+    Args:
+        build: Makes the module, for torch.
+        arguments: Makes what that is called with under a setting.
+        program: Makes it for any other runtime.
+        cost: Of one call; of a model that becomes cheaper what it was will do.
+        dtype: Of its weights.
+    """
+
+    build: "Callable[[], nn.Module]"
+    arguments: "Callable[[Setting], Arguments]"
+    program: "Callable[[Setting], Program]"
+    cost: Cost
+    dtype: str
+
+    def work(self, name: str, setting: Setting) -> Work:
+        """Return it as something to be run."""
+        return Work(
+            name,
+            setting,
+            self.build,
+            partial(self.arguments, setting),
+            partial(self.program, setting),
+            macs=self.cost.macs,
+            needed_bytes=2 * self.cost.weight_bytes + self.cost.traffic_bytes // 2,
+        )
 
 
 class Timeable(NamedTuple):
@@ -94,13 +130,9 @@ class ChoiceTimes(NamedTuple):
 
 
 def time_choices(
-    module: nn.Module,
-    arguments: Arguments,
-    whole: Cost,
+    model: WholeModel,
     convs: Sequence[Timeable],
     options: TimingOptions,
-    *,
-    dtype: str,
     progress: Progress | None = None,
 ) -> ChoiceTimes:
     """Return how long a model takes, and its distinct convolutions as they are and at every rank.
@@ -114,16 +146,17 @@ def time_choices(
         UnavailableError: The whole model could not be timed; the text says why.
     """
     options = options._replace(precision=max(PRECISION, options.precision))
-    bench = _bench(options, dtype, progress)
+    bench = _bench(options, model.dtype, progress)
     (setting,) = bench.settings
     with bench.open():
         began, own_s = perf_counter(), (1 - sum(CHECKING_SHARES)) * bench.budget_s
-        itself = _by_turns(bench, WHOLE, (module,), arguments, whole, own_s * WHOLE_SHARE)
+        itself, _ = _by_turns(bench, {WHOLE: model}, own_s * WHOLE_SHARE)
         if itself is None:
-            why = " ".join(bench.warnings) or f"Not timed: it does not fit in {bench.budget}."
-            raise UnavailableError(f"a goal of latency needs the time of the model as it is. {why}")
+            raise UnavailableError(
+                f"a goal of latency needs the time of the model as it is. {_why_not(bench)}"
+            )
         measured = _measured(bench, convs, own_s - (perf_counter() - began))
-        ceilings = bench.ceilings(setting) if _lacks(convs, measured) else None
+        ceilings = _ceilings(bench, setting) if _lacks(convs, measured) else None
         found = {
             one.key: _completed(one, measured.get(one.key, {}), ceilings, setting) for one in convs
         }
@@ -142,37 +175,63 @@ class BothTimes(NamedTuple):
         before_s: Seconds of one call of the first.
         speedup: Of the second beside it.
         environment: Where it was measured.
+        ran: How a runtime other than torch ran the second, and how right that was.
     """
 
     before_s: float
     speedup: Speedup
     environment: Environment
+    ran: Ran | None = None
 
 
 def time_both(
-    modules: tuple[nn.Module, nn.Module],
-    arguments: Arguments,
-    whole: Cost,
+    models: tuple[WholeModel, WholeModel],
     options: TimingOptions,
-    *,
-    dtype: str,
     progress: Progress | None = None,
+    *,
     turn: int = 0,
-) -> BothTimes | None:
+) -> BothTimes:
     """Return the seconds of the first of two models, and the speedup of the second beside it.
 
-    Where they could not be timed, return `None`. Both are left as they are; the arguments are those
-    of `time_choices`, `whole` what the dearer one costs. The turn says which share of the time
-    budget this has: of the `CHECKING_SHARES`.
+    Both are left as they are. The turn says which share of the time budget this has: of the
+    `CHECKING_SHARES`.
+
+    Raises:
+        UnavailableError: They could not be timed, or what the second computes is wrong; the text
+            says why.
     """
-    bench = _bench(options, dtype, progress)
+    bench = _bench(options, models[0].dtype, progress)
     with bench.open():
         budget_s = CHECKING_SHARES[turn] * bench.budget_s
-        result = _by_turns(bench, "the converted model", modules, arguments, whole, budget_s)
+        both = dict(zip((WHOLE, CONVERTED), models, strict=True))
+        result, ran = _by_turns(bench, both, budget_s)
     if result is None:
-        return None
+        raise UnavailableError(_why_not(bench))
     before_s = summarize(result.first_s).median_s
-    return BothTimes(before_s, speedup_of(result.log_ratios), bench.environment())
+    return BothTimes(before_s, speedup_of(result.log_ratios), bench.environment(), ran)
+
+
+def model_of_torch(
+    module: "nn.Module", arguments: "Arguments", cost: Cost, dtype: str
+) -> WholeModel:
+    """Return a module to be timed on some arguments; it is left as it is."""
+    from copy import deepcopy
+
+    def program(setting: Setting) -> "Program":
+        from dscost.modules.building import placed
+        from dscost.runtimes.programs import ModuleProgram
+
+        args, kwargs = arguments.with_values(**setting.place)
+        own = placed(deepcopy(module), **setting.place)
+        return ModuleProgram(WHOLE, own, args, kwargs, cost.macs)
+
+    return WholeModel(
+        partial(deepcopy, module),
+        lambda setting: arguments.with_values(**setting.place),
+        program,
+        cost,
+        dtype,
+    )
 
 
 def _bench(options: TimingOptions, dtype: str, progress: Progress | None) -> Bench:
@@ -182,39 +241,26 @@ def _bench(options: TimingOptions, dtype: str, progress: Progress | None) -> Ben
 
 
 def _by_turns(
-    bench: Bench,
-    name: str,
-    modules: Sequence[nn.Module],
-    arguments: Arguments,
-    cost: Cost,
-    budget_s: float,
-) -> Measurement | None:
-    """Return the comparison of the first of some models with the last, or `None` with a warning."""
+    bench: Bench, models: Mapping[str, WholeModel], budget_s: float
+) -> tuple[Measurement | None, Ran | None]:
+    """Return the comparison of the first of some models with the last, and how that was run.
+
+    Without a comparison the bench has a warning.
+    """
     (setting,) = bench.settings
     calls = []
-    for module in modules:
-        prepared = bench.prepared(
-            Work(
-                WHOLE,
-                setting,
-                partial(copy.deepcopy, module),
-                lambda: arguments.with_values(**setting.place),
-                partial(_program, name, module, arguments, cost.macs, setting),
-                macs=cost.macs,
-                needed_bytes=2 * cost.weight_bytes + cost.traffic_bytes // 2,
-            )
-        )
+    for name, model in models.items():
+        prepared = bench.prepared(model.work(name, setting))
         if prepared is None:
-            return None
+            return None, None
         calls.append(prepared)
-    return bench.compare([bench.case(name, setting, calls[0], calls[-1])], budget_s).get(name)
+    *_, name = models
+    compared = bench.compare([bench.case(name, setting, calls[0], calls[-1])], budget_s)
+    return compared.get(name), calls[-1].ran
 
 
-def _program(
-    name: str, module: nn.Module, arguments: Arguments, macs: int, setting: Setting
-) -> ModuleProgram:
-    args, kwargs = arguments.with_values(**setting.place)
-    return ModuleProgram(name, copy.deepcopy(module), args, kwargs, macs)
+def _why_not(bench: Bench) -> str:
+    return " ".join(bench.warnings) or f"Not timed: it does not fit in {bench.budget}."
 
 
 def _measured(bench: Bench, convs: Sequence[Timeable], budget_s: float) -> dict[Key, Times]:
@@ -284,6 +330,13 @@ def _stages(one: Timeable, rank: int, setting: Setting) -> tuple[Stage, ...]:
     return stage_costs(convs, one.shape, dtype_bytes(setting.dtype))
 
 
+def _ceilings(bench: Bench, setting: Setting) -> Ceilings | None:
+    """Return what this machine can do; what takes torch to measure is measured for torch alone."""
+    if setting.runtime == TORCH:
+        return bench.ceilings(setting)
+    return known_ceilings(setting.dtype, threads=bench.threads)
+
+
 def _lacks(convs: Sequence[Timeable], measured: Mapping[Key, Times]) -> bool:
     """Whether a convolution was timed at fewer than two ranks though it has more."""
     return any(len(measured.get(one.key, {})) < min(3, 1 + len(one.ranks)) for one in convs)
@@ -292,11 +345,13 @@ def _lacks(convs: Sequence[Timeable], measured: Mapping[Key, Times]) -> bool:
 def _completed(
     one: Timeable, measured: Times, ceilings: Ceilings | None, setting: Setting
 ) -> Times:
-    """Return a time for every rank and as it is; nothing where nothing can be said."""
-    predicted = {
-        rank: _predicted_s(_stages(one, rank, setting), ceilings, setting)
-        for rank in (AS_IS, *one.ranks)
-    }
+    """Return a time for every rank and as it is; nothing where nothing can be said.
+
+    Without ceilings a rank takes as much longer than the timed one as it has more MACs.
+    """
+    stages = {rank: _stages(one, rank, setting) for rank in (AS_IS, *one.ranks)}
+    predicted = {rank: _predicted_s(each, ceilings, setting) for rank, each in stages.items()}
+    macs = {rank: sum(stage.cost.macs for stage in each) for rank, each in stages.items()}
     ranks = sorted(rank for rank in measured if rank != AS_IS)
     found = dict(measured)
     for rank, seconds in predicted.items():
@@ -306,6 +361,8 @@ def _completed(
             seconds = _on_line(rank, ranks, measured)
         elif ranks and seconds is not None and (near := predicted[ranks[0]]):
             seconds *= measured[ranks[0]].seconds / near
+        elif ranks and seconds is None:
+            seconds = measured[ranks[0]].seconds * macs[rank] / macs[ranks[0]]
         if seconds is None:
             return {}
         found[rank] = Seconds(seconds, is_predicted=True)
@@ -326,4 +383,6 @@ def _predicted_s(
     if ceilings is None:
         return None
     found = predict(stages, ceilings, memory_format=setting.memory_format)
-    return found.roofline_s if found.predicted_s is None else found.predicted_s
+    if setting.runtime != TORCH or found.predicted_s is None:  # calibrated speeds are of torch
+        return found.roofline_s
+    return found.predicted_s

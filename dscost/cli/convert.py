@@ -18,6 +18,7 @@ from dscost.converting.saving import Saved, check_saved, code_text, saved
 from dscost.errors import DscostError, InputError
 from dscost.files import write_whole
 from dscost.pages import View
+from dscost.runtimes import TORCH
 from dscost.sources import is_graph
 from dscost.timing import Progress, TimingOptions
 
@@ -189,6 +190,13 @@ def convert(
     device: Annotated[
         str | None, typer.Option(help="Where to measure for latency_s: cpu or cuda  [default: cpu]")
     ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What runs what is measured (dscost list runtimes)  [default: torch]",
+        ),
+    ] = None,
     threads: opt.Threads = None,
     memory_format: Annotated[
         str | None,
@@ -212,6 +220,7 @@ def convert(
         saves.check(target, out, read)
     measuring = how.Measuring(
         device=None if device is None else [device],
+        runtime=runtime,
         threads=threads,
         memory_format=memory_format,
         time_budget=time_budget,
@@ -261,14 +270,20 @@ def _timing(
     """Return how to measure; what says so is refused where nothing is measured."""
     is_of_time = goal is not None and goal.strip().startswith("latency_s")
     if is_told or not (is_of_time or fastest):
-        for name in ("device", "threads", "memory_format", "time_budget"):
+        for name in ("device", "runtime", "threads", "memory_format", "time_budget"):
             if getattr(measuring, name) is not None:
                 why = "is for --goal latency_s=… and --fastest: nothing else is measured"
                 if is_told:
                     why = "has no effect: --from has what was measured"
                 raise InputError(f"--{name.replace('_', '-')} {why}")
-    layout = measuring.memory_format or "contiguous"
-    return measuring._replace(memory_format=layout, mode="eager").options()
+    runtimes = opt.parse_names(measuring.runtime)
+    if len(runtimes) > 1:
+        named = " and ".join(runtimes)
+        raise InputError(f"--runtime: a model is converted for one at a time, found {named}")
+    if runtimes in ((), (TORCH,)):
+        layout = measuring.memory_format or "contiguous"
+        measuring = measuring._replace(memory_format=layout, mode="eager")
+    return measuring.options()
 
 
 def _only(goals: list[str] | None) -> str | None:

@@ -5,10 +5,11 @@ convolutions (`surveying`), and sees what the model does with them besides (`reh
 `stand_ins`). What is done to each is decided by a plan, at one rank or for a goal (`deciding`):
 of the ways to treat it (`options`) those of least error are chosen (`choosing`, by a `knapsack`).
 Then the model is copied with other convolutions (`applying`), whose weights are those nearest to
-what they stand for (`decomposing`) or to what they are given (`calibrating`); and what came of it
-is said (`outcomes`, `reporting`, in the records of `results`). It is saved as weights, as a program
-or ONNX (`saving`, `exporting`), or as code that makes it (`coding`, of layers in `layer_code` and
-of `code_parts`; tried by `trying_code`).
+what they stand for (`decomposing`) or to what they are given (`calibrating`); a time that was
+promised is held against the clock (`proving`, by `layer_times`); and what came of it is said
+(`outcomes`, `reporting`, in the records of `results`). It is saved as weights, as a program or ONNX
+(`saving`, `exporting`), or as code that makes it (`coding`, of layers in `layer_code` and of
+`code_parts`; tried by `trying_code`).
 
 An ONNX file goes the same way without torch (`graph_loading`, `graph_sites`): its nodes are
 replaced (`graph_rewriting`), and the result is run beside what it was (`graph_checking`). What both

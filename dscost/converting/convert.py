@@ -10,6 +10,7 @@ from dscost.converting.plan_file import Plan, Planning, plan_of
 from dscost.converting.results import Conversion
 from dscost.errors import InputError, needing_onnx
 from dscost.layers.variants import MIN_CHANNELS
+from dscost.runtimes import TORCH
 from dscost.sources import is_graph
 from dscost.timing import Progress, TimingOptions
 
@@ -30,6 +31,7 @@ def convert(
     plan: Planning | None = None,
     min_channels: int | None = None,
     fastest: Fastest = False,
+    runtime: str = TORCH,
     trust: bool = False,
 ) -> Any:
     """Return a copy of a model with its convolutions made depthwise-separable, as near as can be.
@@ -73,6 +75,7 @@ def convert(
             than 32, or of what a report was made with.
         fastest: Whether to convert just the layers that run faster converted, measured now on the
             input; or a timed report, or the path of a saved one, that tells which those are.
+        runtime: What runs what is measured now, of `dscost list runtimes`.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
 
@@ -97,6 +100,7 @@ def convert(
         plan=plan,
         min_channels=min_channels,
         fastest=fastest,
+        runtime=runtime,
         trust=trust,
     ).module
 
@@ -111,6 +115,7 @@ def conversion(
     plan: Planning | None = None,
     min_channels: int | None = None,
     fastest: Fastest = False,
+    runtime: str = TORCH,
     trust: bool = False,
 ) -> Conversion:
     """Return what `convert` does, with what became of each convolution: its error and costs.
@@ -127,6 +132,7 @@ def conversion(
         min_channels: A convolution of fewer channels in or out is left alone; by default of fewer
             than 32, or of what a report was made with.
         fastest: Whether to convert just what runs faster converted, or a timed report that tells.
+        runtime: What runs what is measured now, of `dscost list runtimes`.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
 
@@ -135,8 +141,11 @@ def conversion(
         UnavailableError: A target needs a library that is not installed.
     """
     check_arguments(target, rank, method, where, plan, fastest)
+    if runtime != TORCH and fastest is not True:
+        raise InputError("runtime is for fastest=True: nothing else is measured")
     given = None if plan is None else plan_of(plan)
-    asked = Asked(None, rank, given, fastest, where, min_channels)
+    timing = TimingOptions(runtimes=(runtime,))
+    asked = Asked(None, rank, given, fastest, where, min_channels, timing)
     request = Request(input, trust=trust)
     if is_graph(target):
         _require_onnx()
@@ -157,6 +166,7 @@ def plan(
     input: Any = None,
     weights: str | PathLike[str] | None = None,
     trust: bool = False,
+    runtime: str = TORCH,
     time_budget_s: float | None = None,
     strict: bool = False,
 ) -> Plan:
@@ -173,6 +183,7 @@ def plan(
         weights: A safetensors file or a state dict for the target.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
+        runtime: What runs what is measured, of `dscost list runtimes`, for a goal of latency.
         time_budget_s: Seconds that measuring may take, for a goal of latency.
         strict: Whether a goal that cannot be reached is an error.
 
@@ -187,7 +198,9 @@ def plan(
     {'0': 3, '1': 'keep'}
     """
     wanted, request = parse_goal(goal), Request(input, trust=trust)
-    timing = TimingOptions(budget_s=time_budget_s)
+    if runtime != TORCH and wanted.metric != "latency_s":
+        raise InputError("runtime is for a goal of latency_s: nothing else is measured")
+    timing = TimingOptions(runtimes=(runtime,), budget_s=time_budget_s)
     asked = Asked(wanted, where=where, min_channels=min_channels, timing=timing)
     if is_graph(target):
         _require_onnx()

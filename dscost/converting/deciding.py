@@ -13,6 +13,7 @@ from dscost.converting.sites import Site
 from dscost.notation.inputs import TensorSpec
 from dscost.reports.figures import Cost
 from dscost.reports.records import Advice, Environment
+from dscost.runtimes import TORCH
 
 METRIC_BY_DEFAULT: Metric = "macs"
 
@@ -46,12 +47,14 @@ class LayerTimes(NamedTuple):
         seconds: What tells the time of a layer kept or at a rank.
         environment: Where that was measured.
         warnings: What makes it less sure.
+        runtime: What ran them.
     """
 
     whole_s: float
     seconds: Times
     environment: Environment
     warnings: tuple[str, ...]
+    runtime: str = TORCH
 
 
 Clock = Callable[[Sequence[Site]], LayerTimes]
@@ -74,6 +77,7 @@ class Decided(NamedTuple):
         proof: What told so: `measured`, or the path of a report.
         latency: Of the whole model before and after, where that is known by now.
         layer_latencies: The same of its layers, by name.
+        runtime: What ran what was timed, if anything was.
     """
 
     plan: Plan
@@ -88,6 +92,7 @@ class Decided(NamedTuple):
     proof: str | None = None
     latency: Latency | None = None
     layer_latencies: Mapping[str, Latency] = MappingProxyType({})
+    runtime: str | None = None
 
     @property
     def metric(self) -> Metric:
@@ -117,6 +122,8 @@ def by_plan(subject: Subject, sites: Sequence[Site], given: Plan) -> Decided:
     """
     check_plan(given, subject.kinds(), sites)
     made_for = [f"to reach {given.goal}"] if given.goal else []
+    if given.runtime:
+        made_for.append(f"by times under {given.runtime}")
     if given.target not in (None, subject.target):
         made_for.append(f"for {given.target}")
     notes = [f"The plan was made {', '.join(made_for)}."] if made_for else []
@@ -141,21 +148,22 @@ def for_goal(
     """
     able = able_sites(sites)
     as_is = _figures(subject)
-    environment, notes = None, []
+    environment, runtime, notes = None, None, []
     if goal.metric == "latency_s":
         assert clock is not None
         times = clock(able)
         as_is = as_is._replace(latency_s=times.whole_s)
         layers = every_option(able, subject.readers(), times=times.seconds)
         layers, scaled = scaled_to_whole(layers, times.whole_s)
-        environment, notes = times.environment, [*times.warnings, *scaled]
+        environment, runtime = times.environment, times.runtime
+        notes = [*times.warnings, *scaled]
     else:
         layers = every_option(able, subject.readers())
     planned = reached(goal, layers, as_is)
     if not planned.converted and planned.nearest is None:
         notes.append(f"{goal.text} is met by the model as it is: every layer is kept.")
-    plan = _plan(subject, planned, goal.text)
-    return Decided(plan, planned, layers, as_is, goal, environment, tuple(notes))
+    plan = _plan(subject, planned, goal.text, runtime)
+    return Decided(plan, planned, layers, as_is, goal, environment, tuple(notes), runtime=runtime)
 
 
 def once_more(subject: Subject, decided: Decided, measured: float) -> Decided | None:
@@ -177,7 +185,7 @@ def once_more(subject: Subject, decided: Decided, measured: float) -> Decided | 
     if planned.decisions == decided.planned.decisions:
         return None
     planned = planned._replace(nearest=None)  # of the tighter goal
-    plan = _plan(subject, planned, goal.text)
+    plan = _plan(subject, planned, goal.text, decided.runtime)
     return decided._replace(plan=plan, planned=planned, aimed=aimed)
 
 
@@ -185,9 +193,13 @@ def _figures(subject: Subject) -> Figures:
     return Figures(subject.cost.params, subject.cost.macs)
 
 
-def _plan(subject: Subject, planned: Planned, goal: str | None) -> Plan:
+def _plan(subject: Subject, planned: Planned, goal: str | None, runtime: str | None = None) -> Plan:
+    """Return what was planned; by the times of torch, the runtime where none is named, unsaid."""
     inputs = tuple(subject.input_specs())
-    return Plan(planned.decisions, subject.target, inputs, goal, missed=planned.nearest)
+    named = None if runtime == TORCH else runtime
+    return Plan(
+        planned.decisions, subject.target, inputs, goal, runtime=named, missed=planned.nearest
+    )
 
 
 def _capped(asked: Mapping[str, Decision], planned: Planned) -> Iterator[str]:

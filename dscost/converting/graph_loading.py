@@ -3,21 +3,27 @@
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from onnx import ModelProto, NodeProto
 
 from dscost.analysis import Request
+from dscost.analysis.choice_timing import WholeModel
 from dscost.analysis.graphs import GraphVersions, count_graph, inputs_given
+from dscost.analysis.predicting import dtype_of
 from dscost.converting.plan_file import Plan
-from dscost.errors import InputError
+from dscost.errors import InputError, UnavailableError
 from dscost.graphs.reading import read_whole
+from dscost.graphs.running import made_up
 from dscost.graphs.stored import Weights
 from dscost.graphs.values import Value
+from dscost.graphs.writing import serialized
 from dscost.notation.inputs import TensorSpec, inputs_of, parse_input
 from dscost.reports.figures import Cost
 from dscost.reports.records import Input
+from dscost.runtimes.programs import GraphProgram
 from dscost.sources import GraphSource, Opening, find_source
+from dscost.timing import Setting
 from dscost.traces import Trace
 
 
@@ -35,6 +41,7 @@ class GraphSubject(NamedTuple):
         request: How they are asked for.
         cost: What the whole model costs.
         inputs: What it was counted on.
+        dtype: That it computes in.
         notes: What the reader must know.
         weights: The file of other weights, of which there is none.
         explanations: What helps to read the errors.
@@ -50,6 +57,7 @@ class GraphSubject(NamedTuple):
     request: Request
     cost: Cost
     inputs: tuple[Input, ...]
+    dtype: str
     notes: tuple[str, ...]
     weights: None = None
     explanations: tuple[str, ...] = ()
@@ -71,6 +79,18 @@ class GraphSubject(NamedTuple):
         ]
         if all(_is_written(spec) for spec in specs):
             yield from specs
+
+    def whole_model(self, model: ModelProto | None = None) -> WholeModel:
+        """Return it, or another model in its place, to be timed by what takes ONNX."""
+        own = self.model if model is None else model
+
+        def program(setting: Setting) -> GraphProgram:
+            return GraphProgram(self.target, serialized(own), made_up(self.given), self.cost.macs)
+
+        return WholeModel(self._no_module, self._no_module, program, self.cost, self.dtype)
+
+    def _no_module(self, *_: object) -> Any:
+        raise UnavailableError(f"{self.target} is an ONNX file, of which there is no torch module")
 
     def cost_of(self, model: ModelProto) -> Cost:
         """Return what another model costs that is given the same."""
@@ -119,5 +139,6 @@ def load_graph(target: str, request: Request, plan: Plan | None = None) -> Graph
         request=request,
         cost=counted.report.totals.as_is,
         inputs=counted.report.inputs,
+        dtype=dtype_of(counted.report),
         notes=counted.report.warnings,
     )

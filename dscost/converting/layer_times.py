@@ -1,14 +1,28 @@
-"""How long the layers of a torch model take, as they are and at the ranks that could pay."""
+"""How long the layers of a model take, as they are and at the ranks that could pay. No torch."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from dscost.analysis.choice_timing import AS_IS, ChoiceTimes, Seconds, Timeable, time_choices
+from dscost.analysis.choice_timing import (
+    AS_IS,
+    ChoiceTimes,
+    Seconds,
+    Timeable,
+    WholeModel,
+    time_choices,
+)
 from dscost.converting.deciding import Clock, LayerTimes
-from dscost.converting.loading import Subject
 from dscost.converting.options import Times
 from dscost.converting.plan_file import KEEP, Decision
 from dscost.converting.sites import Site
 from dscost.timing import Progress, TimingOptions
+
+
+class Subject(Protocol):
+    """What is to be converted, as far as it is timed."""
+
+    def whole_model(self) -> WholeModel:
+        """Return it as it is, to be timed."""
 
 
 def clock_of(subject: Subject, timing: TimingOptions, progress: Progress | None) -> Clock:
@@ -16,7 +30,9 @@ def clock_of(subject: Subject, timing: TimingOptions, progress: Progress | None)
 
     def timed(sites: Sequence[Site]) -> LayerTimes:
         times = measured(subject, sites, timing, progress)
-        return LayerTimes(times.whole_s, by_layer(times), times.environment, times.warnings)
+        return LayerTimes(
+            times.whole_s, by_layer(times), times.environment, times.warnings, timing.runtimes[0]
+        )
 
     return timed
 
@@ -34,15 +50,7 @@ def measured(
             new = Timeable(site.name, site.conv, run.batched_input_shape, ranks, 0)
             known = convs.setdefault(new.key, new)
             convs[new.key] = known._replace(calls=known.calls + 1)
-    return time_choices(
-        subject.module,
-        subject.arguments,
-        subject.cost,
-        list(convs.values()),
-        timing,
-        dtype=subject.dtype,
-        progress=progress,
-    )
+    return time_choices(subject.whole_model(), list(convs.values()), timing, progress)
 
 
 def by_layer(times: ChoiceTimes) -> Times:

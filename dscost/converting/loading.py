@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dscost.analysis import AS_STATED, Request, count, module_source
+from dscost.analysis.choice_timing import WholeModel, model_of_torch
 from dscost.analysis.traced import TracedVersions
 from dscost.converting.plan_file import Plan
 from dscost.converting.weights import load_weights
@@ -100,6 +101,11 @@ class Subject(NamedTuple):
         """Return how many modules hold each parameter, by its identity."""
         tensors = (own_tensors(part)[0].values() for part in each_part(self.module))
         return Counter(id(one) for parameters in tensors for one in parameters)
+
+    def whole_model(self, module: nn.Module | None = None) -> WholeModel:
+        """Return it, or another module in its place, to be timed."""
+        own = self.module if module is None else module
+        return model_of_torch(own, self.arguments, self.cost, self.dtype)
 
     def input_specs(self) -> Iterator[TensorSpec]:
         """Yield the inputs as a plan file has them; nothing where they are no plain tensors."""

@@ -7,6 +7,7 @@ import numpy as np
 from onnx import ModelProto
 
 from dscost.analysis import Request
+from dscost.analysis.choice_timing import BothTimes, time_both
 from dscost.converting.asking import Asked
 from dscost.converting.choosing import Goal
 from dscost.converting.deciding import Decided, at_rank, by_plan, check_plan, for_goal
@@ -15,12 +16,15 @@ from dscost.converting.graph_checking import check_full_rank, check_valid
 from dscost.converting.graph_loading import GraphSubject, load_graph
 from dscost.converting.graph_rewriting import rewritten
 from dscost.converting.graph_sites import survey_graph
+from dscost.converting.layer_times import clock_of
 from dscost.converting.outcomes import layer_outcome, outcome_of
 from dscost.converting.plan_file import Plan
+from dscost.converting.proving import proved
 from dscost.converting.reproducing import require_reproduced
 from dscost.converting.results import Conversion, Converted, LayerOutcome, commented
 from dscost.converting.sites import Key, Site
 from dscost.errors import InputError
+from dscost.runtimes import RUNTIMES
 
 
 class ConvertedGraph(NamedTuple):
@@ -35,6 +39,10 @@ class ConvertedGraph(NamedTuple):
     model: ModelProto
     plan: Plan
     converted: Converted
+
+    def with_converted(self, converted: Converted) -> "ConvertedGraph":
+        """Return the same model, with something else told of it."""
+        return self._replace(converted=converted)
 
     def plan_text(self) -> str:
         """Return the plan as YAML, with its figures as comments."""
@@ -72,7 +80,8 @@ def decided_for(
     """
     refuse(target, asked, weights)
     subject = load_graph(target, request)
-    return for_goal(subject, _surveyed(subject, asked), goal)
+    clock = clock_of(subject, asked.timing, None)
+    return for_goal(subject, _surveyed(subject, asked), goal, clock)
 
 
 def converted(
@@ -97,12 +106,22 @@ def converted(
     if asked.goal is None:
         decided = by_plan(subject, sites, asked.plan or at_rank(sites, asked.rank or 1))
     else:
-        decided = for_goal(subject, sites, asked.goal)
-    say(None, "running it beside what it was made of")
-    made = _done(subject, [site.decided(decided.plan.layers) for site in sites])
-    outcome = outcome_of(subject, decided, made.layers, subject.cost_of(made.model))
-    outcome = outcome._replace(notes=(*outcome.notes, *made.notes))
-    return ConvertedGraph(made.model, decided.plan, Converted(outcome, None, every_layer))
+        clock = clock_of(subject, asked.timing, asked.progress)
+        decided = for_goal(subject, sites, asked.goal, clock)
+
+    def convert(decided: Decided) -> ConvertedGraph:
+        say(None, "running it beside what it was made of")
+        made = _done(subject, [site.decided(decided.plan.layers) for site in sites])
+        outcome = outcome_of(subject, decided, made.layers, subject.cost_of(made.model))
+        outcome = outcome._replace(notes=(*outcome.notes, *made.notes))
+        told = Converted(outcome, decided.environment, every_layer)
+        return ConvertedGraph(made.model, decided.plan, told)
+
+    def timed(made: ConvertedGraph, turn: int) -> BothTimes:
+        models = subject.whole_model(), subject.whole_model(made.model)
+        return time_both(models, asked.timing, asked.progress, turn=turn)
+
+    return proved(subject, decided, convert, timed)
 
 
 def refuse(target: str, asked: Asked, weights: object) -> None:
@@ -111,13 +130,14 @@ def refuse(target: str, asked: Asked, weights: object) -> None:
     Raises:
         InputError: It was asked for.
     """
+    runtime = RUNTIMES[asked.timing.runtimes[0]]
     wrong = {
         "its weights are in it: --weights has no meaning": weights is not None,
         "it is not timed, so which swaps pay is not known: give --goal macs=0.6x or --rank 1": (
             asked.fastest is not False
         ),
-        "it is not timed: give --goal macs=0.6x, params=… or error=…": (
-            asked.goal is not None and asked.goal.metric == "latency_s"
+        f"--runtime {runtime.name} does not run it, onnxruntime does": (
+            asked.goal is not None and asked.goal.metric == "latency_s" and runtime.takes == "torch"
         ),
     }
     for why, is_asked in wrong.items():

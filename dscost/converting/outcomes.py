@@ -84,6 +84,7 @@ def outcome_of(
         aimed=decided.aimed and decided.aimed.text,
         advice=decided.advice,
         proof=decided.proof,
+        runtime=decided.runtime,
     )
 
 

@@ -47,6 +47,7 @@ class Plan(Shown):
         target: Of what it was made, as on the command line.
         inputs: Which inputs it was made for.
         goal: What it was made for, as `--goal` spells it.
+        runtime: By whose times, where those are not of torch.
         missed: Where that cannot be reached: the nearest goal that can, which this plan reaches.
         path: The file that it was read from.
         places: Where the file names each layer.
@@ -60,6 +61,7 @@ class Plan(Shown):
     target: str | None = None
     inputs: tuple[TensorSpec, ...] = ()
     goal: str | None = None
+    runtime: str | None = field(default=None, kw_only=True)
     missed: str | None = field(default=None, compare=False, kw_only=True)
     path: str | None = field(default=None, compare=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
@@ -195,6 +197,8 @@ def plan_text(
         lines += several if len(texts) > 1 else [f"input: {texts[0]}"]
     if plan.goal is not None:
         lines.append(f"goal: {quoted(plan.goal)}")
+    if plan.runtime is not None:
+        lines.append(f"runtime: {quoted(plan.runtime)}")
     none = "" if plan.layers else " {}"
     lines.append(f"layers:{none}  # the rank that a layer is converted to, or keep")
     for name, decision in plan.layers.items():
@@ -269,10 +273,11 @@ PLAN = Keyed(
         "target": forms.TEXT,
         "input": Form(_inputs, _INPUT).described("For which inputs."),
         "goal": forms.TEXT,
+        "runtime": forms.TEXT,
         "layers": Form(_decisions, {"type": "object", "additionalProperties": _DECISION}),
     },
     required=("version", "layers"),
-    expected="a plan with version, target, input, goal, layers",
+    expected="a plan with version, target, input, goal, runtime, layers",
     of=Plan,
 )
 """The file of a plan."""
@@ -293,6 +298,7 @@ def plan_in(root: Node, name: str, problems: Problems) -> Plan:
         values.get("target"),
         inputs,
         values.get("goal"),
+        runtime=values.get("runtime"),
         path=name,
         places={layer: node.key_place for layer, node in layers.items()},
         input_place=root.value["input"].place if inputs else None,

@@ -122,6 +122,7 @@ class Outcome(NamedTuple):
         aimed: A tighter goal that was planned for, after a plan for the goal itself missed it.
         advice: Which swaps pay, where just those were asked for.
         proof: What told so: `measured`, or the path of a report.
+        runtime: What ran what was timed; unknown where nothing was.
     """
 
     target: str
@@ -145,6 +146,7 @@ class Outcome(NamedTuple):
     aimed: str | None = None
     advice: Advice | None = None
     proof: str | None = None
+    runtime: str | None = None
 
     @property
     def converted(self) -> int:
