@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import onnxruntime
 
 from dscost.graphs.running import structure_of
@@ -88,7 +89,9 @@ def _bound(session: Any, inputs: Mapping[str, Any]) -> Any:
     binding = session.io_binding()
     for one in session.get_inputs():
         if one.name in inputs:
-            value = onnxruntime.OrtValue.ortvalue_from_numpy(inputs[one.name])
+            given = np.array(inputs[one.name], order="C")
+            value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(given.shape, given.dtype)
+            value.update_inplace(given)
             binding.bind_ortvalue_input(one.name, value)
     for one in session.get_outputs():
         binding.bind_output(one.name)

@@ -102,13 +102,13 @@ def _compiled(graph: bytes | Path, inputs: Mapping[str, Array], how: How, **more
 
 
 def _request(compiled: Any, inputs: Mapping[str, Array]) -> Any:
-    """Return a request that reads arrays where they lie; it keeps its outputs in its own memory."""
+    """Return a request with inputs and outputs in its own memory, so that no call copies them."""
     from openvino import Tensor
 
     request = compiled.create_infer_request()
     for one in compiled.inputs:
         name = next(name for name in inputs if name in one.get_names())
-        request.set_tensor(one, Tensor(inputs[name], shared_memory=True))
+        request.set_tensor(one, Tensor(np.array(inputs[name], order="C")))
     return request
 
 
