@@ -25,6 +25,7 @@ from dscost.budgets.findings import (
     Contribution,
     Finding,
     Passed,
+    Ratio,
     Subject,
     SuggestedFix,
 )
@@ -91,6 +92,16 @@ def suite_of(of: CheckResult) -> ElementTree.Element:
     return suite
 
 
+MEASURED = Ratio(
+    *map(Fraction, ("1.125", "1.0625", "1.25", "0.03")), "net over old net", "ncnn 1.0", 1, runs=2
+)
+SLOWER = Finding("grew", "warn", "net", 9, 5)._replace(
+    metric="latency_ratio",
+    value=MEASURED.value,
+    limit=Fraction(21, 20),
+    before=Fraction(1),
+    measured=MEASURED,
+)
 GREW = over(kind="grew", value=Fraction(330), limit=Fraction(303), before=Fraction(300))
 ONE_OF_EACH = tuple(
     finding._replace(line=at)
@@ -104,6 +115,7 @@ ONE_OF_EACH = tuple(
             GREW,
             over(kind="shrank", value=Fraction(1), limit=Fraction(2), before=Fraction(3)),
             over(kind="new_cost", limit=Fraction(0), before=Fraction(0)),
+            SLOWER._replace(kind="undecided", level="note", before=None),
             Finding("unmatched_rule", "error", "net", 1, 1, layer="aux.*"),
             Finding("missing_baseline", "warn", "net", 1, 1),
             Finding("stale_baseline", "warn", "old net", 1, 1),
@@ -142,6 +154,10 @@ RESULTS = {
         Finding("unloadable_model", "fail", f"2 {NAME}", 3, 3, detail=NAME),
         passed=(Passed(NAME, "params", "max", Fraction(5), Fraction(7), NAME),),
         path="bud,get: %\x07 ü.yaml",
+    ),
+    "a ratio of latencies": result(
+        SLOWER,
+        passed=(Passed("net", "speedup", "min", Fraction(4), Fraction(3), measured=MEASURED),),
     ),
     "fractions": result(over(metric="flops_per_byte", value=Fraction(7, 3), limit=Fraction(5, 2))),
     "a path that is not text": result(over(), path=os.fsdecode(b"b\xff.yaml")),

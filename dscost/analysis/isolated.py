@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from dscost.analysis.counting import CountedModel
+    from dscost.analysis.ratio_timing import Side, TimedRatio
     from dscost.analysis.targets import Request
     from dscost.analysis.workers import Process
     from dscost.layers.convolution import Shape
@@ -55,14 +56,22 @@ class Swap(NamedTuple):
 class Answer(NamedTuple):
     """What a worker says of a model, which has a number there, and swaps if it has versions.
 
-    It is spoilt where it has changed the process, so that no other should be counted there.
+    It is spoilt where it has changed the process, so that no other should be counted there. Of two
+    models that were timed there is the ratio alone.
     """
 
-    report: "Report"
+    report: "Report | None"
     model: int = 0
     swaps: tuple[Swap, ...] | None = None
     saved: bool = False
     is_spoilt: bool = False
+    ratio: "TimedRatio | None" = None
+
+    @property
+    def counted(self) -> "Report":
+        """The report that was asked for."""
+        assert self.report is not None
+        return self.report
 
 
 class Died(Exception):
@@ -100,22 +109,45 @@ class Worker:
         from dscost.analysis.counting import CountedModel
 
         given = {"request": request, **options}
+        process, answer = self._asked("count", target, given, progress)
+        versions = None
+        if answer.swaps is not None:
+            again = partial(self._ask, "count", target, given)
+            versions = Elsewhere(process, target, answer.model, self._limit_s, again)
+        swaps: Any = answer.swaps or ()  # as far as they are known here
+        return CountedModel(answer.counted, swaps, versions, answer.saved)
+
+    def time_ratio(
+        self,
+        side: "Side",
+        other: "Side | None",
+        options: "TimingOptions",
+        progress: Progress | None = None,
+    ) -> "TimedRatio":
+        """Return what `analysis.ratio_timing.time_ratio` returns; both are made in the worker.
+
+        Raises:
+            InputError: As that does; or a model's code has ended its process, or taken too long.
+        """
+        _, answer = self._asked("ratio", side.target, (side, other, options), progress)
+        assert answer.ratio is not None
+        return answer.ratio
+
+    def _asked(
+        self, kind: str, target: str, given: Any, progress: Progress | None
+    ) -> "tuple[Process, Answer]":
+        """Return an answer and who gave it, who is not asked again if that has changed it."""
         try:
-            process, answer = self._ask(target, given, progress)
+            process, answer = self._ask(kind, target, given, progress)
         except Died:  # the fault may be that of a model before it: a thread, an alarm
-            process, answer = self._ask(target, given, progress)
+            process, answer = self._ask(kind, target, given, progress)
         if answer.is_spoilt and self._running is not None:
             self._retired.append(self._running)
             self._running = None
-        versions = None
-        if answer.swaps is not None:
-            again = partial(self._ask, target, given)
-            versions = Elsewhere(process, target, answer.model, self._limit_s, again)
-        swaps: Any = answer.swaps or ()  # as far as they are known here
-        return CountedModel(answer.report, swaps, versions, answer.saved)
+        return process, answer
 
     def _ask(
-        self, target: str, given: Mapping[str, Any], progress: Progress | None = None
+        self, kind: str, target: str, given: Any, progress: Progress | None = None
     ) -> "tuple[Process, Answer]":
         # it died of the model before, after its answer
         if self._running is not None and not self._running.is_alive:
@@ -129,7 +161,7 @@ class Worker:
             self._running = Process()
         assert self._running is not None
         try:
-            wanted = ("count", target, given)
+            wanted = (kind, target, given)
             return self._running, self._running.ask(target, wanted, self._limit_s, progress)
         except Died as died:
             self._running = None
@@ -177,7 +209,7 @@ class Elsewhere:
                 raise InputError(str(died)) from died
             self._model = answer.model
         places = tuple(swap.place for swap in swaps)
-        return self._asked(("totals", self._model, places)).report.totals
+        return self._asked(("totals", self._model, places)).counted.totals
 
     def measure(self, options: "TimingOptions", progress: Progress | None) -> "Report":
         """Return the report of the model with measured times.
@@ -185,7 +217,7 @@ class Elsewhere:
         Raises:
             InputError: As measuring does, or the worker has died.
         """
-        return self._asked(("measure", self._model, options), progress).report
+        return self._asked(("measure", self._model, options), progress).counted
 
     def build(self, variant: str, swaps: Sequence[Any]) -> "tuple[nn.Module, Mapping[str, str]]":
         """Refuse: the module is in the worker."""

@@ -11,6 +11,7 @@ from dscost.analysis.predicting import dtype_of
 from dscost.analysis.running import Prepared, Work, bytes_to_run, inputs_ratio
 from dscost.analysis.timed import beside, with_runs
 from dscost.notation.units import format_bytes
+from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Latency, Report, Speedup, Timing
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 from dscost.timing.samples import Measurement
@@ -21,10 +22,17 @@ BUDGET_OF_EACH_S = 5.0
 
 
 class Entry(NamedTuple):
-    """A model that takes part, under a name unlike all others."""
+    """A model that takes part.
+
+    Args:
+        name: Unlike those of all others.
+        model: With what it takes to build it.
+        version: Which way of writing it: as it is, or one of `layers.variants.BOTH_WAYS`.
+    """
 
     name: str
     model: CountedModel
+    version: str = "as_is"
 
     @property
     def report(self) -> Report:
@@ -32,9 +40,15 @@ class Entry(NamedTuple):
         return self.model.report
 
     @property
+    def cost(self) -> Cost:
+        """What the version costs."""
+        cost: Cost = getattr(self.report.totals, self.version)
+        return cost
+
+    @property
     def weight_bytes(self) -> int:
         """Memory that it takes as long as others are timed."""
-        return self.report.totals.as_is.weight_bytes
+        return self.cost.weight_bytes
 
     def needed_bytes(self, setting: Setting) -> int:
         """Return the memory that it takes to be made and run."""
@@ -47,10 +61,10 @@ class Entry(NamedTuple):
         return Work(
             self.name,
             setting,
-            lambda: versions.build("as_is", ())[0],
+            lambda: versions.build(self.version, self.model.swaps)[0],
             lambda: versions.arguments(setting),
-            lambda: versions.program("as_is", (), setting)[0],
-            macs=int(self.report.totals.as_is.macs * inputs_ratio(self.report, setting)),
+            lambda: versions.program(self.version, self.model.swaps, setting)[0],
+            macs=int(self.cost.macs * inputs_ratio(self.report, setting)),
             needed_bytes=self.needed_bytes(setting),
         )
 

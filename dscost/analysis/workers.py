@@ -223,7 +223,7 @@ def _answered(request: Any, models: "list[CountedModel]", progress: Progress) ->
     kind, subject, given = request
     raised: DscostError
     try:
-        with contained(subject if kind == "count" else "the model"):
+        with contained(subject if kind in ("count", "ratio") else "the model"):
             return pickle.dumps(("answer", _answer(kind, subject, given, models, progress)))
     except DscostError as error:
         raised = error
@@ -251,6 +251,13 @@ def _answer(
         models.append(model)
         is_spoilt = before != _state()
         return Answer(model.report, len(models) - 1, _swaps_of(model), model.saved, is_spoilt)
+    if kind == "ratio":
+        from dscost.analysis.ratio_timing import time_ratio
+
+        before = _state()
+        side, other, options = given
+        ratio = time_ratio(side, other, options, progress)
+        return Answer(None, is_spoilt=before != _state(), ratio=ratio)
     model = models[subject]
     if kind == "measure":
         return Answer(measure_model(model, given, progress))

@@ -6,7 +6,7 @@ from os import PathLike, environ
 from pathlib import Path
 from typing import Any, overload
 
-from dscost.analysis import Request, count, measure_model
+from dscost.analysis import count, measure_model
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.isolated import LIMIT_S, Worker
 from dscost.budgets.baseline import Baseline, read_baseline
@@ -15,12 +15,12 @@ from dscost.budgets.fixing import Swapped, ways_back, with_fix
 from dscost.budgets.from_git import baseline_from_git
 from dscost.budgets.hints import in_yaml
 from dscost.budgets.judging import judge
+from dscost.budgets.ratios import Ratios, require_runtimes
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Budget, Entry
+from dscost.budgets.requests import side_of
 from dscost.errors import DscostError, InputError, UnknownNameError
 from dscost.foreign.containing import contained
-from dscost.networks.architectures import Architecture, find_builtin, read_architecture
-from dscost.sources import YAML_ENDINGS, runs_code, split_file
 from dscost.sources.defined import defined_at
 from dscost.timing import Progress, part_of
 
@@ -173,9 +173,13 @@ def _checked(
     path = find_budget(path)
     budget = read_budget(path)
     wanted = chosen(budget, only)
+    require_runtimes(wanted)
     baseline = _baseline(budget, against)
-    with Worker(load_timeout_s) as worker:
-        pairs = list(counted(wanted, progress, worker if isolate else None))
+    with (
+        Worker(load_timeout_s) as worker,
+        Ratios(budget, against, worker if isolate else None) as ratios,
+    ):
+        pairs = list(counted(wanted, progress, worker if isolate else None, ratios))
         subjects = [subject for subject, _ in pairs]
         found = judge(budget, subjects, baseline)
         models = {one.entry.name: Swapped(one.entry, model) for one, model in pairs if model}
@@ -238,12 +242,15 @@ def _baseline(budget: Budget, against: str | None) -> Baseline | None:
 
 
 def counted(
-    budget: Budget, progress: Progress | None, worker: Worker | None = None, *, timed: bool = True
+    budget: Budget,
+    progress: Progress | None,
+    worker: Worker | None = None,
+    ratios: Ratios | None = None,
 ) -> Iterator[tuple[Subject, CountedModel | None]]:
     """Yield the entries of a budget, each with its model; `None` where it could not be counted.
 
-    Those that have a limit on time are timed, unless that is not wanted. Models that are code are
-    counted by the worker, if there is one.
+    Those that have a limit on time, or on a ratio of times, are timed, unless nothing is given that
+    measures such ratios. Models that are code are counted by the worker, if there is one.
     """
     every = len(budget.entries)
     for at, entry in enumerate(budget.entries):
@@ -257,8 +264,12 @@ def counted(
         except DscostError as error:
             yield Subject(entry, None, in_yaml(str(error))), None
             continue
-        model, reason = _timed(model, told) if timed and entry.needs_time else (model, None)
-        yield Subject(entry, model.report, reason), model
+        if ratios is None:
+            yield Subject(entry, model.report), model
+            continue
+        model, reason = _timed(model, told) if entry.needs_time else (model, None)
+        found = ratios.of(entry, model.report, told)
+        yield Subject(entry, model.report, reason, ratios=found), model
 
 
 def _timed(model: CountedModel, progress: Progress | None) -> tuple[CountedModel, str | None]:
@@ -275,34 +286,7 @@ def _timed(model: CountedModel, progress: Progress | None) -> tuple[CountedModel
 def _count(
     entry: Entry, folder: Path, worker: Worker | None = None, progress: Progress | None = None
 ) -> CountedModel:
-    target = placed(entry.target, folder)
-    settings, kwargs = dict(entry.settings), dict(entry.kwargs)
-    given, batch = entry.input, entry.batch
-    architecture = _architecture(target) if settings else None
-    if architecture is None:  # a factory's settings are its keyword arguments
-        settings, kwargs = {}, {**kwargs, **settings}
-    elif given and entry.input_is_default and architecture.file.input_settings & settings.keys():
-        first = given[0]
-        if isinstance(first, int):
-            batch, given = batch or first, None
-    counting = worker.count if worker is not None and runs_code(target) else count
-    request = Request(given, batch, entry.dtype, settings, kwargs, entry.trust)
+    side = side_of(entry, folder)
+    counting = worker.count if worker is not None and side.runs_code else count
     # a folder is for the path of a module, which names no file
-    return counting(target, request, folder=folder, progress=progress)
-
-
-def _architecture(target: str) -> Architecture | None:
-    """Return the architecture that a target names, or `None` where it is a torch model."""
-    path, rest = split_file(target) or ("", "")
-    if path.endswith(YAML_ENDINGS):
-        return read_architecture(Path(path), rest.removeprefix(":") or None)
-    try:
-        return find_builtin(target)
-    except UnknownNameError:
-        return None
-
-
-def placed(target: str, folder: Path) -> str:
-    """Return a target whose file, if it is one, is sought beside the budget."""
-    path, rest = split_file(target) or (None, "")
-    return target if path is None or Path(path).is_absolute() else f"{folder / path}{rest}"
+    return counting(side.target, side.request, folder=folder, progress=progress)

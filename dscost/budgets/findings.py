@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
-from dscost.budgets.records import Entry
+from dscost.budgets.records import Entry, Pairing
 from dscost.errors import DscostError
 from dscost.notation.units import counted
 from dscost.reports.records import Report
@@ -52,6 +53,45 @@ class WayBack(NamedTuple):
     is_complete: bool = True
 
 
+class Ratio(NamedTuple):
+    """A ratio of two latencies that were measured in turns.
+
+    Args:
+        value: The ratio.
+        low: The lower end of its 95 % interval.
+        high: The upper end.
+        noise_floor: No smaller difference from 1 is called, 0.03 for 3 %.
+        between: What it is of, in words: `standard over depthwise-separable`.
+        runtime: What ran both, with its version.
+        threads: How many it computed with; 0 where nothing had to be timed.
+        clock: `wall`, or `cpu` for processor time.
+        runs: How often it was measured, each time with models made anew: what seems to break a
+            limit is measured twice, and the interval then spans those of both.
+    """
+
+    value: Fraction
+    low: Fraction
+    high: Fraction
+    noise_floor: Fraction
+    between: str
+    runtime: str
+    threads: int
+    clock: str = "wall"
+    runs: int = 1
+
+
+class NoRatio(NamedTuple):
+    """Why there is none.
+
+    Args:
+        reason: In words.
+        is_missing: Whether a commit does not have the model, which is no fault of it.
+    """
+
+    reason: str
+    is_missing: bool = False
+
+
 _BROKEN = {
     "over_max": "max",
     "under_min": "min",
@@ -68,7 +108,7 @@ class Finding(NamedTuple):
     Args:
         kind: `over_max`, `under_min`, `grew`, `shrank`, `new_cost`, `unmatched_rule`,
             `missing_baseline`, `stale_baseline`, `not_comparable`, `unknown_cost`, `unseen_work`,
-            `value_dependent`, `unused_weights`, `other_doubt`, `unknown_figure`,
+            `value_dependent`, `unused_weights`, `other_doubt`, `unknown_figure`, `undecided`,
             `unloadable_model`, `inexact_exclusion`, `improvement`.
         level: `error`, `warn`, `note`, or `fail` where nothing could be judged.
         entry: The model and choice it is about; empty for the whole file.
@@ -84,6 +124,7 @@ class Finding(NamedTuple):
             little is left.
         suggested_fix: What would help.
         tolerance: Share that `limit` has on top of what the budget says, of a measured figure.
+        measured: Of a ratio of latencies, its interval and what it was measured between.
     """
 
     kind: str
@@ -100,6 +141,7 @@ class Finding(NamedTuple):
     contributions: tuple[Contribution, ...] = ()
     suggested_fix: SuggestedFix | None = None
     tolerance: Fraction = Fraction(0)
+    measured: Ratio | None = None
 
     @property
     def bound(self) -> str | None:
@@ -127,6 +169,7 @@ class Passed(NamedTuple):
     note: str | None = None
     tolerance: Fraction = Fraction(0)
     before: Fraction | None = None
+    measured: Ratio | None = None
 
 
 class Subject(NamedTuple):
@@ -137,12 +180,14 @@ class Subject(NamedTuple):
         report: What the model costs; `None` where it could not be loaded.
         error: Why it could not be, or why it could not be timed.
         defined: Where its code is defined, if it is code, and something was found about it.
+        ratios: What was measured of ratios of latencies, by figure and what each is taken between.
     """
 
     entry: Entry
     report: Report | None
     error: str | None = None
     defined: Defined | None = None
+    ratios: Mapping[tuple[str, Pairing], Ratio | NoRatio] = MappingProxyType({})
 
     @property
     def why_unloadable(self) -> str:

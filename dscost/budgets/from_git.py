@@ -1,4 +1,4 @@
-"""A baseline as a commit has it."""
+"""Baselines and models as a commit has them; nothing is checked out."""
 
 import re
 import subprocess
@@ -19,17 +19,13 @@ def baseline_from_git(path: Path, ref: str) -> Baseline:
     Raises:
         InputError: This is no repository, or git cannot read the commit or the file.
     """
-    path = path.resolve()
-    folder = path.parent
-    # else this is no repository, or one of somebody else
-    _git(folder, ref, "rev-parse", "--is-inside-work-tree")
-    commit = _parting(folder, ref)
+    asked, path = f"--against {ref}", path.resolve()
+    commit = commit_of(path.parent, ref, asked)
     about = {"commit": ref, "since": commit[:SHORT]}
     where = f"{ref}:{path.name}"
-    listed = _git(folder, ref, "ls-tree", "-z", "--name-only", commit, "--", f"./{path.name}")
-    if not listed.strip(b"\0\n"):
+    text = file_at(path, commit, asked)
+    if text is None:
         return Baseline({}, where, is_there=False, **about)
-    text = _git(folder, ref, "show", f"{commit}:./{path.name}")
     if len(text) > MAX_BYTES:
         raise InputError(f"{where}: larger than {MAX_BYTES:,} bytes, refused")
     try:
@@ -43,20 +39,68 @@ SHORT = 8
 """Digits of a hash that name a commit to people."""
 
 
-def _parting(folder: Path, ref: str) -> str:
+def commit_of(folder: Path, ref: str, asked: str) -> str:
+    """Return the hash of the commit where the branch of a folder left another.
+
+    Args:
+        folder: In a repository.
+        ref: The other branch or a commit; `A...B` is where these two parted.
+        asked: Who asks, as errors begin.
+
+    Raises:
+        InputError: This is no repository, or git does not know the commit.
+    """
+    # else this is no repository, or one of somebody else
+    _git(folder, asked, "rev-parse", "--is-inside-work-tree")
+    return _parting(folder, ref, asked)
+
+
+def is_commit(folder: Path, ref: str) -> bool:
+    """Whether a name is one of a commit, as far as git can be asked."""
+    try:
+        ran = _run_git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+    except InputError:
+        return False
+    return not ref.startswith("-") and ran.returncode == 0
+
+
+def file_at(path: Path, commit: str, asked: str) -> bytes | None:
+    """Return a file as a commit has it; `None` where it has none.
+
+    Raises:
+        InputError: git cannot read it.
+    """
+    folder = path.parent
+    listed = _git(folder, asked, "ls-tree", "-z", "--name-only", commit, "--", f"./{path.name}")
+    if not listed.strip(b"\0\n"):
+        return None
+    return _git(folder, asked, "show", f"{commit}:./{path.name}")
+
+
+def last_change_of(path: Path, asked: str) -> str | None:
+    """Return the commit that last changed a file; `None` where none has it.
+
+    Raises:
+        InputError: git cannot be asked.
+    """
+    found = _git(path.parent, asked, "log", "-1", "--format=%H", "--", f"./{path.name}")
+    return found.decode("ascii", errors="replace").strip() or None
+
+
+def _parting(folder: Path, ref: str, asked: str) -> str:
     """Return the commit where this branch left another, or where two named ones parted."""
     ours, dots, theirs = ref.rpartition("...")
     names = (ours or "HEAD", theirs or "HEAD") if dots else ("HEAD", ref)
-    first, second = (_commit(folder, ref, name) for name in names)
+    first, second = (_commit(folder, ref, name, asked) for name in names)
     ran = _run_git(folder, "merge-base", first, second)
     base = ran.stdout.decode("ascii", errors="replace").strip()
     if ran.returncode == 0 and base:
         return base
     if ran.returncode != NO_MERGE_BASE:
-        raise InputError(f"--against {ref}: {_why_git_failed(ran)}")
+        raise InputError(f"{asked}: {_why_git_failed(ran)}")
     if dots or _shallow_hint(folder):
         hint = _shallow_hint(folder)
-        raise InputError(f"--against {ref}: no commit is known where the two parted{hint}")
+        raise InputError(f"{asked}: no commit is known where the two parted{hint}")
     return second  # they have nothing in common, such as a branch that keeps results only
 
 
@@ -64,14 +108,14 @@ NO_MERGE_BASE = 1
 """How `git merge-base` exits where it looked and found none."""
 
 
-def _commit(folder: Path, ref: str, name: str) -> str:
+def _commit(folder: Path, ref: str, name: str, asked: str) -> str:
     """Return the hash of a commit."""
     command = ("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     ran = None if name.startswith("-") else _run_git(folder, *command)
     if ran is None or ran.returncode:
         which = f" as {name}" if "..." in ref else ""
         hint = _shallow_hint(folder) or _remote_hint(folder, name)
-        raise InputError(f"--against {ref}: there is no such commit here{which}{hint}")
+        raise InputError(f"{asked}: there is no such commit here{which}{hint}")
     return ran.stdout.decode("ascii", errors="replace").strip()
 
 
@@ -92,11 +136,11 @@ def _shallow_hint(folder: Path) -> str:
     return hint if said == b"true" else ""
 
 
-def _git(folder: Path, ref: str, *arguments: str) -> bytes:
+def _git(folder: Path, asked: str, *arguments: str) -> bytes:
     """Return what git prints; if it fails, whatever the reason, that is no answer."""
     ran = _run_git(folder, *arguments)
     if ran.returncode:
-        raise InputError(f"--against {ref}: git does not read {folder}: {_why_git_failed(ran)}")
+        raise InputError(f"{asked}: git does not read {folder}: {_why_git_failed(ran)}")
     return ran.stdout
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from dscost.budgets.baseline import Baseline, fingerprint_of, known_of
 from dscost.budgets.excluding import Rest, rest_of, why_inexact
-from dscost.budgets.findings import Contribution, Finding, Judgement, Passed, Subject
+from dscost.budgets.findings import Contribution, Finding, Judgement, Passed, Ratio, Subject
 from dscost.budgets.hints import deciding
 from dscost.budgets.matching import Bounds, last_words, meant_by
 from dscost.budgets.metrics import STATIC, cost_figure
 from dscost.budgets.past import Past, contributions
+from dscost.budgets.ratio_judging import UNDECIDED, grown_from, passing, verdict_on
 from dscost.budgets.records import CHANGES, WHOLE, Budget, Entry, Exclusion, LayerRule, Limit
 from dscost.budgets.selectors import Selector
 from dscost.errors import Place
@@ -151,6 +152,9 @@ class _Judge:
 
     def _limits(self, rest: Rest) -> _Said:
         for limit in self._entry.limits:
+            if limit.pairing:
+                yield from self._ratio(limit)
+                continue
             value, metric = rest.figure(limit.metric), limit.metric
             old = self._past.known.figure(metric) if self._past else None
             if self._past and _are_relative(limit) and old is None and value is not None:
@@ -158,6 +162,29 @@ class _Judge:
                 yield from self._case("missing_baseline", "on_missing_baseline", limit, **about)
             else:
                 yield from self._held(limit, value, old, why=self._why(limit, rest.layers))
+
+    def _ratio(self, limit: Limit) -> _Said:
+        """Yield what a limit on a ratio of latencies comes to."""
+        if limit.level == "ignore" or limit.pairing is None:
+            return
+        found = self._subject.ratios.get((limit.metric, limit.pairing))
+        about: dict[str, Any] = {"metric": limit.metric}
+        if not isinstance(found, Ratio):
+            about["detail"] = found and found.reason
+            if found and found.is_missing:
+                yield from self._case("missing_baseline", "on_missing_baseline", limit, **about)
+            else:
+                yield self._finding("unknown_figure", limit.level, limit, **about)
+            return
+        about |= {"value": found.value, "limit": passing(limit), "before": grown_from(limit)}
+        about["measured"] = found
+        kind = verdict_on(limit, found)
+        if kind is None:
+            yield Passed(self._entry.name, bound=limit.bound, **about)
+        elif kind == UNDECIDED:
+            yield self._finding(kind, "note", limit, **about)
+        else:
+            yield self._finding(kind, limit.level, limit, detail=limit.message, **about)
 
     def _why(
         self, limit: Limit, meant: Sequence[Layer], selector: Selector | None = None
@@ -308,7 +335,7 @@ def _missing(baseline: Baseline | None) -> str | None:
 
 def _are_relative(*limits: Limit) -> bool:
     """Whether one of some limits is judged by the baseline."""
-    return any(one.bound in CHANGES and one.level != "ignore" for one in limits)
+    return any(one.follows_baseline and one.level != "ignore" for one in limits)
 
 
 def _boundary(limit: Limit, before: Fraction) -> tuple[str, Fraction]:

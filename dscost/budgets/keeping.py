@@ -221,7 +221,7 @@ def count_all(
     known, unloadable = {}, {}
     with Worker() as worker:
         wanted = chosen(budget, only)
-        pairs = list(counted(wanted, progress, worker if isolate else None, timed=False))
+        pairs = list(counted(wanted, progress, worker if isolate else None))
     subjects = [subject for subject, _ in pairs]
     for subject in subjects:
         entry, name = subject.entry, subject.entry.name

@@ -13,7 +13,17 @@ from typing import Any
 
 from dscost.budgets import records
 from dscost.budgets.metrics import OF_LAYERS
-from dscost.budgets.records import BOUNDS, CHANGES, POLICIES, WHOLE, Exclusion, LayerRule, Limit
+from dscost.budgets.ratio_language import ratio_limit
+from dscost.budgets.records import (
+    BOUNDS,
+    CHANGES,
+    POLICIES,
+    WHOLE,
+    Exclusion,
+    LayerRule,
+    Limit,
+    Pairing,
+)
 from dscost.budgets.selectors import EXAMPLE, parse_selector, selector_pattern
 from dscost.errors import InputError, UnknownNameError
 from dscost.files import REPORT_ENDING
@@ -123,6 +133,8 @@ def _limits(*, of_layers: bool) -> Form:
 
 def _limit(metric: str, *, of_layers: bool) -> Form:
     """Return the form of a limit: the most that passes, or bounds and what stands beside them."""
+    if FIGURES[metric].is_ratio:
+        return ratio_limit(metric)
     kind, measured = FIGURES[metric].kind, FIGURES[metric].is_measured
     # a schema lists only what may stand there; reading takes all, to say why something may not
     grows = not measured and (metric in OF_LAYERS or not of_layers)  # that a baseline keeps
@@ -227,6 +239,9 @@ def resolved(limits: Limits, *before: Limits) -> tuple[Limit, ...]:
         for place in (*before, limits):
             if metric in place:
                 beside |= place[metric][1]
+        if FIGURES[metric].is_ratio:
+            own = {key: beside.pop(key) for key in Pairing._fields if key in beside}
+            beside["pairing"] = Pairing(**own)
         # a bound on the figure itself is no change that could be ignored
         of_figure = {**beside, "ignore_below": Fraction(0)}
         found += [replace(one, **(beside if one.bound in CHANGES else of_figure)) for one in bounds]

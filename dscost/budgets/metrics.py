@@ -26,7 +26,12 @@ def cost_figure(cost: Cost, metric: str) -> Fraction | None:
 
 
 def model_figure(report: Report, cost: Cost, metric: str) -> Fraction | None:
-    """Return a figure of a whole model, its cost as given; `None` where it is unknown."""
+    """Return a figure of a whole model, its cost as given; `None` where it is unknown.
+
+    A ratio of latencies is of two models, and so is unknown.
+    """
+    if FIGURES[metric].is_ratio:
+        return None
     if metric == "peak_activation_bytes":
         peak = report.peak_activation_bytes
         return None if peak is None else Fraction(peak)

@@ -28,10 +28,28 @@ def parse_budget(text: str, path: Path) -> Budget:
     root = parse_yaml(text, str(path), problems)
     top = BUDGET.read(root, problems) or Given(root)
     entries = _entries(top.get("models", ()), top.get("defaults", {}), problems)
+    if "baseline" not in top:
+        _refuse_against_nothing(entries, problems)
     problems.refuse(str(path))
     policy = {name: usual for name, (_, usual, _) in POLICIES.items()} | top.get("policy", {})
     baseline = path.parent / top["baseline"] if "baseline" in top else None
     return Budget(path, tuple(entries), policy, baseline)
+
+
+def _refuse_against_nothing(entries: Iterable[Entry], problems: Problems) -> None:
+    """Refuse ratios that are against the model as a baseline has it, where there is none."""
+    limits = (limit for entry in entries for limit in entry.limits if limit.pairing)
+    places = {
+        one.place
+        for one in limits
+        if one.metric != "speedup" and one.pairing and not one.pairing.against
+    }
+    for place in sorted(places):
+        message = (
+            "latency_ratio is against nothing: name a target or a commit, such as against: main, "
+            "or a baseline of the budget"
+        )
+        problems.append(Problem(*place, message))
 
 
 def _entries(

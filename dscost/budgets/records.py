@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dscost.budgets.selectors import Selector
 from dscost.errors import Place
 from dscost.notation.inputs import Inputs
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import Layer
+from dscost.runtimes import TORCH
 
 LEVELS = ("error", "warn", "ignore")
 
@@ -55,7 +56,7 @@ POLICIES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
 BOUNDS: Mapping[str, str] = {
     "max": "At most so much passes.",
     "min": "At least so much passes.",
-    "max_increase": "How much more than in the baseline passes.",
+    "max_increase": "How much more than in the baseline passes; of a ratio, than 1.",
     "max_decrease": "How much less than in the baseline passes.",
 }
 """What each bound of a limit says."""
@@ -68,6 +69,26 @@ WHOLE = ("count", "bytes")
 
 NOWHERE: Place = (1, 1)
 """Where no figure stands: a file begins with a key."""
+
+
+class Pairing(NamedTuple):
+    """What a ratio of latencies is taken against, and how both are timed.
+
+    Args:
+        against: A target, or a commit that has the model's own file; without it a `speedup` is
+            that of depthwise-separable over standard convolutions, and a `latency_ratio` is
+            against the model as the baseline knows it.
+        runtime: What runs both, of `dscost list runtimes`; `torch` unless another is given.
+        clock: `wall`, or `cpu` for the processor time of this process, which is of one thread.
+        threads: How many it computes with; by default one less than the physical cores.
+        time_budget: Seconds that measuring may take; 10 s unless given.
+    """
+
+    against: str | None = None
+    runtime: str = TORCH
+    clock: str = "wall"
+    threads: int | None = None
+    time_budget: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +106,7 @@ class Limit:
         message: What else to say where it is violated.
         place: Where it stands.
         written_at: Where its figure stands, which several limits may share by an alias.
+        pairing: Of a ratio of latencies, what it is taken between.
     """
 
     metric: str
@@ -97,6 +119,12 @@ class Limit:
     message: str | None = None
     place: Place = (1, 1)
     written_at: Place = field(default=NOWHERE, compare=False)
+    pairing: Pairing | None = None
+
+    @property
+    def follows_baseline(self) -> bool:
+        """Whether it is judged by figures that a baseline keeps, which are no times."""
+        return self.bound in CHANGES and self.pairing is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +212,14 @@ class Entry:
 
     @property
     def needs_time(self) -> bool:
-        """Whether a limit asks for a measured figure."""
-        limits = [one for one in self.limits if one.level != "ignore"]
+        """Whether a limit asks for a measured time."""
+        limits = [one for one in self.limits if one.level != "ignore" and one.pairing is None]
         return any(FIGURES[one.metric].is_measured for one in limits)
+
+    @property
+    def ratios(self) -> tuple[Limit, ...]:
+        """The limits on ratios of latencies that are to be judged."""
+        return tuple(one for one in self.limits if one.pairing and one.level != "ignore")
 
     def excludes(self, layer: Layer) -> bool:
         """Whether a layer does not count: one that computes other things too counts."""

@@ -74,7 +74,7 @@ def budget_files(budget: Path) -> Iterator[Read]:
 
 def model_files(budget: "Budget") -> Iterator[Read]:
     """Yield the files of the models of a budget."""
-    from dscost.budgets.checking import placed
+    from dscost.budgets.requests import placed
 
     targets = (placed(entry.target, budget.path.parent) for entry in budget.entries)
     yield from target_files(targets, f"a model of {budget.path.name}")

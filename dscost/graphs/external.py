@@ -63,6 +63,13 @@ def read_small(tensors: Iterable[TensorProto], folder: Path, *, everything: bool
             del tensor.external_data[:]
 
 
+def refuse_outside(location: str, named: str) -> None:
+    """Refuse the name of a file that is not inside of the folder."""
+    parts = re.split(r"[/\\]", location)
+    if not location or "\0" in location or ".." in parts or not parts[0] or ":" in parts[0]:
+        raise InputError(f"{named} are not in the folder of the file: refused")
+
+
 def _extent(told: dict[str, str], tensor: TensorProto) -> tuple[int, int]:
     """Return where the data of a tensor begin in their file, and how long they are."""
     wanted = bytes_of(tensor)
@@ -81,10 +88,8 @@ def _extent(told: dict[str, str], tensor: TensorProto) -> tuple[int, int]:
 def _inside(folder: Path, location: str, name: str) -> _Place:
     """Return the file that external data are in; links are followed inside of the folder only."""
     named = f"external data '{location}' of tensor '{name}'"
-    parts = re.split(r"[/\\]", location)
-    if not location or "\0" in location or ".." in parts or not parts[0] or ":" in parts[0]:
-        raise InputError(f"{named} are not in the folder of the file: refused")
-    left, done, links = parts[::-1], list[str](), 0
+    refuse_outside(location, named)
+    left, done, links = re.split(r"[/\\]", location)[::-1], list[str](), 0
     while left:
         part = left.pop()
         if part in ("", "."):

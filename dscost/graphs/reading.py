@@ -10,8 +10,9 @@ from onnx import ModelProto
 from dscost.errors import InputError, NoFileError, did_you_mean
 from dscost.files import ZIP, reason_of, what_is
 from dscost.graphs.checking import check_model
-from dscost.graphs.external import read_small
+from dscost.graphs.external import read_small, refuse_outside
 from dscost.graphs.skimming import NoMessageError, structure_of
+from dscost.graphs.tensors import is_external
 from dscost.printable import shortened
 
 MOST_BYTES = 2**31
@@ -42,6 +43,25 @@ def read_model(path: Path) -> ModelProto:
     except InputError as error:
         raise InputError(f"{path}: {shortened(str(error))}") from error
     return model
+
+
+def external_files(content: bytes) -> list[str]:
+    """Return the files that the content of an ONNX file has weights in, as it names them.
+
+    Raises:
+        InputError: It is no ONNX file, or one of them would not be in its folder.
+    """
+    model = ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError as error:
+        raise InputError("it is no ONNX file") from error
+    found: dict[str, None] = {}
+    for tensor in filter(is_external, check_model(model)):
+        location = next((one.value for one in tensor.external_data if one.key == "location"), "")
+        refuse_outside(location, f"external data '{location}' of tensor '{tensor.name}'")
+        found[location] = None
+    return list(found)
 
 
 def read_whole(path: Path) -> ModelProto:

@@ -11,6 +11,7 @@ that all mistakes are told at once; what is wrong is read as `None`.
 ["unknown key 'btach' (did you mean 'batch'?)", 'expected a whole number above 0, found 0']
 """
 
+from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, Self
@@ -204,7 +205,8 @@ class Keyed(Form):
         what: What its keys are, in the singular, for errors.
         expected: What it is, for errors; by default it begins to list the keys.
         empty: What is wrong where it is empty; by default nothing is.
-        of: The class whose docstring says what the keys are for that do not say so themselves.
+        of: The class whose docstring says what the keys are for that do not say so themselves, or
+            several.
         rules: What else a schema says.
     """
 
@@ -220,13 +222,14 @@ class Keyed(Form):
         what: str = "key",
         expected: str | None = None,
         empty: str | None = None,
-        of: type | None = None,
+        of: type | Sequence[type] = (),
         rules: Schema | None = None,
     ) -> None:
         super().__init__(self._read, self._schema)
         self.forms, self.required, self._others = forms, required, others
         self._any_of, self._needs, self._refused = any_of, needs or {}, refused
-        self._what, self._empty, self._of, self._rules = what, empty, of, rules or {}
+        self._what, self._empty, self._rules = what, empty, rules or {}
+        self._of = of if isinstance(of, Sequence) else (of,)
         self._expected = expected or f"{', '.join(list(forms)[:4])} and so on by name"
 
     def into(self, make: Callable[[Given], Any]) -> Form:
@@ -282,7 +285,7 @@ class Keyed(Form):
         return f" (known: {some_of(self.forms, MOST_KNOWN)})" if self.forms else ""
 
     def _schema(self, definitions: Definitions) -> Schema:
-        descriptions = field_descriptions(self._of)
+        descriptions = ChainMap(*(dict(field_descriptions(one)) for one in self._of))
         properties = {}
         for key, form in self.forms.items():
             if key not in self._refused:

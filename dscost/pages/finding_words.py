@@ -9,6 +9,7 @@ from dscost.notation.quantities import QUANTITIES
 from dscost.notation.units import format_bytes, format_count, format_seconds
 from dscost.pages.baselines import accept_command
 from dscost.pages.layer_table import ROOT
+from dscost.pages.ratio_words import limit_text, ratio_sentence
 from dscost.reports.figures import FIGURES
 
 
@@ -18,8 +19,10 @@ def exact(metric: str, value: Fraction) -> str:
     >>> exact("macs", Fraction(1814073344)), exact("flops_per_byte", Fraction(10, 4))
     ('1,814,073,344', '2.5')
     """
-    if FIGURES[metric].is_measured:
+    if FIGURES[metric].kind == "seconds":
         return format_seconds(float(value))
+    if FIGURES[metric].is_ratio:
+        return limit_text(value)
     if value.denominator == 1:
         return f"{value.numerator:,}"
     whole, rest = divmod(round(abs(value) * 10**6), 10**6)
@@ -37,7 +40,7 @@ def apart(metric: str, value: Fraction, limit: Fraction) -> tuple[str, str]:
     texts = exact(metric, value), exact(metric, limit)
     if texts[0] != texts[1] or value == limit:
         return texts
-    unit = " s" if FIGURES[metric].is_measured else ""
+    unit = {"seconds": " s"}.get(FIGURES[metric].kind, "×" if FIGURES[metric].is_ratio else "")
     for digits in range(4, 18):
         texts = f"{float(value):.{digits}g}{unit}", f"{float(limit):.{digits}g}{unit}"
         if texts[0] != texts[1]:
@@ -77,10 +80,10 @@ def glance(metric: str, value: Fraction, digits: int = 3) -> str:
     ('785M', '5,350')
     """
     kind = FIGURES[metric].kind
-    if FIGURES[metric].is_measured:
+    if kind == "seconds":
         return format_seconds(float(value))
     if kind == "factor":
-        return f"{float(value):.{digits}g}"
+        return f"{float(value):.{digits}g}{'×' if FIGURES[metric].is_ratio else ''}"
     if kind == "bytes":
         return format_bytes(round(value), digits)
     return format_count(round(value), digits)
@@ -137,6 +140,8 @@ def percent(value: Fraction, before: Fraction) -> str:
 def finding_sentence(finding: Finding) -> str:
     """Return what is wrong, with the figures that decide, in one line."""
     what = "" if finding.layer is None else f"{finding.layer or ROOT}: "
+    if finding.measured is not None:
+        return ratio_sentence(finding, finding.measured)
     if finding.bound is None:
         return what + _sentence_without_limit(finding)
     metric, value, limit, before = finding.metric, finding.value, finding.limit, finding.before

@@ -17,6 +17,7 @@ from dscost.notation.units import counted
 from dscost.pages.baselines import accept_command
 from dscost.pages.finding_words import bounded, change, glance, glanced
 from dscost.pages.layer_table import ROOT
+from dscost.pages.ratio_words import how, looking_command, ratio_texts
 from dscost.pages.verdict_data import level_of
 from dscost.reports.figures import FIGURES
 
@@ -84,11 +85,14 @@ def cells(one: Together, entries: Mapping[str, Entry], *, exactly: bool = False)
     texts = glanced(first.metric, figures, exactly=exactly)
     limits = sorted(one.limits, key=lambda each: each.bound not in ABSOLUTE)
     layer = "" if first.layer is None else f" of {first.layer or ROOT}"
+    now = texts[first.value]
+    if first.measured is not None and first.limit is not None:
+        now = ratio_texts(first.measured, first.limit)[0]
     return {
         "model": first.entry,
         "what": f"{FIGURES[first.metric].in_words}{layer}",
         "before": "" if one.before is None else texts[one.before],
-        "now": texts[first.value],
+        "now": now,
         "change": "" if one.before is None else change(first.value, one.before),
         "limit": ", ".join(_limit(each, entries, texts) for each in limits),
         "margin": _margin(first),
@@ -198,9 +202,23 @@ def explained(result: CheckResult, broken: Sequence[Together]) -> Iterator[Expla
     findings = [each for one in broken for each in one.limits if isinstance(each, Finding)]
     for message in dict.fromkeys(one.detail for one in findings if one.detail):
         yield Explained("rule", message)
+    yield from _measured(result, findings)
     yield from _why(findings)
     yield from _way_back(result, findings)
     yield from _meant(result, findings)
+
+
+def _measured(result: CheckResult, findings: Sequence[Finding]) -> Iterator[Explained]:
+    """Yield what ratios were measured between, and the command that shows why they are so."""
+    entries = {subject.entry.name: subject.entry for subject in result.subjects}
+    for one in findings:
+        if one.measured is None:
+            continue
+        yield Explained("measured", how(one.measured))
+        if one.entry in entries:
+            limit = _written(one, entries)
+            command = looking_command(entries[one.entry], limit, result.path.parent)
+            yield Explained("look", "", command, "shows where the time goes")
 
 
 def _why(findings: Sequence[Finding]) -> Iterator[Explained]:
@@ -288,11 +306,11 @@ def _way_back(result: CheckResult, findings: Sequence[Finding]) -> Iterator[Expl
 
 def _meant(result: CheckResult, findings: Sequence[Finding]) -> Iterator[Explained]:
     """Yield the command that agrees to what a model costs now, and what is to be committed."""
-    by_hand = [one for one in findings if one.bound in ABSOLUTE and _is_measured(one)]
+    by_hand = [one for one in findings if _is_measured(one)]
     for one in by_hand:
         yield Explained("meant it?", f"edit line {one.line} of {result.path}: time is not raised")
     raised = [one for one in findings if one.bound in ABSOLUTE and not _is_measured(one)]
-    grown = [one for one in findings if one.bound not in ABSOLUTE]
+    grown = [one for one in findings if one.bound not in ABSOLUTE and not _is_measured(one)]
     if not raised and not grown:
         return
     if result.against is not None and not raised and _is_accepted(result, grown):

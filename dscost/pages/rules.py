@@ -22,7 +22,12 @@ RULES: Mapping[str, Rule] = {
         "Look for what the model has lost, or lower the limit on purpose: "
         "dscost baseline update --accept MODEL --raise-limits.",
     ),
-    "grew": Rule("Grew", "A figure grew since the baseline by more than 'max_increase'.", _ACCEPT),
+    "grew": Rule(
+        "Grew",
+        "A figure grew by more than 'max_increase' since the baseline; a latency ratio, beside "
+        "the model that it is taken against.",
+        _ACCEPT,
+    ),
     "shrank": Rule(
         "Shrank",
         "A figure shrank since the baseline by more than 'max_decrease'.",
@@ -32,6 +37,13 @@ RULES: Mapping[str, Rule] = {
         "New cost",
         "A figure that the baseline has as zero, or not at all, is above zero now.",
         _ACCEPT,
+    ),
+    "undecided": Rule(
+        "Neither kept nor broken for sure",
+        "The interval of a ratio of latencies holds its limit, or the difference is no larger than "
+        "that of a model from itself: whether it is broken is not known.",
+        "Give it a longer time_budget or a quieter machine, or set a limit further away.",
+        "note",
     ),
     "unmatched_rule": Rule(
         "Rule matches no layer",

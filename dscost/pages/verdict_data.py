@@ -18,6 +18,7 @@ from dscost.budgets.findings import (
     Contribution,
     Finding,
     Passed,
+    Ratio,
     SuggestedFix,
     WayBack,
 )
@@ -82,12 +83,20 @@ def _way_back(one: WayBack) -> dict[str, Any]:
 def _plain(one: Finding | Passed | Contribution | SuggestedFix) -> dict[str, Any]:
     """Return a record, its figures as JSON numbers, and under `exact` those that no float is."""
     found, exact = one._asdict(), {}
+    if isinstance(one, Finding | Passed):
+        found["measured"] = one.measured and _ratio(one.measured)
     for name, figure in found.items():
         if isinstance(figure, Fraction):
             found[name] = _number(figure)
             if name != "tolerance" and found[name] != figure:
                 exact[name] = str(figure)
     return {**found, "exact": exact}
+
+
+def _ratio(one: Ratio) -> dict[str, Any]:
+    """Return what a ratio was measured between, and its interval."""
+    figures = ("value", "low", "high", "noise_floor")
+    return {**one._asdict(), **{name: _number(getattr(one, name)) for name in figures}}
 
 
 def _number(figure: Fraction) -> int | float | None:
@@ -103,7 +112,7 @@ def _number(figure: Fraction) -> int | float | None:
 
 ROW_COLUMNS = (
     *("budget", "line", "column", "model", "metric", "bound", "layer"),
-    *("value", "limit", "before", "outcome", "finding", "text"),
+    *("value", "ci95_low", "ci95_high", "limit", "before", "outcome", "finding", "text"),
 )
 
 
@@ -126,6 +135,8 @@ def _judged_cells(one: Finding | Passed) -> dict[str, Any]:
         "bound": one.bound,
         "layer": one.layer,
         "value": _cell(one.value),
+        "ci95_low": _cell(one.measured and one.measured.low),
+        "ci95_high": _cell(one.measured and one.measured.high),
         "limit": _cell(one.limit),
     }
 

@@ -149,6 +149,7 @@ class Figure(NamedTuple):
             and of its change in the last; `None` where a table has no such column.
         is_plain: Whether its name says what it means, so that no JSON has to.
         is_measured: Whether it comes from a clock, and has noise.
+        is_ratio: Whether it is a ratio of two latencies that were measured in turns in one run.
         is_kept_of_layers: Whether a baseline keeps it of every layer, not of the whole only.
         is_limited_first: Whether the budget that `dscost init` writes limits it.
         is_noted: Whether `dscost check` tells that it has become less.
@@ -164,6 +165,7 @@ class Figure(NamedTuple):
     columns: _Columns = (ON_REQUEST, ON_REQUEST, ON_REQUEST, ON_REQUEST)
     is_plain: bool = False
     is_measured: bool = False
+    is_ratio: bool = False
     is_kept_of_layers: bool = False
     is_limited_first: bool = False
     is_noted: bool = False
@@ -304,6 +306,29 @@ FIGURES: Mapping[str, Figure] = {
         columns=NO_COLUMN,
         is_measured=True,
     ),
+    "speedup": Figure(
+        "speedup",
+        "factor",
+        "latency of standard / latency of depthwise_separable, from interleaved pairs, "
+        "with its 95 % interval",
+        unit="×",
+        summed_over="model",
+        columns=NO_COLUMN,
+        is_measured=True,
+        is_ratio=True,
+    ),
+    "latency_ratio": Figure(
+        "latency ratio",
+        "factor",
+        "latency of a model / latency of another, or of itself as a commit has it, from "
+        "interleaved pairs of one run, with its 95 % interval",
+        unit="×",
+        summed_over="model",
+        columns=NO_COLUMN,
+        is_plain=True,
+        is_measured=True,
+        is_ratio=True,
+    ),
 }
 """The figures of a report in the order in which all tell them. Each may be limited by a budget."""
 
@@ -329,11 +354,6 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     for name, figure in FIGURES.items()
 } | {
     "reduction": ("×", "standard / depthwise_separable"),
-    "speedup": (
-        "×",
-        "latency of standard / latency of depthwise_separable, from interleaved pairs, "
-        "with its 95 % interval",
-    ),
     "roofline_s": (
         "s",
         "max(flops / peak, traffic_bytes / bandwidth), summed over stages: no run can be faster",
