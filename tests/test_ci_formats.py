@@ -261,7 +261,7 @@ def test_json_keeps_its_schema_and_that_of_reports(of: CheckResult) -> None:
 
 def test_json_counts_levels_and_keeps_what_was_counted() -> None:
     document = parsed("json", RESULTS["one of each kind"])
-    assert document["summary"] == {"fail": 1, "error": 9, "warn": 6, "note": 2, "passed": 1}
+    assert document["summary"] == {"fail": 1, "error": 9, "warn": 6, "note": 3, "passed": 1}
     # "gone" could not be loaded; a stale entry is made a subject here only so that it has a name
     model = json.loads(json.dumps(MODEL.to_dict()))
     assert document["subjects"] == [{"entry": "net", **model}, {"entry": "old net", **model}]
@@ -276,6 +276,7 @@ def test_json_counts_levels_and_keeps_what_was_counted() -> None:
             "layer": None,
             "note": None,
             "tolerance": 0,
+            "measured": None,
             "exact": {},
         }
     ]
@@ -415,7 +416,7 @@ def test_gitlab_severities_follow_the_levels() -> None:
     severities = Counter(
         issue["severity"] for issue in parsed("gitlab", RESULTS["one of each kind"])
     )
-    assert severities == {"critical": 1, "major": 9, "minor": 6, "info": 2}
+    assert severities == {"critical": 1, "major": 9, "minor": 6, "info": 3}
     (issue,) = parsed("gitlab", result(over(detail="two\nlines")))
     assert issue["location"] == {"path": "dscost.yaml", "lines": {"begin": 8}}
     assert issue["description"] == "net: 601 MACs, over the limit of 600 by 1. two lines"
@@ -519,7 +520,7 @@ def test_notes_are_no_tests_but_the_output_of_the_suite() -> None:
     of = RESULTS["one of each kind"]
     notes = [finding for finding in of.findings if finding.level == "note"]
     said = (suite_of(of).findtext("system-out") or "").splitlines()
-    assert len(said) == len(notes) == 2
+    assert len(said) == len(notes) == 3
     assert all(finding_sentence(note) in line for note, line in zip(notes, said, strict=True))
     assert suite_of(RESULTS["all pass"]).find("system-out") is None
 
@@ -612,7 +613,7 @@ def test_sarif_explains_every_rule() -> None:
 
 def test_sarif_levels_follow_the_findings() -> None:
     levels = Counter(one["level"] for one in results_of(RESULTS["one of each kind"]))
-    assert levels == {"error": 10, "warning": 6, "note": 2}
+    assert levels == {"error": 10, "warning": 6, "note": 3}
 
 
 def test_sarif_fingerprints_are_those_of_gitlab() -> None:

@@ -1,5 +1,7 @@
 """Budgets on ratios of latencies: judged by whole intervals, measured twice before they alarm, against what git has."""
 
+import json
+import subprocess
 from collections.abc import Callable
 from fractions import Fraction
 from math import exp
@@ -7,17 +9,25 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from program import start
 
-from dscost.analysis import count
+from dscost.analysis import Request, count
+from dscost.analysis.ratio_timing import Side, TimedRatio
+from dscost.budgets import ratios as measuring
+from dscost.budgets.checking import check
 from dscost.budgets.findings import CheckResult, Finding, NoRatio, Passed, Ratio, Subject
 from dscost.budgets.judging import judge
 from dscost.budgets.ratio_judging import is_broken, together, verdict_on
 from dscost.budgets.ratios import confirmed
 from dscost.budgets.reading import parse_budget
 from dscost.budgets.records import Budget, Limit, Pairing
-from dscost.errors import FileProblems
+from dscost.budgets.references import Reference, as_kept, reference_of
+from dscost.errors import FileProblems, UnavailableError
 from dscost.pages.finding_words import finding_sentence
 from dscost.rendering import View, render
+from dscost.reports.records import Environment, Speedup, Timing
+from dscost.runtimes import RUNTIMES, Runtime, register_runtime
+from dscost.timing import Progress, TimingOptions
 from dscost.timing.engine import Case, compare
 from dscost.timing.statistics import noise_of, speedup_of
 
@@ -293,3 +303,308 @@ def test_a_model_that_is_half_as_slow_again_is_found_under_load() -> None:
     found = [confirmed(lambda: one.ratio(1.5), [limit]) for one in machines]  # noqa: B023
     assert sum(is_broken(limit, one) for one in found) >= 18
     assert together(found[0], found[1]).runs == found[0].runs + found[1].runs
+
+
+# -- what a model is held against
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"]
+    command = ["git", "-C", str(folder), *who, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def network(channels: int) -> str:
+    return (
+        "input: [3, 16, 16]\nlayers:\n"
+        f"  - {{conv: 3, out_channels: {channels}, act: relu}}\n  - {{global_pool: 1}}\n"
+    )
+
+
+BUDGET = """version: 1
+baseline: kept.json
+models:
+  - {name: net, target: net.yaml, limits: {latency_ratio: {max_increase: 5%}}}
+  - {name: code, target: "net.py:Net"}
+  - {name: built, target: resnet18}
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with a network on main, and a wider one in the working tree."""
+    (tmp_path / "net.yaml").write_text(network(8))
+    (tmp_path / "kept.json").write_text('{"version": 2, "models": {}}\n')
+    (tmp_path / "b.yaml").write_text(BUDGET)
+    git(tmp_path, "init", "--quiet", "-b", "main")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "a network")
+    (tmp_path / "net.yaml").write_text(network(16))
+    return tmp_path
+
+
+def found_in(folder: Path, against: str, name: str = "net", budget: str = BUDGET) -> object:
+    (folder / "scratch").mkdir(exist_ok=True)
+    entries = {one.name: one for one in parse_budget(budget, folder / "b.yaml").entries}
+    return reference_of(entries[name], against, folder, folder / "scratch", f"against: {against}")
+
+
+def test_a_model_is_held_against_its_own_file_as_a_commit_has_it(repository: Path) -> None:
+    found = found_in(repository, "main")
+    assert isinstance(found, Reference)
+    assert found.side is not None
+    assert found.name == f"net at main ({git(repository, 'rev-parse', 'main')[:8]})"
+    assert Path(found.side.target).read_text() == network(8)
+    assert (repository / "net.yaml").read_text() == network(16)
+    (entry, *_) = parse_budget(BUDGET, repository / "b.yaml").entries
+    kept = as_kept(entry, repository / "kept.json", repository, repository / "scratch")
+    assert isinstance(kept, Reference)
+    assert kept.name.startswith("net at kept.json (")
+    assert kept.side == found.side._replace(name=kept.name)
+
+
+def test_what_is_the_same_at_a_commit_is_not_timed(repository: Path) -> None:
+    (repository / "net.yaml").write_text(network(8))
+    found = found_in(repository, "main")
+    assert isinstance(found, Reference)
+    assert found.side is None
+    assert found.name.startswith("net.yaml, which is the same at main (")
+    built_in = found_in(repository, "main", "built")
+    assert isinstance(built_in, Reference)
+    assert built_in.side is None
+    result = check(repository / "b.yaml", against="main", only=("net",))
+    assert [(one.metric, one.value) for one in result.passed] == [("latency_ratio", 1)]
+    assert [one.kind for one in result.findings if one.kind != "missing_baseline"] == []
+
+
+def test_a_name_of_a_model_is_no_commit_and_has_the_input_of_the_model(repository: Path) -> None:
+    git(repository, "branch", "resnet34")
+    budget = BUDGET.replace("target: resnet18", "target: resnet18, input: [2, 3, 64, 64]")
+    for target in ("resnet34", "other.yaml", "net.py:Net", "timm:resnet18"):
+        found = found_in(repository, target, "built", budget)
+        assert isinstance(found, Reference)
+        assert found.side is not None
+        assert (found.name, found.side.request.input) == (target, (2, 3, 64, 64))
+    assert found_in(repository, "other.yaml") != found_in(repository, "main")
+
+
+@pytest.mark.parametrize(
+    ("name", "against", "said"),
+    [
+        ("code", "main", "net.py:Net is code, of which a commit has more than one file: against main needs .yaml "
+                         "or .onnx; name a second target instead, such as a copy"),
+        ("net", "main...apart", "against: main...apart: no commit is known where the two parted"),
+    ],
+)  # fmt: skip
+def test_what_no_commit_can_give_is_told_in_a_line(
+    repository: Path, name: str, against: str, said: str
+) -> None:
+    git(repository, "checkout", "--quiet", "--orphan", "apart")
+    git(repository, "commit", "--quiet", "--all", "--message", "alone")
+    assert found_in(repository, against, name) == NoRatio(said)
+
+
+def test_a_name_that_git_does_not_know_is_that_of_a_model(repository: Path) -> None:
+    found = found_in(repository, "mian")
+    assert isinstance(found, Reference)
+    assert found.side == Side("mian", "mian", Request(trust=False), repository)
+
+
+def test_a_file_that_a_commit_does_not_have_yet_is_missing_there(repository: Path) -> None:
+    git(repository, "mv", "net.yaml", "new.yaml")
+    found = found_in(repository, "main", budget=BUDGET.replace("net.yaml", "new.yaml"))
+    assert isinstance(found, NoRatio)
+    assert found.is_missing
+    assert found.reason.endswith("has no new.yaml, so latency_ratio cannot be judged")
+
+
+def test_a_pointer_of_large_file_storage_is_no_model(repository: Path) -> None:
+    (repository / "net.yaml").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:1\n"
+    )
+    git(repository, "commit", "--quiet", "--all", "--message", "a pointer")
+    (repository / "net.yaml").write_text(network(8))
+    found = found_in(repository, "main")
+    assert isinstance(found, NoRatio)
+    assert "is a pointer of Git LFS" in found.reason
+
+
+def test_the_weights_beside_an_onnx_file_of_a_commit_come_with_it(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    numpy = pytest.importorskip("numpy")
+    weight = onnx.numpy_helper.from_array(numpy.ones((8, 3, 3, 3), numpy.float32), "w")
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"])
+    shapes = [("x", [1, 3, 8, 8]), ("y", [1, 8, 6, 6])]
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, shape) for name, shape in shapes)
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [x], [y], [weight]))
+    path = tmp_path / "net.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="net.data", size_threshold=0)
+    git(tmp_path, "init", "--quiet", "-b", "main")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "a network")
+    weights = (tmp_path / "net.data").read_bytes()
+    model.graph.name = "other"
+    onnx.save(model, path, save_as_external_data=True, location="new.data", size_threshold=0)
+    (tmp_path / "net.data").unlink()
+    found = found_in(tmp_path, "main", "net", BUDGET.replace("net.yaml", "net.onnx"))
+    assert isinstance(found, Reference)
+    assert found.side is not None
+    assert (tmp_path / "scratch" / "net.data").read_bytes() == weights
+    assert count(found.side.target).report.totals.as_is.macs == 8 * 6 * 6 * 3 * 9
+
+
+# -- measured for real
+
+
+def timed_as(
+    monkeypatch: pytest.MonkeyPatch, speedup: Speedup, **environment: object
+) -> list[tuple[Side, Side | None, TimingOptions]]:
+    """Let measuring take no time, and return what is asked of it."""
+    asked = []
+
+    def time_it(
+        side: Side, other: Side | None, options: TimingOptions, progress: Progress | None = None
+    ) -> TimedRatio:
+        asked.append((side, other, options))
+        where = Environment("cpu", 1, "float32", "contiguous", "tuned", "2.13.0", 0.0, 0.0)
+        return TimedRatio(speedup, where._replace(**environment))
+
+    monkeypatch.setattr(measuring, "time_ratio", time_it)
+    return asked
+
+
+def checked(tmp_path: Path, limits: str, target: str = "resnet18") -> CheckResult:
+    path = tmp_path / "b.yaml"
+    path.write_text(f"version: 1\nmodels:\n  - {{name: m, target: {target}, limits: {limits}}}\n")
+    return check(path)
+
+
+def test_a_ratio_is_the_models_time_over_that_of_another_and_a_speedup_the_inverse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = timed_as(monkeypatch, Speedup(2.0, (1.6, 2.5)))
+    limits = "{speedup: {min: 1.5x, against: resnet34}, latency_ratio: {max: 0.7x, against: resnet34, threads: 1}}"
+    first, second = checked(tmp_path, limits).passed
+    assert first.measured == Ratio(
+        Fraction(2), Fraction("1.6"), Fraction("2.5"), Fraction("0.03"), "resnet34 over m", "torch 2.13.0", 1
+    )  # fmt: skip
+    assert second.measured is not None
+    assert second.measured[:3] == (Fraction(1, 2), Fraction("0.4"), Fraction("0.625"))
+    assert second.measured.between == "m over resnet34"
+    assert [(side.target, other and other.target) for side, other, _ in asked] == [
+        ("resnet18", "resnet34")
+    ] * 2
+    assert [options.threads for _, _, options in asked] == [None, 1]
+
+
+def test_limits_on_one_ratio_share_what_was_measured_and_what_is_ignored_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = timed_as(monkeypatch, Speedup(1.0, (0.99, 1.01)))
+    limits = (
+        "{latency_ratio: {max: 1.1x, max_increase: 5%, against: resnet34, time_budget: 3 s}, "
+        "speedup: {min: 2x, level: ignore}}"
+    )
+    assert len(checked(tmp_path, limits).passed) == 2
+    ((_, _, options),) = asked
+    assert (options.budget_s, options.clock, options.runtimes) == (3, "wall", ("torch",))
+
+
+def test_a_runtime_that_is_not_here_is_told_before_anything_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = RUNTIMES["onnxruntime"]._replace(name="gone", packages={"no-such": "no_such_module"})
+    register_runtime(Runtime(*gone))
+    monkeypatch.setattr("dscost.budgets.checking.counted", None)
+    with pytest.raises(UnavailableError, match="--runtime gone: "):
+        checked(tmp_path, "{speedup: {min: 2x, runtime: gone}}")
+    del RUNTIMES._entries["gone"]
+
+
+def test_a_model_without_swaps_has_no_speedup_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(
+        "input: [3, 8, 8]\nlayers:\n  - {conv: 1, out_channels: 8}\n"
+    )
+    (found,) = checked(tmp_path, "{speedup: 2x}", "net.yaml").findings
+    assert (found.kind, found.level) == ("unknown_figure", "warn")
+    assert finding_sentence(found) == (
+        "speedup could not be found out: no convolution of it could be depthwise-separable, nor is "
+        "one, so that it has no speedup of its own: against: TARGET takes that over another model."
+    )
+
+
+def test_a_saved_report_has_the_speedup_that_it_was_saved_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = count("resnet18").report
+    environment = Environment("cpu", 2, "float32", "contiguous", "tuned", "2.13.0", 0.0, 0.0)
+    speedup = Speedup(3.0, (2.9, 3.1))
+    timing = Timing(ratios={"depthwise_separable": speedup})
+    report = report._replace(latency={"cpu": timing}, environment=environment)
+    path = tmp_path / "saved.json"
+    report.save(path)
+    (found,) = checked(
+        tmp_path, "{latency_ratio: {max: 2x, against: resnet34}}", "saved.json"
+    ).findings
+    assert (found.detail or "").endswith(
+        "saved.json is a saved report: only the model itself can be timed"
+    )
+    asked = timed_as(monkeypatch, speedup)
+    (passed,) = checked(tmp_path, "{speedup: 2x}", "saved.json").passed
+    assert asked == []
+    assert passed.measured is not None
+    assert (passed.value, passed.measured.threads) == (3, 2)
+    (found,) = checked(
+        tmp_path, "{speedup: {min: 2x, runtime: onnxruntime}}", "saved.json"
+    ).findings
+    assert found.detail == "the saved report has no speedup under cpu:onnxruntime, clock wall"
+
+
+LAYER = """input: [256, 14, 14]
+layers:
+  - {conv: 3, out_channels: 256, norm: batch, act: relu}
+"""
+
+
+@pytest.mark.parametrize(
+    ("least", "code", "kinds"), [("3x", 0, []), ("100x", 1, ["under_min"])], ids=["kept", "broken"]
+)
+def test_a_process_passes_or_fails_by_the_speedup_of_a_runtime(
+    tmp_path: Path, least: str, code: int, kinds: list[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "layer.yaml").write_text(LAYER)
+    limit = f"{{min: {least}, runtime: onnxruntime, threads: 1, time_budget: 2 s, level: error}}"
+    (tmp_path / "dscost.yaml").write_text(
+        f"version: 1\nmodels:\n  - {{name: m, target: layer.yaml, limits: {{speedup: {limit}}}}}\n"
+    )
+    ran = start("check", "--json", cwd=tmp_path)
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    found = json.loads(ran.stdout)
+    # on a machine that is busy it may be left undecided, which passes
+    assert [one["kind"] for one in found["findings"] if one["level"] != "note"] == kinds
+    (judged,) = (*found["findings"], *found["passed"])
+    measured = judged["measured"]
+    assert measured["runtime"].startswith("ONNX Runtime ")
+    assert (measured["between"], measured["threads"]) == ("standard over depthwise-separable", 1)
+    assert measured["runs"] == 1 + code
+    # 8.69 times fewer MACs, which ONNX Runtime makes 7.5 times faster where the machine is quiet
+    assert measured["ci95"][0] <= judged["value"] <= measured["ci95"][1]
+    assert 3 < judged["value"] < 20
+
+
+def test_models_that_are_code_are_timed_in_their_own_process(tmp_path: Path) -> None:
+    net = "from torch import nn\n\n\nclass Net(nn.Sequential):\n    def __init__(self):\n"
+    (tmp_path / "net.py").write_text(net + "        super().__init__(nn.Conv2d(3, 64, 3))\n")
+    (tmp_path / "old.py").write_text(net + "        super().__init__(nn.Conv2d(3, 2, 3))\n")
+    limit = "{max: 1.2x, against: old.py, threads: 1, time_budget: 2 s}"
+    (tmp_path / "dscost.yaml").write_text(
+        "version: 1\nmodels:\n  - name: m\n    target: net.py\n    input: [1, 3, 96, 96]\n"
+        f"    limits: {{latency_ratio: {limit}}}\n"
+    )
+    result = check(tmp_path / "dscost.yaml", isolate=True)
+    (found,) = result.findings
+    assert found.kind == "over_max"
+    assert found.measured is not None
+    assert (found.measured.between, found.measured.runs) == ("m over old.py", 2)
+    assert found.measured.runtime.startswith("torch ")

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dscost.analysis.bench import MEMORY_SHARE, Bench
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.predicting import dtype_of
 from dscost.analysis.running import Prepared, Work, bytes_to_run, inputs_ratio
+from dscost.analysis.swappable import left_in_words
 from dscost.analysis.timed import beside, with_runs
 from dscost.notation.units import format_bytes
 from dscost.reports.figures import Cost
@@ -19,6 +20,9 @@ from dscost.timing.statistics import summarize
 
 LEAST_BUDGET_S = 10.0
 BUDGET_OF_EACH_S = 5.0
+
+
+_Made = TypeVar("_Made")
 
 
 class Entry(NamedTuple):
@@ -54,16 +58,23 @@ class Entry(NamedTuple):
         """Return the memory that it takes to be made and run."""
         return bytes_to_run(self.report, self.weight_bytes, setting)
 
-    def work(self, setting: Setting) -> Work:
-        """Return one pass of it."""
+    def work(self, setting: Setting, bench: Bench) -> Work:
+        """Return one pass of it; the bench is told of layers that had to be left as they are."""
         versions = self.model.runnable
         assert versions is not None
+        swaps = self.model.swaps
+
+        def whole(made: tuple[_Made, Mapping[str, str]]) -> _Made:
+            if made[1]:
+                bench.warn(left_in_words(made[1]))
+            return made[0]
+
         return Work(
             self.name,
             setting,
-            lambda: versions.build(self.version, self.model.swaps)[0],
+            lambda: whole(versions.build(self.version, swaps)),
             lambda: versions.arguments(setting),
-            lambda: versions.program(self.version, self.model.swaps, setting)[0],
+            lambda: whole(versions.program(self.version, swaps, setting)),
             macs=int(self.cost.macs * inputs_ratio(self.report, setting)),
             needed_bytes=self.needed_bytes(setting),
         )
@@ -143,7 +154,7 @@ def _made(bench: Bench, entries: Sequence[Entry], setting: Setting) -> dict[str,
             )
             continue
         own = setting._replace(dtype=dtype_of(one.report))
-        prepared = bench.prepared(one.work(own))
+        prepared = bench.prepared(one.work(own, bench))
         if prepared:
             made[one.name] = prepared
             held += one.weight_bytes

@@ -1,14 +1,26 @@
 """A counted model that can be written anew with some of its swaps done."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from dscost.analysis.counting import ROOT
+from dscost.errors import first_of
 from dscost.networks.swaps import Swap
 from dscost.reports.figures import Cost
 from dscost.reports.records import Report
 
 if TYPE_CHECKING:
     from dscost.analysis.counting import Versions
+
+
+LEFT_SHOWN = 3
+
+
+def left_in_words(left: Mapping[str, str]) -> str:
+    """Return a sentence on the layers of a version that could not be replaced, given why."""
+    told = [f"{name or ROOT}: {reason}" for name, reason in left.items()]
+    are = "1 layer left as it is" if len(left) == 1 else f"{len(left)} layers left as they are"
+    return f"Timed with {are}, though counted as swapped: {first_of(told, LEFT_SHOWN, '; ')}."
 
 
 class SwappableModel(NamedTuple):

@@ -6,14 +6,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.analysis.bench import Bench
-from dscost.analysis.counting import ROOT
 from dscost.analysis.predicting import dtype_of, whole_bound
 from dscost.analysis.running import Prepared, Work, bytes_to_run, inputs_ratio
 from dscost.analysis.swap_timing import Layers
-from dscost.analysis.swappable import SwappableModel
+from dscost.analysis.swappable import SwappableModel, left_in_words
 from dscost.analysis.timed import agreeing, beside, timing_of, with_compile_times, with_runs
 from dscost.devices.peaks import Peaks
-from dscost.errors import first_of
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.networks.swaps import Swap
 from dscost.notation.units import format_seconds
@@ -32,7 +30,6 @@ WHOLE_CALLS = 12
 SPARE = 1.5
 """So many times the least there is time for, where that is more than its share: calls are slower
 while a machine is busy."""
-LEFT_SHOWN = 3
 WHOLE, AS_IS = "whole model", "as it is"
 """The cases of a model as a whole."""
 ADVISED = "advised model"
@@ -236,15 +233,7 @@ class Whole:
     def _keep_left(self, version: str, left: Mapping[str, str]) -> None:
         """Tell which layers could not be replaced."""
         if left:
-            told = [f"{name or ROOT}: {reason}" for name, reason in left.items()]
-            are = (
-                "1 layer left as it is"
-                if len(left) == 1
-                else f"{len(left)} layers left as they are"
-            )
-            self.bench.warn(
-                f"Timed with {are}, though counted as swapped: {first_of(told, LEFT_SHOWN, '; ')}."
-            )
+            self.bench.warn(left_in_words(left))
         if version == SEPARABLE:
             self.left = {**self.left, **left}
 

@@ -56,12 +56,14 @@ def commit_of(folder: Path, ref: str, asked: str) -> str:
 
 
 def is_commit(folder: Path, ref: str) -> bool:
-    """Whether a name is one of a commit, as far as git can be asked."""
+    """Whether a name is one of a commit, or `A...B` of two, as far as git can be asked."""
+    ours, dots, theirs = ref.rpartition("...")
     try:
-        ran = _run_git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+        for name in (ours or "HEAD", theirs or "HEAD") if dots else (ref,):
+            _commit(folder, ref, name, "")
     except InputError:
         return False
-    return not ref.startswith("-") and ran.returncode == 0
+    return True
 
 
 def file_at(path: Path, commit: str, asked: str) -> bytes | None:

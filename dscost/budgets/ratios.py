@@ -16,7 +16,7 @@ from dscost.analysis.ratio_timing import TimedRatio, time_ratio
 from dscost.budgets.findings import NoRatio, Ratio
 from dscost.budgets.ratio_judging import is_broken, together
 from dscost.budgets.records import Budget, Entry, Limit, Pairing
-from dscost.budgets.references import Reference, as_kept, reference_of
+from dscost.budgets.references import Reference, as_kept, at_commit, reference_of
 from dscost.budgets.requests import side_of
 from dscost.errors import DscostError
 from dscost.reports.records import Environment, Report, Speedup
@@ -128,7 +128,7 @@ class Ratios:
             return None
         if self._against is not None:
             asked = f"--against {self._against}"
-            return reference_of(entry, self._against, folder, self._folder(), asked)
+            return at_commit(entry, self._against, folder, self._folder(), asked)
         assert baseline is not None  # else the budget was refused
         return as_kept(entry, baseline, folder, self._folder())
 

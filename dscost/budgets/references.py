@@ -44,14 +44,21 @@ def reference_of(
         scratch: An empty folder, where a file of a commit may be written.
         asked: Who asks, as errors begin.
     """
-    try:
-        if not _means_target(against) and is_commit(folder, against):
-            return _at_commit(entry, against, commit_of(folder, against, asked), scratch, folder)
-    except InputError as error:
-        return NoRatio(str(error))
+    if not means_target(against) and is_commit(folder, against):
+        return at_commit(entry, against, folder, scratch, asked)
     # with the input of the model; its settings and arguments are its own
     request = Request(entry.input, entry.batch, entry.dtype, trust=entry.trust)
     return Reference(against, Side(against, placed(against, folder), request, folder))
+
+
+def at_commit(
+    entry: Entry, ref: str, folder: Path, scratch: Path, asked: str
+) -> Reference | NoRatio:
+    """Return an entry as it was where this branch left another; as of `reference_of`."""
+    try:
+        return _at(entry, ref, commit_of(folder, ref, asked), folder, scratch)
+    except InputError as error:
+        return NoRatio(str(error))
 
 
 def as_kept(entry: Entry, baseline: Path, folder: Path, scratch: Path) -> Reference | NoRatio:
@@ -62,19 +69,17 @@ def as_kept(entry: Entry, baseline: Path, folder: Path, scratch: Path) -> Refere
         if commit is None:
             reason = f"{baseline.name} is in no commit yet, so latency_ratio cannot be judged"
             return NoRatio(reason, is_missing=True)
-        return _at_commit(entry, baseline.name, commit, scratch, folder)
+        return _at(entry, baseline.name, commit, folder, scratch)
     except InputError as error:
         return NoRatio(str(error))
 
 
-def _means_target(text: str) -> bool:
+def means_target(text: str) -> bool:
     """Whether a text is that of a target, whatever branches there are."""
     return split_file(text) is not None or ":" in text or not runs_code(text)
 
 
-def _at_commit(
-    entry: Entry, ref: str, commit: str, scratch: Path, folder: Path
-) -> Reference | NoRatio:
+def _at(entry: Entry, ref: str, commit: str, folder: Path, scratch: Path) -> Reference | NoRatio:
     """Return an entry as a commit has its file."""
     side = side_of(entry, folder)
     short = commit[:SHORT]

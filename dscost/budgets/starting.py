@@ -91,6 +91,9 @@ def _head(path: Path, request: Request) -> list[str]:
         "edit to what needs no word with anybody",
         "    params: {max_increase: 0%}",
         "    macs: {max_increase: 1%, ignore_below: 100k}",
+        "    # ratios of times in one run hold on other machines too; they are timed, and warn:",
+        "    # speedup: {min: 3x, runtime: onnxruntime}",
+        "    # latency_ratio: {max_increase: 5%, against: main}",
     ]
 
 

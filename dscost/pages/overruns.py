@@ -211,14 +211,14 @@ def explained(result: CheckResult, broken: Sequence[Together]) -> Iterator[Expla
 def _measured(result: CheckResult, findings: Sequence[Finding]) -> Iterator[Explained]:
     """Yield what ratios were measured between, and the command that shows why they are so."""
     entries = {subject.entry.name: subject.entry for subject in result.subjects}
-    for one in findings:
-        if one.measured is None:
-            continue
-        yield Explained("measured", how(one.measured))
-        if one.entry in entries:
-            limit = _written(one, entries)
-            command = looking_command(entries[one.entry], limit, result.path.parent)
-            yield Explained("look", "", command, "shows where the time goes")
+    measured = [one for one in findings if one.measured is not None]
+    between = (how(one.measured) for one in measured if one.measured)
+    yield from (Explained("measured", text) for text in dict.fromkeys(between))
+    limits = ((_written(one, entries), entries.get(one.entry)) for one in measured)
+    folder = result.path.parent
+    commands = (looking_command(entry, limit, folder) for limit, entry in limits if limit and entry)
+    for command in dict.fromkeys(commands):
+        yield Explained("look", "", command, "shows where the time goes")
 
 
 def _why(findings: Sequence[Finding]) -> Iterator[Explained]:
@@ -307,8 +307,8 @@ def _way_back(result: CheckResult, findings: Sequence[Finding]) -> Iterator[Expl
 def _meant(result: CheckResult, findings: Sequence[Finding]) -> Iterator[Explained]:
     """Yield the command that agrees to what a model costs now, and what is to be committed."""
     by_hand = [one for one in findings if _is_measured(one)]
-    for one in by_hand:
-        yield Explained("meant it?", f"edit line {one.line} of {result.path}: time is not raised")
+    for line in dict.fromkeys(one.line for one in by_hand):
+        yield Explained("meant it?", f"edit line {line} of {result.path}: time is not raised")
     raised = [one for one in findings if one.bound in ABSOLUTE and not _is_measured(one)]
     grown = [one for one in findings if one.bound not in ABSOLUTE and not _is_measured(one)]
     if not raised and not grown:

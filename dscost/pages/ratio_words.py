@@ -5,7 +5,8 @@ from pathlib import Path
 from shlex import quote
 
 from dscost.budgets.findings import Finding, Ratio
-from dscost.budgets.records import Entry, Limit
+from dscost.budgets.records import Entry, Limit, Pairing
+from dscost.budgets.references import means_target
 from dscost.budgets.requests import placed
 from dscost.notation.units import counted
 from dscost.reports.figures import FIGURES
@@ -80,10 +81,21 @@ def ratio_sentence(finding: Finding, ratio: Ratio) -> str:
     return f"{said} ({how(ratio)}).{f' {finding.detail}' if finding.detail else ''}"
 
 
-def looking_command(entry: Entry, limit: Limit | None, folder: Path) -> str:
-    """Return the command that shows where the time of a model goes, under the same runtime."""
-    pairing = limit and limit.pairing
-    parts = ["dscost", "model", quote(placed(entry.target, folder)), "--explain"]
-    if pairing and pairing.runtime != TORCH:
+def looking_command(entry: Entry, limit: Limit, folder: Path) -> str:
+    """Return the command that shows where the time goes: of a model, or of both side by side.
+
+    Files are as seen from the working directory; the budget lies in the folder.
+    """
+    pairing = limit.pairing or Pairing()
+    target = quote(placed(entry.target, folder))
+    if pairing.against and means_target(pairing.against):
+        parts = ["dscost", "compare", quote(placed(pairing.against, folder)), target, "--time"]
+    else:
+        parts = ["dscost", "model", target, "--explain"]
+    inputs = list(entry.input or ())
+    if inputs and all(isinstance(one, int) for one in inputs):
+        inputs = [",".join(map(str, inputs))]
+    parts += [word for one in inputs for word in ("--input", quote(str(one)))]
+    if pairing.runtime != TORCH:
         parts += ["--runtime", quote(pairing.runtime)]
     return " ".join(parts)

@@ -28,7 +28,7 @@ from dscost.pages.findings import Found, Judged, NotJudged
 from dscost.pages.layer_table import ROOT
 from dscost.pages.page import known
 from dscost.pages.rules import RULES
-from dscost.reports.records import document
+from dscost.reports.records import document, plain_fields
 
 LEVELS = ("fail", "error", "warn", "note")
 """From the worst to the least."""
@@ -95,8 +95,12 @@ def _plain(one: Finding | Passed | Contribution | SuggestedFix) -> dict[str, Any
 
 def _ratio(one: Ratio) -> dict[str, Any]:
     """Return what a ratio was measured between, and its interval."""
-    figures = ("value", "low", "high", "noise_floor")
-    return {**one._asdict(), **{name: _number(getattr(one, name)) for name in figures}}
+    return {
+        "value": _number(one.value),
+        "ci95": [_number(one.low), _number(one.high)],
+        "noise_floor": _number(one.noise_floor),
+        **plain_fields(one, ("between", "runtime", "threads", "clock", "runs")),
+    }
 
 
 def _number(figure: Fraction) -> int | float | None:
