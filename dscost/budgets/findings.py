@@ -67,6 +67,7 @@ class Ratio(NamedTuple):
         clock: `wall`, or `cpu` for processor time.
         runs: How often it was measured, each time with models made anew: what seems to break a
             limit is measured twice, and the interval then spans those of both.
+        look: The command that shows where the time goes, if it is known.
     """
 
     value: Fraction
@@ -78,6 +79,7 @@ class Ratio(NamedTuple):
     threads: int
     clock: str = "wall"
     runs: int = 1
+    look: str = ""
 
 
 class NoRatio(NamedTuple):

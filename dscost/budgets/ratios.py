@@ -16,7 +16,7 @@ from dscost.analysis.ratio_timing import TimedRatio, time_ratio
 from dscost.budgets.findings import NoRatio, Ratio
 from dscost.budgets.ratio_judging import is_broken, together
 from dscost.budgets.records import Budget, Entry, Limit, Pairing
-from dscost.budgets.references import Reference, as_kept, at_commit, reference_of
+from dscost.budgets.references import Reference, as_kept, at_commit, looking_command, reference_of
 from dscost.budgets.requests import side_of
 from dscost.errors import DscostError
 from dscost.reports.records import Environment, Report, Speedup
@@ -114,7 +114,8 @@ class Ratios:
             return _ratio(timing(side, other, options, progress), pairing, metric, between)
 
         try:
-            return confirmed(measure, limits)
+            found = confirmed(measure, limits)
+            return found._replace(look=looking_command(entry, pairing, self._budget.path.parent))
         except DscostError as error:
             return NoRatio(str(error).replace("--time-budget", "time_budget"))
 

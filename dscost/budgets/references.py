@@ -5,16 +5,18 @@ the weights beside it, into a folder of its own; code is not, since it is more t
 """
 
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 from dscost.analysis import Request
 from dscost.analysis.ratio_timing import Side
 from dscost.budgets.findings import NoRatio
 from dscost.budgets.from_git import SHORT, commit_of, file_at, is_commit, last_change_of
-from dscost.budgets.records import Entry
+from dscost.budgets.records import Entry, Pairing
 from dscost.budgets.requests import placed, side_of
 from dscost.errors import InputError, needing_onnx
 from dscost.files import reason_of
+from dscost.runtimes import TORCH
 from dscost.sources import YAML_ENDINGS, is_graph, is_saved, runs_code, split_file
 
 LARGE_FILE_POINTER = b"version https://git-lfs"
@@ -44,7 +46,7 @@ def reference_of(
         scratch: An empty folder, where a file of a commit may be written.
         asked: Who asks, as errors begin.
     """
-    if not means_target(against) and is_commit(folder, against):
+    if not _means_target(against) and is_commit(folder, against):
         return at_commit(entry, against, folder, scratch, asked)
     # with the input of the model; its settings and arguments are its own
     request = Request(entry.input, entry.batch, entry.dtype, trust=entry.trust)
@@ -74,9 +76,28 @@ def as_kept(entry: Entry, baseline: Path, folder: Path, scratch: Path) -> Refere
         return NoRatio(str(error))
 
 
-def means_target(text: str) -> bool:
+def _means_target(text: str) -> bool:
     """Whether a text is that of a target, whatever branches there are."""
     return split_file(text) is not None or ":" in text or not runs_code(text)
+
+
+def looking_command(entry: Entry, pairing: Pairing, folder: Path) -> str:
+    """Return the command that shows where the time goes: of a model, or of both side by side.
+
+    Files are as seen from the working directory; the budget lies in the folder.
+    """
+    target = quote(placed(entry.target, folder))
+    if pairing.against and _means_target(pairing.against):
+        parts = ["dscost", "compare", quote(placed(pairing.against, folder)), target, "--time"]
+    else:
+        parts = ["dscost", "model", target, "--explain"]
+    inputs = list(entry.input or ())
+    if inputs and all(isinstance(one, int) for one in inputs):
+        inputs = [",".join(map(str, inputs))]
+    parts += [word for one in inputs for word in ("--input", quote(str(one)))]
+    if pairing.runtime != TORCH:
+        parts += ["--runtime", quote(pairing.runtime)]
+    return " ".join(parts)
 
 
 def _at(entry: Entry, ref: str, commit: str, folder: Path, scratch: Path) -> Reference | NoRatio:

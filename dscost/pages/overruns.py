@@ -17,7 +17,7 @@ from dscost.notation.units import counted
 from dscost.pages.baselines import accept_command
 from dscost.pages.finding_words import bounded, change, glance, glanced
 from dscost.pages.layer_table import ROOT
-from dscost.pages.ratio_words import how, looking_command, ratio_texts
+from dscost.pages.ratio_words import how, ratio_texts
 from dscost.pages.verdict_data import level_of
 from dscost.reports.figures import FIGURES
 
@@ -202,22 +202,17 @@ def explained(result: CheckResult, broken: Sequence[Together]) -> Iterator[Expla
     findings = [each for one in broken for each in one.limits if isinstance(each, Finding)]
     for message in dict.fromkeys(one.detail for one in findings if one.detail):
         yield Explained("rule", message)
-    yield from _measured(result, findings)
+    yield from _measured(findings)
     yield from _why(findings)
     yield from _way_back(result, findings)
     yield from _meant(result, findings)
 
 
-def _measured(result: CheckResult, findings: Sequence[Finding]) -> Iterator[Explained]:
-    """Yield what ratios were measured between, and the command that shows why they are so."""
-    entries = {subject.entry.name: subject.entry for subject in result.subjects}
-    measured = [one for one in findings if one.measured is not None]
-    between = (how(one.measured) for one in measured if one.measured)
-    yield from (Explained("measured", text) for text in dict.fromkeys(between))
-    limits = ((_written(one, entries), entries.get(one.entry)) for one in measured)
-    folder = result.path.parent
-    commands = (looking_command(entry, limit, folder) for limit, entry in limits if limit and entry)
-    for command in dict.fromkeys(commands):
+def _measured(findings: Sequence[Finding]) -> Iterator[Explained]:
+    """Yield what ratios were measured between, and the commands that show why they are so."""
+    measured = [one.measured for one in findings if one.measured is not None]
+    yield from (Explained("measured", text) for text in dict.fromkeys(map(how, measured)))
+    for command in dict.fromkeys(one.look for one in measured if one.look):
         yield Explained("look", "", command, "shows where the time goes")
 
 

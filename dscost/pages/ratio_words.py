@@ -1,16 +1,10 @@
 """A ratio of latencies in words: with its interval, and what it was measured between."""
 
 from fractions import Fraction
-from pathlib import Path
-from shlex import quote
 
 from dscost.budgets.findings import Finding, Ratio
-from dscost.budgets.records import Entry, Limit, Pairing
-from dscost.budgets.references import means_target
-from dscost.budgets.requests import placed
 from dscost.notation.units import counted
 from dscost.reports.figures import FIGURES
-from dscost.runtimes import TORCH
 
 _DIGITS = range(3, 7)
 """Significant digits, as few as tell the ends of an interval from a limit."""
@@ -79,23 +73,3 @@ def ratio_sentence(finding: Finding, ratio: Ratio) -> str:
             said = f"{words}: neither kept nor broken for sure is {limit}"
             return f"{said} ({how(ratio)}); a longer time_budget or a quieter machine decides."
     return f"{said} ({how(ratio)}).{f' {finding.detail}' if finding.detail else ''}"
-
-
-def looking_command(entry: Entry, limit: Limit, folder: Path) -> str:
-    """Return the command that shows where the time goes: of a model, or of both side by side.
-
-    Files are as seen from the working directory; the budget lies in the folder.
-    """
-    pairing = limit.pairing or Pairing()
-    target = quote(placed(entry.target, folder))
-    if pairing.against and means_target(pairing.against):
-        parts = ["dscost", "compare", quote(placed(pairing.against, folder)), target, "--time"]
-    else:
-        parts = ["dscost", "model", target, "--explain"]
-    inputs = list(entry.input or ())
-    if inputs and all(isinstance(one, int) for one in inputs):
-        inputs = [",".join(map(str, inputs))]
-    parts += [word for one in inputs for word in ("--input", quote(str(one)))]
-    if pairing.runtime != TORCH:
-        parts += ["--runtime", quote(pairing.runtime)]
-    return " ".join(parts)

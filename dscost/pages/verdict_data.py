@@ -99,7 +99,7 @@ def _ratio(one: Ratio) -> dict[str, Any]:
         "value": _number(one.value),
         "ci95": [_number(one.low), _number(one.high)],
         "noise_floor": _number(one.noise_floor),
-        **plain_fields(one, ("between", "runtime", "threads", "clock", "runs")),
+        **plain_fields(one, ("between", "runtime", "threads", "clock", "runs", "look")),
     }
 
 
