@@ -4,6 +4,7 @@ import subprocess
 import sys
 import zipapp
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
@@ -109,6 +110,8 @@ def test_a_torch_that_cannot_be_had_is_one_line(
     is_timed = arguments[0] in ("layer", "model") and "--no-time" not in arguments
     if is_timed and how == TORCH["missing"][0]:
         message = f"{message}; --no-time counts without it"
+        if find_spec("onnxruntime"):
+            message = f"{message}, --runtime onnxruntime times without it"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"dscost: {message}\n")
 
 

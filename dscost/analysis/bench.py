@@ -385,6 +385,7 @@ class Bench:
             },
             runtimes=versions,
             clock=self.options.clock,
+            with_norm=self.options.with_norm,
         )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from dscost.cli.options import Seed, Threads, TimeBudget, parse_names
-from dscost.errors import InputError, UnavailableError, needing_torch
+from dscost.errors import InputError, UnavailableError, is_without_torch, without_torch
 from dscost.notation.units import parse_ints
 from dscost.timing import TimingOptions
 
@@ -152,8 +152,23 @@ def check_undecided(*, skip_losing: bool, min_channels: int | None) -> None:
 @contextmanager
 def only_measuring() -> Iterator[None]:
     """Say beside what keeps this machine from measuring how to do without it."""
-    with needing_torch(after="; --no-time counts without it"):
-        try:
-            yield
-        except UnavailableError as error:
-            raise UnavailableError(f"{error}; --no-time counts without a device") from error
+    try:
+        yield
+    except UnavailableError as error:
+        raise UnavailableError(f"{error}; --no-time counts without a device") from error
+    except ModuleNotFoundError as error:
+        if not is_without_torch(error):
+            raise
+        other = next(_without_torch(), None)
+        times = f", --runtime {other} times without it" if other else ""
+        told = f"{without_torch()}; --no-time counts without it{times}"
+        raise UnavailableError(told) from error
+
+
+def _without_torch() -> Iterator[str]:
+    """Yield the runtimes that are here and need no torch."""
+    from dscost.runtimes import RUNTIMES
+
+    for name in RUNTIMES:
+        if RUNTIMES[name].takes == "onnx" and not RUNTIMES[name].missing:
+            yield name
