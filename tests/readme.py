@@ -56,7 +56,7 @@ def without_measurements(text: str) -> str:
     # what lies between two calls is told only where it is above the noise
     text = re.sub(r"^ +between the calls .*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^ +MACs +time\n(.*[▏▎▍▌▋▊▉█].*\n)+", "BARS\n", text, flags=re.MULTILINE)
-    text = re.sub(r"; the clock .*\n", "; the clock\n", text)
+    text = re.sub(r"; (under \S+ )?the clock .*\n", "; the clock\n", text)
     text = re.sub(r"(Noisy: .*\n)?Measured on .*(\n.+)*", "Measured on", text)
     text = re.sub(r"─+", "─", text)
     return re.sub(r" +", " ", text)

@@ -120,7 +120,7 @@ def method_line(where: Environment, timings: Mapping[str, Timing | None]) -> str
     parts = [
         f"Measured on {', '.join(how)}: random weights and inputs, interleaved pairs, "
         "medians with 95 % intervals",
-        *([f"in turns with {', and with '.join(others)}"] if others else []),
+        *([f"in turns with {_joined(others)}"] if others else []),
         *_rooflines(where),
         _floor(where.noise_floor),
     ]
@@ -128,6 +128,12 @@ def method_line(where: Environment, timings: Mapping[str, Timing | None]) -> str
         counters = ", ".join(_COUNTERS.get(name, name.replace("_", " ")) for name in where.unknown)
         parts.append(f"not available on this system: {counters}")
     return Toned(f"{'; '.join(parts)}.", "method")
+
+
+def _joined(engines: Sequence[str]) -> str:
+    """Return what ran in a sentence: how each was given what it ran is told behind a comma."""
+    *others, last = engines
+    return ", and with ".join([*([", with ".join(others)] if others else []), last])
 
 
 def _rooflines(where: Environment) -> list[str]:
