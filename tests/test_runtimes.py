@@ -282,6 +282,14 @@ def test_a_file_of_float16_is_held_to_that(name: str) -> None:
     assert 1e-5 < run(name, program(made, x=values(*SHAPE))).error < 1e-2
 
 
+def test_outputs_that_are_no_tensors_are_refused() -> None:
+    nodes = [helper.make_node("SequenceConstruct", ["x", "x"], ["y"])]
+    made = model(nodes, {"x": (TensorProto.FLOAT, SHAPE)}, [])
+    made.graph.output.append(helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None))
+    with pytest.raises(UnavailableError, match="more than tensors"):
+        checked(runtime_that(lambda right, _: right), program(made, x=values(*SHAPE)), FLOAT)
+
+
 # -- ONNX Runtime
 
 
@@ -336,6 +344,14 @@ def test_a_network_without_products_has_no_int8(name: str) -> None:
     made = model([helper.make_node("Relu", ["x"], ["y"])], {"x": x}, ["y"])
     with pytest.raises(UnavailableError, match="computes none of it in int8"):
         run(name, program(made, x=values(*SHAPE)), INT8)
+
+
+@WITH_RUNTIME
+def test_what_cannot_be_quantized_is_told_in_a_line() -> None:
+    made = conv_model()
+    made.graph.node[0].op_type = "Unheard"
+    with pytest.raises(UnavailableError, match=r"^ONNX Runtime cannot quantize it: .*Unheard"):
+        in_dtype(program(made, x=values(*SHAPE)), INT8)
 
 
 @WITH_RUNTIME

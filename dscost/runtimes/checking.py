@@ -52,12 +52,15 @@ def checked(runtime: Runtime, program: Program, how: How) -> Checked:
 
     Raises:
         WrongOutputError: It does not.
-        UnavailableError: The program has not the form that the runtime takes.
+        UnavailableError: The program has not the form that the runtime takes, or returns something
+            that cannot be compared.
     """
     running = runtime.load(program, how)
     for _ in range(CALLS):
         running.call()
     expected = program.reference
+    if not all(isinstance(one, np.ndarray | np.generic) for one in expected.outputs):
+        raise UnavailableError("it returns more than tensors, which nothing can be held against")
     error = held_against(running, program, runtime, how)
     return Checked(running, error, expected.by)
 

@@ -1,7 +1,6 @@
 """A program run by ONNX Runtime on the CPU."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +14,7 @@ from dscost.runtimes import How, Node, Running
 from dscost.runtimes.fusing import Kernel, folded_away, require_int8, told
 from dscost.runtimes.programs import Program
 from dscost.runtimes.quantising import in_dtype
-from dscost.runtimes.refusing import refusing
+from dscost.runtimes.refusing import reason_of_onnxruntime, refusing
 
 TITLE = "ONNX Runtime"
 PROVIDERS = ["CPUExecutionProvider"]
@@ -25,7 +24,6 @@ PROFILED_CALLS = 20
 MOST_INPUTS_OF_CONV = 3
 """Input, weights and bias; a fourth is added to what comes out."""
 
-_WHERE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) (?=[A-Z]))?")
 _WEIGHTS = "session.optimized_model_external_initializers"
 _BLOCKED = "com.microsoft.nchwc"
 """Of operators on activations in blocks of channels, as vectors of the processor hold them."""
@@ -36,7 +34,7 @@ _INT8 = ("QLinearConv", "QLinearMatMul", "QGemm", "MatMulIntegerToFloat", "ConvI
 def load(program: Program, how: How) -> Running:
     """Return a program as a session with inputs and outputs bound where they stay."""
     graph = in_dtype(program, how)
-    with refusing(TITLE, reason_of):
+    with refusing(TITLE, reason_of_onnxruntime):
         session = _session(graph, _options(how))
         binding = _bound(session, program.inputs)
         kernels = [_kernel(node, how) for node in _optimised(graph, how).node]
@@ -53,16 +51,6 @@ def load(program: Program, how: How) -> Running:
         told(kernels, folded_away(structure_of(program.graph), kernels)),
         lambda: _profiled(graph, how, program.inputs),
     )
-
-
-def reason_of(error: Exception) -> str:
-    """Return why ONNX Runtime refuses a model, without where in it that was noticed.
-
-    >>> reason_of(RuntimeError("[ONNXRuntimeError] : 1 : FAIL : Node () Op (Conv) is wrong"))
-    'Node () Op (Conv) is wrong'
-    """
-    first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return _WHERE.sub("", first)
 
 
 def _options(how: How) -> Any:

@@ -24,9 +24,9 @@ from dscost.foreign.logs import quietly
 from dscost.foreign.memory import lines_of
 from dscost.runtimes import How
 from dscost.runtimes.programs import Array, Program
-from dscost.runtimes.refusing import refusing
+from dscost.runtimes.refusing import reason_of_onnxruntime, refusing
 
-TITLE = "ONNX Runtime's quantizer"
+TITLE = "ONNX Runtime"
 RANDOM_INPUTS = 3
 """Beside the program's own, from which the ranges of activations are taken."""
 LEAST_OPSET = 13
@@ -90,7 +90,8 @@ def _quantized(graph: bytes | Path, inputs: Mapping[str, Array], seed: int) -> b
     """Return a model with its multiplications between QDQ nodes, in float32 at both ends."""
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    with TemporaryDirectory() as folder, quietly(_ALL), refusing(TITLE):
+    cannot = refusing(TITLE, reason_of_onnxruntime, doing="quantize")
+    with TemporaryDirectory() as folder, quietly(_ALL), cannot:
         folded, made = Path(folder, "folded.onnx"), Path(folder, "int8.onnx")
         _fold(graph, folded)
         quantize_static(
