@@ -11,7 +11,7 @@ from math import ceil
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from dscost.analysis.places import free_on_cuda, versions_of, why_not_run
+from dscost.analysis.places import free_on_cuda, message_of, versions_of, why_not_run
 from dscost.analysis.running import Prepared, Work, prepared
 from dscost.devices.roofline import Ceilings
 from dscost.errors import UnavailableError
@@ -29,6 +29,7 @@ from dscost.reports.records import (
 from dscost.runtimes import RUNTIMES, TORCH
 from dscost.timing import Progress, Setting, Timed, TimingOptions
 from dscost.timing.ceilings_file import known_ceilings
+from dscost.timing.clocks import processor_clock
 from dscost.timing.counters import process_counters
 from dscost.timing.engine import Case, Clock, Timer, compare, warm
 from dscost.timing.machine import Watch, default_threads, keep_freed_memory, load
@@ -81,9 +82,11 @@ class Bench:
     threads: int = 1
     allocator: str = "system"
     noise_floors: dict[str, float] = field(default_factory=dict)
+    cpu_floors: dict[str, float] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     _began: float = 0.0
+    _cpu_clock: Clock | None = None
     _nvml: "Nvml | None" = None
     _no_cuda: str | None = None
     _loads: list[float | None] = field(default_factory=list)
@@ -106,9 +109,12 @@ class Bench:
         """Prepare torch and the allocator, watch the machine, and put torch back afterwards.
 
         Raises:
-            UnavailableError: All is to be measured on CUDA, and there is none.
+            UnavailableError: All is to be measured on CUDA, and there is none; or the processor
+                time of this system is too coarse for what is to be timed by it.
         """
-        usual = 1 if self.options.clock == "cpu" else default_threads()
+        by_cpu = self.options.clock == "cpu"
+        self._cpu_clock = processor_clock() if by_cpu else None
+        usual = 1 if by_cpu else default_threads()
         self.threads = self.options.threads or usual
         if self.options.allocator == "tuned" and keep_freed_memory():
             self.allocator = "tuned"
@@ -155,8 +161,7 @@ class Bench:
             self.lack(work.name, f"Not timed: {reason}.")
             return None
         setting = work.setting
-        is_torch = setting.runtime == TORCH
-        if is_torch and setting.device == "cpu" and self.allocator == "system":
+        if setting.runtime == TORCH and setting.device == "cpu" and self.allocator == "system":
             from dscost.timing.quiet_torch import used_before
 
             used_before(work.needed_bytes)
@@ -165,14 +170,7 @@ class Bench:
             return prepared(work, threads=self.threads, seed=self.options.seed)
         # what a runtime cannot run, and whatever a model's own code raises
         except Exception as error:  # noqa: BLE001
-            if not is_torch:
-                self.lack(work.name, why_not_run(work, error))
-                return None
-            more = [part for part in setting.key.split(":")[1:] if part != setting.dtype]
-            how = f" ({', '.join(more)})" if more else ""
-            named = f"{work.name} in {setting.dtype} on {setting.device}{how}"
-            reason = _first_line(error, type(error).__name__)
-            self.lack(work.name, f"Not timed: torch cannot run {named}: {reason}")
+            self.lack(work.name, why_not_run(work, error))
             return None
 
     def _why_not(self, work: Work) -> str | None:
@@ -236,6 +234,7 @@ class Bench:
             budget_s=max(budget_s, 0.01),
             precision=self.options.precision,
             counters=process_counters(),
+            cpu_clock=self._cpu_clock,
             random=self.options.random(),
             progress=self._timing if self.progress else None,
             failed=self._failed,
@@ -245,8 +244,10 @@ class Bench:
         found = {case.name: result for case, result in pairs if result.rounds}
         for place, case in itself.items():
             aside = found.pop(case.name, None)
-            if aside and len(aside.log_ratios) >= LEAST_FLOOR_ROUNDS:
-                self.noise_floors[place] = noise_of(aside.log_ratios)
+            by_cpu = aside and aside.by_cpu
+            for floors, one in ((self.noise_floors, aside), (self.cpu_floors, by_cpu)):
+                if one and len(one.log_ratios) >= LEAST_FLOOR_ROUNDS:
+                    floors[place] = noise_of(one.log_ratios)
         for case in cases:
             if case.name in found:
                 self._judge_comparison(case, found[case.name])
@@ -267,7 +268,7 @@ class Bench:
     def _failed(self, name: str, error: RuntimeError) -> None:
         self.failed.add(name)
         if not name.startswith(AGAINST_ITSELF):
-            self.lack(name, f"Not timed: {name}: {_first_line(error, 'it failed')}")
+            self.lack(name, f"Not timed: {name}: {message_of(error, 'it failed')}")
 
     def call_s(self, name: str, prepared: Prepared, setting: Setting) -> float | None:
         """Return about what a call takes, by a single one; `None` where it failed."""
@@ -285,6 +286,11 @@ class Bench:
         """Return the speedup of a comparison, judged by the noise floor of its place."""
         floor = self.noise_floors.get(setting.where, UNKNOWN_FLOOR)
         return speedup_of(result.log_ratios, max(SAME_WITHIN, floor))
+
+    def cpu_speedup(self, by_cpu: Measurement, setting: Setting) -> Speedup:
+        """Return the ratio of processor times of what a comparison is by them, judged likewise."""
+        floor = self.cpu_floors.get(setting.where, UNKNOWN_FLOOR)
+        return speedup_of(by_cpu.log_ratios, max(SAME_WITHIN, floor))
 
     def ceilings(self, setting: Setting) -> Ceilings | None:
         """Return what the device can do in the setting's dtype, in all layouts that are measured.
@@ -387,7 +393,3 @@ class Bench:
             clock=self.options.clock,
             with_norm=self.options.with_norm,
         )
-
-
-def _first_line(error: Exception, otherwise: str) -> str:
-    return next(iter(str(error).strip().splitlines()), otherwise)

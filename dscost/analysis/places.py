@@ -29,6 +29,18 @@ def free_on_cuda() -> int:
 
 def why_not_run(work: Work, error: Exception) -> str:
     """Return why a runtime does not run a work; what is refused says so by itself."""
-    runtime = RUNTIMES[work.setting.runtime]
+    setting = work.setting
+    if setting.runtime == TORCH:
+        more = [part for part in setting.key.split(":")[1:] if part != setting.dtype]
+        how = f" ({', '.join(more)})" if more else ""
+        named = f"{work.name} in {setting.dtype} on {setting.device}{how}"
+        told = message_of(error, type(error).__name__)
+        return f"Not timed: torch cannot run {named}: {told}"
+    runtime = RUNTIMES[setting.runtime]
     told = str(error) if isinstance(error, DscostError) else first_line(error)
-    return f"Not timed: {work.name} under {runtime.title} in {work.setting.dtype}: {told}"
+    return f"Not timed: {work.name} under {runtime.title} in {setting.dtype}: {told}"
+
+
+def message_of(error: Exception, otherwise: str) -> str:
+    """Return the first line of what an error says; something else where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), otherwise)

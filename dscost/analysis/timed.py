@@ -1,13 +1,13 @@
 """What timing layers and models have in common: comparisons as timings, the roofline."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import sqrt
 
 from dscost.analysis.bench import Bench
 from dscost.analysis.running import Prepared
 from dscost.devices.roofline import Ceilings, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
-from dscost.reports.records import SAME_WITHIN, Latency, Noise, Speedup, Stage, Timing
+from dscost.reports.records import SAME_WITHIN, CpuClock, Latency, Noise, Speedup, Stage, Timing
 from dscost.runtimes import TORCH
 from dscost.timing import Setting
 from dscost.timing.samples import Measurement
@@ -20,22 +20,36 @@ ROUNDING = 1e-9
 def timing_of(bench: Bench, compared: Mapping[str, Measurement], setting: Setting) -> Timing:
     """Return what comparisons of standard with its variants say; as it is, a thing is standard.
 
-    A thing without a variant is compared with itself, which stands under `standard`.
+    A thing without a variant is compared with itself, which stands under `standard`. Where
+    processor time was read, the same is said by that.
     """
+    latencies, ratios = _told(compared, lambda result: bench.speedup(result, setting))
+    timing = Timing(latencies=latencies, ratios=ratios)
+    by_cpu = {name: one for name, result in compared.items() if (one := result.by_cpu)}
+    if len(by_cpu) < len(compared):
+        return timing
+    cpu_clock = CpuClock(*_told(by_cpu, lambda one: bench.cpu_speedup(one, setting)))
+    return timing._replace(cpu_clock=cpu_clock)
+
+
+def _told(
+    compared: Mapping[str, Measurement], judged: Callable[[Measurement], Speedup]
+) -> tuple[dict[str, Latency], dict[str, Speedup]]:
+    """Return times and ratios by the name of the version, by one clock."""
     # standard ran beside each variant: its own time is that beside depthwise-separable, if there
     usual = SEPARABLE if SEPARABLE in compared else next(iter(compared))
     if usual == STANDARD:
         itself = compared[usual]
         standard = summarize([*itself.first_s, *itself.second_s])
-        return Timing(latencies={"as_is": standard, STANDARD: standard})
+        return {"as_is": standard, STANDARD: standard}, {}
     latencies = {name: summarize(result.second_s) for name, result in compared.items()}
-    ratios = {name: bench.speedup(result, setting) for name, result in compared.items()}
+    ratios = {name: judged(result) for name, result in compared.items()}
     standard = summarize(compared[usual].first_s)
     standard, latencies[usual] = agreeing(standard, latencies[usual], ratios[usual])
     for name, latency in latencies.items():
         if name != usual:
             latencies[name] = beside(standard, latency, ratios[name])
-    return Timing(latencies={"as_is": standard, STANDARD: standard, **latencies}, ratios=ratios)
+    return {"as_is": standard, STANDARD: standard, **latencies}, ratios
 
 
 def agreeing(first: Latency, second: Latency, speedup: Speedup) -> tuple[Latency, Latency]:

@@ -1,6 +1,6 @@
 """A model as a whole, timed as it is, of standard and of depthwise-separable convolutions."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
@@ -103,33 +103,47 @@ class Whole:
         """
         if not self.is_timed:
             return None
-        as_is, standard, separable = self._versions.values()
+        _, standard, separable = self._versions.values()
         variant = STANDARD if standard is separable else SEPARABLE
         timing = timing_of(self.bench, {variant: self._compared[WHOLE]}, self.setting)
-        latencies = dict(timing.latencies)
-        if as_is is separable:
-            latencies["as_is"] = latencies[variant]
-        elif as_is is not standard:
-            del latencies["as_is"]
-            if AS_IS in self._compared:
-                beside_separable = self._compared[AS_IS]
-                latencies["as_is"] = self._as_is(beside_separable, latencies[SEPARABLE])
+        aside, by_cpu = self._compared.get(AS_IS), timing.cpu_clock
+        latencies = self._with_as_is(timing.latencies, variant, aside, self.bench.speedup)
         timing = timing._replace(latencies=latencies)
+        if by_cpu:
+            aside, judged = aside and aside.by_cpu, self.bench.cpu_speedup
+            latencies = self._with_as_is(by_cpu.latencies, variant, aside, judged)
+            timing = timing._replace(cpu_clock=by_cpu._replace(latencies=latencies))
         calls = {name: one.prepared for name, one in self._versions.items()}
         timing = with_compile_times(timing, calls)
         timing = with_runs(timing, calls, profile=self.bench.options.profile)
         timing = timing._replace(layers_s=layers.sums(self.model.report.skipped))
         return self._against_roofline(timing)
 
-    def _as_is(self, beside_separable: Measurement, separable: Latency) -> Latency:
-        """Return the latency of the model as it is, which ran beside the separable one.
+    def _with_as_is(
+        self,
+        latencies: Mapping[str, Latency],
+        variant: str,
+        beside_separable: Measurement | None,
+        judged: Callable[[Measurement, Setting], Speedup],
+    ) -> dict[str, Latency]:
+        """Return times by one clock with that of the model as it is, where that is known.
 
-        Its ratio is that of its pairs, to the separable time that all three are shown with.
+        Where it is neither of the two it ran beside the separable one: its ratio is that of its
+        pairs, to the separable time that all three are shown with.
         """
-        speedup = self.bench.speedup(beside_separable, self.setting)
-        low, high = speedup.ci95
-        inverse = speedup._replace(median=1 / speedup.median, ci95=(1 / high, 1 / low))
-        return beside(separable, summarize(beside_separable.first_s), inverse)
+        found = dict(latencies)
+        as_is, standard, separable = self._versions.values()
+        if as_is is separable:
+            found["as_is"] = found[variant]
+        elif as_is is not standard:
+            del found["as_is"]
+            if beside_separable:
+                speedup = judged(beside_separable, self.setting)
+                low, high = speedup.ci95
+                inverse = speedup._replace(median=1 / speedup.median, ci95=(1 / high, 1 / low))
+                own = summarize(beside_separable.first_s)
+                found["as_is"] = beside(found[SEPARABLE], own, inverse)
+        return found
 
     def with_swaps(
         self, names: Collection[str], timing: Timing, budget_s: float
