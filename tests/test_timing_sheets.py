@@ -426,7 +426,10 @@ def test_the_footnotes_say_where_how_and_how_surely() -> None:
     assert "300 page faults" in text
     assert "not available on this system: steal, CPU pressure." in text
     noisy, _ = (line for line in text.splitlines() if line.startswith(("Measured", "Noisy")))
-    assert noisy.endswith("floor 4.3 %. Run again when idle, or with a longer --time-budget.")
+    assert noisy.endswith(
+        "floor 4.3 %. Run again when idle, with a longer --time-budget, "
+        "or with --clock cpu (processor time)."
+    )
     assert not any(
         line.startswith(("Roofline", "Noise floor", "The machine")) for line in text.splitlines()
     )

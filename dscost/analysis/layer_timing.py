@@ -37,6 +37,8 @@ SLOW_MACS_PER_S = 1e9
 """A layer so large that this would not do has as long as it takes at this rate, up to
 `MOST_BUDGET_S`."""
 MOST_BUDGET_S = 20.0
+CPU_TIMES = 2
+"""So many times as long by processor time, which is asked for where a machine is busy."""
 
 
 def time_layer(report: Report, options: TimingOptions, progress: Progress | None) -> Report:
@@ -51,7 +53,8 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
                 f"--memory-format {layout} is a layout of images: leave it out for {layer.type}"
             )
     settings = options.settings(dtype=own.dtype, batch=own.shape[0], memory_formats=layouts)
-    budget_s = options.budget_s or _budget_s(layer, len(settings))
+    usual_s = _budget_s(layer, len(settings)) * (CPU_TIMES if options.clock == "cpu" else 1)
+    budget_s = options.budget_s or usual_s
     bench = Bench(options, settings, budget_s, progress)
     timings: dict[str, Timing] = {}
     causes: list[Cause] = []

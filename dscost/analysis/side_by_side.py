@@ -86,6 +86,7 @@ class SideBySide(NamedTuple):
     Args:
         latencies: By name of the model, then by setting.
         speedups: Latency of the first over that of another, by the name of that, then by setting.
+        cpu_speedups: The same of their processor times, where these were read.
         environment: Where; `None` where nothing could be timed.
         warnings: What else must be known, and what could not be timed, and why.
         untimed: Those of the warnings that tell what is missing.
@@ -93,6 +94,7 @@ class SideBySide(NamedTuple):
 
     latencies: Mapping[str, Mapping[str, Timing]]
     speedups: Mapping[str, Mapping[str, Speedup]]
+    cpu_speedups: Mapping[str, Mapping[str, Speedup]]
     environment: Environment | None
     warnings: tuple[str, ...]
     untimed: tuple[str, ...]
@@ -119,6 +121,7 @@ def time_side_by_side(
     bench = Bench(options, settings, options.budget_s or usual_s, progress)
     latencies: dict[str, dict[str, Timing]] = {one.name: {} for one in entries}
     speedups: dict[str, dict[str, Speedup]] = {one.name: {} for one in entries}
+    cpu_speedups: dict[str, dict[str, Speedup]] = {one.name: {} for one in entries}
     with ExitStack() as stack:
         for one in entries:  # its forward may import what lies beside it
             stack.enter_context(getattr(one.model.versions, "importing", nullcontext)())
@@ -129,14 +132,18 @@ def time_side_by_side(
             made = _made(bench, entries, setting)
             # making models is not measuring: it may not take all of the time
             left_s = max(share_s - (perf_counter() - began), share_s / 2)
-            for name, timing, speedup in _timed(bench, made, setting, left_s):
+            for name, timing, speedup, by_cpu in _timed(bench, made, setting, left_s):
                 latencies[name][setting.key] = timing
                 if speedup and first.name in made:
                     speedups[name][setting.key] = speedup
+                    if by_cpu:
+                        cpu_speedups[name][setting.key] = by_cpu
             made.clear()  # memory for those of the next setting
     environment = bench.environment() if any(latencies.values()) else None
     untimed = tuple(one.text for one in bench.untimed)
-    return SideBySide(latencies, speedups, environment, tuple(bench.warnings), untimed)
+    return SideBySide(
+        latencies, speedups, cpu_speedups, environment, tuple(bench.warnings), untimed
+    )
 
 
 def _made(bench: Bench, entries: Sequence[Entry], setting: Setting) -> dict[str, Prepared]:
@@ -161,10 +168,19 @@ def _made(bench: Bench, entries: Sequence[Entry], setting: Setting) -> dict[str,
     return made
 
 
+class _Timed(NamedTuple):
+    """A model that the time sufficed for, and its ratios to the first by either clock."""
+
+    name: str
+    timing: Timing
+    speedup: Speedup | None = None
+    by_cpu: Speedup | None = None
+
+
 def _timed(
     bench: Bench, made: Mapping[str, Prepared], setting: Setting, budget_s: float
-) -> "list[tuple[str, Timing, Speedup | None]]":
-    """Return name, latency and speedup over the first of each model that the time sufficed for."""
+) -> list[_Timed]:
+    """Return what was measured of each model that the time sufficed for."""
     if not made:
         return []
     (first, reference), *others = made.items()
@@ -175,18 +191,20 @@ def _timed(
     for case in cases:
         if bench.is_late(case.name, compared):
             bench.lack(case.name, f"{case.name} was not timed within {bench.budget}.")
-    found: list[tuple[str, Timing, Speedup | None]] = []
+    found: list[_Timed] = []
     if compared:
         of_first = [seconds for one in compared.values() for seconds in one.first_s]
         usual = summarize(of_first)
-        found.append((first, _timing(usual, reference), None))
+        found.append(_Timed(first, _timing(usual, reference)))
     for name, one in others:
         if name in compared:
             result: Measurement = compared[name]
             speedup = bench.speedup(result, setting)
             # its ratio to the first as shown is that of their pairs
             latency = beside(usual, summarize(result.second_s), speedup)
-            found.append((name, _timing(latency, one), speedup))
+            by_cpu = result.by_cpu
+            ratio = bench.cpu_speedup(by_cpu, setting) if by_cpu else None
+            found.append(_Timed(name, _timing(latency, one), speedup, ratio))
     return found
 
 

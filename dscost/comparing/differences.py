@@ -145,6 +145,7 @@ class Versus(NamedTuple):
 
     Args:
         speedups: Latency of the reference over its own, by setting, where both were timed in turns.
+        cpu_speedups: The same of their processor times, where these were read.
     """
 
     label: str
@@ -153,6 +154,7 @@ class Versus(NamedTuple):
     layers: tuple[LayerPair, ...]
     is_reordered: bool
     speedups: Mapping[str, Speedup] = MappingProxyType({})
+    cpu_speedups: Mapping[str, Speedup] = MappingProxyType({})
 
     @property
     def differing(self) -> tuple[LayerPair, ...]:
@@ -183,6 +185,7 @@ class Versus(NamedTuple):
                     **one.to_dict(),
                     "side_by_side": one.setting in self.speedups,
                     "speedup": plain(self.speedups.get(str(one.setting))),
+                    "cpu_speedup": plain(self.cpu_speedups.get(str(one.setting))),
                 }
                 for one in self.latencies
             },

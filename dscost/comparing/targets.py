@@ -183,7 +183,13 @@ def _held_against_first(
     if measured is None:
         return Comparison(tuple(contenders), tuple(versus), every_layer, tuple(notes))
     if reference.timed:
-        versus = [one._replace(speedups=measured.speedups.get(one.label, {})) for one in versus]
+        versus = [
+            one._replace(
+                speedups=measured.speedups.get(one.label, {}),
+                cpu_speedups=measured.cpu_speedups.get(one.label, {}),
+            )
+            for one in versus
+        ]
     return Comparison(
         tuple(contenders),
         tuple(versus),

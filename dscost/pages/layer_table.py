@@ -18,6 +18,7 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
+from dscost.pages.clocks import cpu_cells, cpu_column
 from dscost.pages.layer_names import as_shown, as_spelt
 from dscost.pages.page import (
     DECIDES,
@@ -66,6 +67,7 @@ LAYER_COLUMNS = [
     Column("separable_latency", "separable", ON_REQUEST),
     Column("latencies", LATENCIES, DECIDES, narrow=lambda text: text.replace(LATENCIES, _SHORT)),
     Column("speedup", SPEEDUP, DECIDES, narrow=without_interval),
+    cpu_column(2),
     words("verdict", DECIDES),
     words("why", 7, "held back by")._replace(goes_below=True),
 ]
@@ -191,7 +193,7 @@ def _figure(line: _Line, key: str) -> float | None:
 
 _LATENCIES = {"latency": "as_is", "standard_latency": STANDARD, "separable_latency": SEPARABLE}
 _TIMED = (*_LATENCIES, "speedup")
-MEASURED_COLUMNS = (*_TIMED, "latencies", "verdict", "why")
+MEASURED_COLUMNS = (*_TIMED, "latencies", "cpu_time", "verdict", "why")
 """Columns that are empty where nothing was timed."""
 
 SORT_KEYS = (
@@ -345,6 +347,7 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
         "separable_latency": separable,
         "latencies": f"{standard} → {separable}",
         "speedup": format_speedup(timing.speedup),
+        **cpu_cells(timing),
         "verdict": judged_as(verdict, verdict),
         "why": cause_word(causes[0]) if causes else "",
     }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from dscost.notation.units import DTYPE_BYTES, counted
+from dscost.pages.clocks import WHAT_IT_IS, is_read
 from dscost.pages.page import Toned
 from dscost.pages.runs import ran_under
 from dscost.reports.records import SAME_WITHIN, UNKNOWN_FLOOR, Environment, Noise, Timing
@@ -18,6 +19,8 @@ _BUSY = {
     "throttled": "the clock under {limit:.0%} of its largest in {figure:.0%} of the blocks{where}",
 }
 """What a busy machine shows by, with its figure, what is in order, and where it was worst."""
+_BY_OTHERS = {"load", "cpu_pressure", "steal", "context_switches", "regimes"}
+"""Those of them that the clock of the processor hardly sees."""
 _IMPLAUSIBLE = {
     "page_faults": "{figure:,.0f} page faults a call{where}: allocation is part of the time",
     "more_than_macs": "a speedup of {figure:.2f} is more than {limit:.2f} times fewer MACs "
@@ -39,12 +42,17 @@ def measured_notes(where: Environment, timings: Mapping[str, Timing | None]) -> 
         timings: By the keys of the settings, that of the times beside the costs first; what was
             measured there tells what a runtime was given.
     """
-    noise = noise_line(where.noise, where.noise_floor)
+    offers = where.clock == "wall" and any(key.split(":")[0] == "cpu" for key in timings)
+    noise = noise_line(where.noise, where.noise_floor, with_clock=offers)
     return [*([noise] if noise else []), method_line(where, timings)]
 
 
 def noise_line(
-    noise: Sequence[Noise], noise_floor: float | None = None, *, with_budget: bool = True
+    noise: Sequence[Noise],
+    noise_floor: float | None = None,
+    *,
+    with_budget: bool = True,
+    with_clock: bool = False,
 ) -> str | None:
     """Return what made measurements less sure, with the figures; `None` where nothing did.
 
@@ -52,6 +60,7 @@ def noise_line(
         noise: What was found; of each kind the worst is told.
         noise_floor: How far a layer timed against itself was off, 0.02 for 2 %.
         with_budget: Whether a longer `--time-budget` would help, too.
+        with_clock: Whether `--clock cpu` would help where others take the processor.
     """
     if not noise:
         return None
@@ -62,8 +71,13 @@ def noise_line(
     said = [_said(by_kind[kind]) for kind in order]
     if noise_floor is not None and noise_floor > SAME_WITHIN:
         said.append(f"floor {_percent(noise_floor)}")
-    more_time = ", or with a longer --time-budget" if with_budget else ""
-    what_to_do = f" Run again when idle{more_time}." if by_kind.keys() & _BUSY.keys() else ""
+    ways = ["when idle"]
+    if with_budget:
+        ways.append("with a longer --time-budget")
+    if with_clock and by_kind.keys() & _BY_OTHERS:
+        ways.append("with --clock cpu (processor time)")
+    again = ", or ".join(part for part in (", ".join(ways[:-1]), ways[-1]) if part)
+    what_to_do = f" Run again {again}." if by_kind.keys() & _BUSY.keys() else ""
     return Toned(f"Noisy: {', '.join(said)}.{what_to_do}", "unclear")
 
 
@@ -123,6 +137,7 @@ def method_line(where: Environment, timings: Mapping[str, Timing | None]) -> str
         *([f"in turns with {_joined(others)}"] if others else []),
         *_rooflines(where),
         _floor(where.noise_floor),
+        *([WHAT_IT_IS] if is_read(where) else []),
     ]
     if where.unknown:
         counters = ", ".join(_COUNTERS.get(name, name.replace("_", " ")) for name in where.unknown)

@@ -5,12 +5,14 @@ from math import isclose
 
 from dscost.comparing.differences import METRICS, Comparison, Contender, Difference
 from dscost.notation.units import UNKNOWN, format_rate
+from dscost.pages.clocks import cpu_column, format_cpu_time
 from dscost.pages.page import (
     Column,
     Row,
     Sheet,
     View,
     chosen_sheet,
+    filled_sheet,
     name_column,
     without_interval,
     words,
@@ -36,9 +38,12 @@ def _columns(reference: str) -> Iterator[Column]:
             yield Column("macs_versus", f"MACs vs {reference}", 4)
     yield Column("latency", LATENCY, 1, narrow=without_interval)
     yield Column("versus", f"vs {reference}", 1, narrow=without_interval)
+    yield cpu_column(2)
     yield Column("per_s", "1/s", 2)
 
 
+TIME_COLUMNS = ("latency", "versus", "cpu_time", "per_s")
+"""Those of a table of times alone."""
 MODEL_COLUMNS = tuple(column.key for column in _columns(""))
 """What `--columns` takes where no layers are shown."""
 
@@ -58,13 +63,13 @@ def model_sheets(comparison: Comparison, view: View) -> list[Sheet]:
         for one in comparison.contenders
     ]
     sheets = [chosen_sheet(columns, rows, view)]
-    of_times = [column for column in columns if column.key in ("latency", "versus", "per_s")]
+    of_times = [column for column in columns if column.key in TIME_COLUMNS]
     for setting in further:
         rows = [
             Row({"model": one.label, **_times(comparison, one, setting)})
             for one in comparison.contenders
         ]
-        sheets.append(Sheet([words("model", header=setting), *of_times], rows))
+        sheets.append(filled_sheet([words("model", header=setting), *of_times], rows))
     return sheets
 
 
@@ -118,11 +123,13 @@ def _times(comparison: Comparison, one: Contender, setting: str) -> Mapping[str,
     cells = {"latency": format_latency(latency), "per_s": format_rate(one.per_s(setting))}
     if comparison.environment is None:
         return cells  # of separate runs: no ratio follows
-    speedups = {versus.label: versus.speedups for versus in comparison.versus}
+    found = {versus.label: versus for versus in comparison.versus}
     if not one.timed:
         cells["versus"] = ELSEWHERE if is_elsewhere else SAVED
     elif one is comparison.reference:
         cells["versus"] = "1×"
     else:
-        cells["versus"] = format_speedup(speedups[one.label].get(setting))
+        own = found[one.label]
+        cells["versus"] = format_speedup(own.speedups.get(setting))
+        cells["cpu_time"] = format_cpu_time(own.cpu_speedups.get(setting))
     return cells

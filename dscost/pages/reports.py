@@ -9,6 +9,7 @@ from dscost.pages import Said
 from dscost.pages.arithmetic import arithmetic_lines
 from dscost.pages.bars import bars_drawing
 from dscost.pages.between_calls import BETWEEN_CALLS, between_calls_s, short_title
+from dscost.pages.clocks import cpu_cells, cpu_column, cpu_sentences
 from dscost.pages.layer_table import (
     LAYER_COLUMNS,
     SORT_KEYS,
@@ -64,6 +65,7 @@ VARIANT_COLUMNS = [
     Column("latency", LATENCY, 1, narrow=without_interval),
     Column("reduction", REDUCTION, 2),
     Column("speedup", SPEEDUP, 1, narrow=without_interval),
+    cpu_column(2),
 ]
 
 
@@ -146,6 +148,7 @@ def _layer_page(report: Report, view: View) -> Page:
         from dscost.pages.causes import sentences_of
 
         sentences += sentences_of(layer, is_all=view.explain)
+    sentences += cpu_sentences(layer.timing, variant_titles(report))
     ran_notes: list[str] = []
     if view.explain and layer.latency:
         from dscost.pages.runs import run_sheets
@@ -199,7 +202,7 @@ def _variant_cells(
     if timing:
         cells["latency"] = format_latency(timing.of(name))
         if is_variant:
-            cells["speedup"] = format_speedup(timing.speedup_of(name))
+            cells |= {"speedup": format_speedup(timing.speedup_of(name)), **cpu_cells(timing, name)}
     elif view.pending:
         cells |= {"latency": PENDING, "speedup": PENDING if is_variant else ""}
     return cells
@@ -226,6 +229,7 @@ def _model_page(report: Report, view: View) -> Page:
 
         sheets += model_sheets(report)
     closing = model_sentences(report)
+    closing += cpu_sentences(report.timing, VARIANT_TITLES, "as a whole, ")
     if view.explain and report.latency:
         from dscost.pages.runs import run_sheets
 

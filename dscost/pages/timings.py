@@ -13,6 +13,7 @@ from dscost.notation.units import (
     format_seconds,
 )
 from dscost.pages.between_calls import BETWEEN_CALLS, above_floor, between_calls_s, floor_of
+from dscost.pages.clocks import cpu_cells, cpu_column
 from dscost.pages.page import Column, Row, Sheet, filled_sheet, without_interval, words
 from dscost.pages.runs import run_by
 from dscost.pages.wording import (
@@ -76,6 +77,7 @@ def settings_sheet(
         Column("standard", "standard", 1),
         Column("separable", "separable", 1),
         Column("speedup", SPEEDUP, 0, narrow=without_interval),
+        cpu_column(1),
         Column("throughput", "separable inputs/s", 4),
         Column("compiled", "compile", 5),
         words("best", 3, "best for"),
@@ -88,7 +90,7 @@ def settings_sheet(
     of_batches = len(set(sizes.values())) > 1
     rows = []
     for key, timing in timings.items():
-        cells = {"setting": key, "speedup": format_speedup(timing.speedup)}
+        cells = {"setting": key, "speedup": format_speedup(timing.speedup), **cpu_cells(timing)}
         compiled = []
         for name, short in SHORT_TITLES.items():
             latency = timing.of(name)
@@ -124,6 +126,7 @@ def variants_sheet(
         words("variant"),
         Column("latency", LATENCY, 1, narrow=without_interval),
         Column("speedup", SPEEDUP, 0, narrow=without_interval),
+        cpu_column(1),
         Column("compiled", "compile", 5),
         words("engine", 4, "run by"),
     ]
@@ -137,6 +140,7 @@ def variants_sheet(
                 "variant": titles[name],
                 "latency": format_latency(latency),
                 "speedup": "" if name == STANDARD else format_speedup(ratio),
+                **cpu_cells(timing, name),
                 "compiled": format_seconds(compile_s) if compile_s else "",
             }
             rows.append(Row(cells))

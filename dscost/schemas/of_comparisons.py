@@ -46,6 +46,10 @@ def schema() -> Schema:
             property_of(Timing, "speedup", definitions),
             "Latency of the reference over that of the model, where they took turns.",
         ),
+        "cpu_speedup": with_description(
+            property_of(Timing, "speedup", definitions),
+            "The same of their processor times, where these were read.",
+        ),
     }
     definitions |= {
         "Contender": object_of(contender),
