@@ -4,12 +4,15 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from program import run
 from test_timing_sheets import COUNTED, cells, column, measured, timing
 
 import dscost
+from dscost.cli.measuring import Measuring
+from dscost.converting.results import Converted
 from dscost.pages.advice import advice_sentence
 from dscost.pages.runs import KERNELS_SHOWN, engine_of, run_by, run_sheets
 from dscost.pages.timings import settings_sheet
@@ -196,6 +199,48 @@ def test_convolutions_that_were_timed_as_networks_have_them_are_told_so() -> Non
     told = "Timed with BatchNorm and ReLU after each convolution"
     assert told in text(measured({"cpu": ON_TORCH}, with_norm=True))
     assert told not in text(measured({"cpu": ON_TORCH}))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "said"),
+    [
+        ("onnxruntime", "1 thread, ONNX Runtime 1.32.0, float32: random"),
+        (None, "1 thread, channels_last, torch 2.13.0, float32: random"),
+    ],
+)
+def test_a_conversion_tells_what_its_times_are_of(runtime: str | None, said: str) -> None:
+    from torch import nn
+
+    from dscost.analysis import Request
+    from dscost.converting.convert import convert_target
+
+    layout = "contiguous" if runtime else "channels_last"
+    assert BOTH.environment is not None
+    where = BOTH.environment._replace(memory_format=layout)
+    model = nn.Sequential(nn.Conv2d(32, 32, 3))
+    found = convert_target(model, Request((1, 32, 8, 8))).converted
+    found = Converted(found.outcome._replace(runtime=runtime), where, every_layer=False)
+    assert said in " ".join(render(found, "table", View()).split())
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            {"runtime": "openvino,torch", "memory_format": "channels_last"},
+            ["--runtime", "openvino"],
+        ),
+        ({"runtime": "torch,openvino", "threads": 1}, ["--threads", "1"]),
+        ({"memory_format": "channels_last"}, ["--memory-format", "channels_last"]),
+    ],
+    ids=["another runtime", "torch first", "torch alone"],
+)
+def test_the_command_that_is_advised_measures_by_the_first_runtime(
+    given: dict[str, Any], expected: list[str]
+) -> None:
+    from dscost.cli.getting import _measured
+
+    assert list(_measured(Measuring(**given))) == expected
 
 
 # -- for programs

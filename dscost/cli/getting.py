@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.files import split_report_name
 from dscost.reports.records import Report
+from dscost.runtimes import TORCH
 
 if TYPE_CHECKING:
     from dscost.cli.measuring import Measuring
@@ -45,8 +46,7 @@ def command_for(
         if own.batch is not None:
             words += ["--batch", own.batch.partition(",")[0].strip()]
         words += ["--trust"] if own.trust else []
-    others = measuring.dtype, measuring.mode, measuring.runtime
-    if saved is None and any(one is not None for one in others):
+    if saved is None and (measuring.dtype is not None or measuring.mode is not None):
         return None  # convert measures eagerly, in the dtype of the model
     words += ["--fastest"]
     words += ["--from", saved] if saved else _measured(measuring)
@@ -82,9 +82,12 @@ def _settings_of(report: Report) -> Iterator[str]:
 def _measured(measuring: "Measuring") -> Iterator[str]:
     if measuring.device:
         yield from ("--device", measuring.device[0])
+    runtime = (measuring.runtime or TORCH).partition(",")[0].strip()  # advice is by the first
+    if runtime != TORCH:
+        yield from ("--runtime", runtime)
     if measuring.threads is not None:
         yield from ("--threads", str(measuring.threads))
-    if measuring.memory_format:
+    if measuring.memory_format and runtime == TORCH:
         yield from ("--memory-format", measuring.memory_format.partition(",")[0].strip())
     if measuring.time_budget is not None:
         yield from ("--time-budget", measuring.time_budget)

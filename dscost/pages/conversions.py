@@ -32,7 +32,8 @@ from dscost.pages.page import (
 )
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import head
-from dscost.timing import MEMORY_FORMATS
+from dscost.runtimes import TORCH
+from dscost.timing import Setting
 
 _NO_ACCURACY = "It is not an accuracy: fine-tune, then measure that."
 ERROR_NOTES = {
@@ -94,12 +95,19 @@ def _page(converted: Converted, view: View) -> Page:
         closing += [*(Toned(note, "method") for note in notes), *outcome.explanations]
     closing += outcome.notes
     if converted.environment is not None:
-        layout = converted.environment.memory_format
-        key = "cpu" if layout == MEMORY_FORMATS[0] else f"cpu:{layout}"
-        closing += measured_notes(converted.environment, {key: None})
+        closing += measured_notes(converted.environment, {_setting(converted): None})
     if view.width is not None:  # on a terminal the first lines may be out of sight
         closing += last_words(outcome)
     return Page(heading, lines, sheets, closing)
+
+
+def _setting(converted: Converted) -> str:
+    """Return the key of the setting that a conversion was measured under."""
+    outcome, where = converted.outcome, converted.environment
+    if outcome.advice is not None:
+        return outcome.advice.setting
+    layout = where.memory_format if where else Setting().memory_format
+    return Setting(memory_format=layout, runtime=outcome.runtime or TORCH).key
 
 
 def _layer_sheets(
