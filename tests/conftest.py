@@ -86,7 +86,7 @@ TORCH_FREE = frozenset(
 """Files of tests that need no torch, but for those of their tests that are marked `torch`: what `pytest tests` runs where
 there is none (tests/test_without_torch.py)."""
 
-GRAPH = "graph"
+GRAPH = ("graph", "runtimes")
 """What the names of those begin with that need onnx, if they need no torch."""
 
 HAS_TORCH = find_spec("torch") is not None
@@ -102,7 +102,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     is_unwanted = config.option.markexpr == "quick" and not _is_in(QUICK, collection_path)
     needs_torch = not HAS_TORCH and not _is_in(TORCH_FREE, collection_path)
-    needs_onnx = not HAS_ONNX and collection_path.name.startswith(f"test_{GRAPH}")
+    name = collection_path.stem.removeprefix("test_")
+    needs_onnx = not HAS_ONNX and name.startswith(GRAPH)
     return True if is_unwanted or needs_torch or needs_onnx else None
 
 
