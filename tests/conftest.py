@@ -77,7 +77,7 @@ TORCH_FREE = frozenset(
     expressions failures files forms formulas graph_binding graph_books graph_bounds
     graph_commands graph_constants graph_control graph_converting graph_exporting graph_forms
     graph_functions graph_fuzzing graph_light graph_origins graph_pairs graph_positions
-    graph_quantized graph_reading graph_rules graph_sequences graph_shapes graph_verifying
+    graph_quantized graph_reading graph_rules graph_sequences graph_shapes graph_timing graph_verifying
     graph_versions graph_weights graph_words graph_writing graphs house inputs judging knapsack language
     literals marked_yaml operations places printable published_numbers quantities registries
     rendering roofline runtimes selectors shapes statistics strict_json swaps variants

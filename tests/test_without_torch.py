@@ -246,6 +246,7 @@ def test_an_onnx_that_is_broken_is_one_line_too(
 TIMED = {
     "layer 16 16 3 --size 14 --with-norm": 16 * 16 * 9 * 14 * 14,
     "model net.yaml": 16 * 3 * 9 * 32 * 32 + 16 * 10,
+    "model net.onnx": 16 * 3 * 9 * 8 * 8,
 }
 """What ONNX Runtime times, and its MACs."""
 

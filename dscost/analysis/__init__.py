@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from dscost.analysis.counting import CountedModel, count_layer
+from dscost.analysis.counting import INSTEAD, CountedModel, count_layer
 from dscost.analysis.targets import AS_STATED, Request, count, module_source
 from dscost.errors import InputError, UnknownNameError
 from dscost.reports.records import Report
@@ -202,11 +202,13 @@ def analyze(
         raise InputError(
             f"{target} is a saved report: it cannot be timed again, only the model itself can"
         )
-    if time and model.why_untimed:
-        raise InputError(f"{target} cannot be timed: {model.why_untimed}")
     if time:
         given = device, threads, memory_format, time_budget_s, timing
-        report = measure_model(model, timing_options(*given, runtime=runtime, clock=clock))
+        options = timing_options(*given, runtime=runtime, clock=clock)
+        why = model.why_not_by(*options.runtimes, instead=INSTEAD)
+        if why:
+            raise InputError(f"{target} cannot be timed: {why}")
+        report = measure_model(model, options)
     return predicted(report, _several(on))
 
 
@@ -258,10 +260,11 @@ def measure_layer(
     return time_layer(report, options, progress)
 
 
-def why_not_timed(model: CountedModel) -> str:
+def why_not_timed(model: CountedModel, options: "TimingOptions") -> str:
     """Return a sentence on why a model cannot be timed; empty where it can."""
-    if model.why_untimed:
-        return f"Not timed: {model.why_untimed}."
+    why = model.why_not_by(*options.runtimes, instead=INSTEAD)
+    if why:
+        return f"Not timed: {why}."
     if model.saved:
         return SAVED_NOT_TIMED
     return "" if model.versions else NOT_TIMED
@@ -278,8 +281,8 @@ def measure_model(
         from dscost.analysis.advising import readvised
 
         return readvised(model.report, options.min_channels)
-    if model.versions is None or model.why_untimed:
-        why = why_not_timed(model)
+    why = why_not_timed(model, options)
+    if why or model.versions is None:
         return model.report._replace(warnings=(*model.report.warnings, why))
     if hasattr(model.versions, "measure"):  # it is in a process of its own: see `isolated`
         measured: Report = model.versions.measure(options, progress)

@@ -92,6 +92,10 @@ KIND_DEFAULTS: Mapping[str, Any] = {"dims": None, "transposed": False, "output_p
 two. Nothing of it is told as assumed, but an output padding that there is."""
 
 
+INSTEAD = ": give --runtime onnxruntime"
+"""What to ask for where an ONNX file is to be timed, behind why it is not."""
+
+
 class CountedModel(NamedTuple):
     """A counted model with what it takes to build and time it, unless it is a saved report.
 
@@ -100,19 +104,41 @@ class CountedModel(NamedTuple):
         swaps: What could be swapped.
         versions: What writes it anew; nothing where it is a report only.
         saved: Whether it is a saved report.
-        why_untimed: Why it cannot be timed, as a part of a sentence; empty where it can.
+        is_graph: Whether it is an ONNX file, which no torch module is made of.
     """
 
     report: Report
     swaps: tuple["Swap", ...] = ()
     versions: "PaperVersions | None" = None
     saved: bool = False
-    why_untimed: str = ""
+    is_graph: bool = False
 
     @property
     def runnable(self) -> "Versions | None":
         """What writes it anew for real, where that can be."""
         return cast("Versions", self.versions) if hasattr(self.versions, "program") else None
+
+    def why_not_by(self, *runtimes: str, instead: str = "") -> str:
+        """Return why none of some runtimes runs it, as a part of a sentence; empty where one does.
+
+        Args:
+            runtimes: By name.
+            instead: What the sentence ends with.
+        """
+        from dscost.runtimes import RUNTIMES
+
+        asked = [RUNTIMES[name] for name in runtimes] if self.is_graph else []
+        if not asked or any(one.takes == "onnx" for one in asked):
+            return ""
+        titles = " and ".join(one.title for one in asked)
+        return f"{titles} {'runs' if len(asked) == 1 else 'run'} no ONNX file{instead}"
+
+    @property
+    def own_dtype(self) -> str:
+        """What it is timed in where nothing is asked for; an ONNX file is as it is."""
+        from dscost.analysis.predicting import dtype_of
+
+        return "float32" if self.is_graph else dtype_of(self.report)
 
 
 def count_layer(

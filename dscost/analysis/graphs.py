@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from dscost.runtimes.programs import Program
     from dscost.timing import Setting
 
-WHY_UNTIMED = "an ONNX file is counted, not run"
-
 MOST_SAID = 1500
 """Characters of what is wrong: names in files may be of any length."""
 
@@ -78,7 +76,7 @@ def count_graph(
     layers = tuple(layer._replace(frozen_params=None) for layer in report.layers)
     report = report._replace(layers=layers)
     versions = GraphVersions(target, source, request, trace, given, nodes)
-    return CountedModel(report, swaps, versions, why_untimed=WHY_UNTIMED)
+    return CountedModel(report, swaps, versions, is_graph=True)
 
 
 def _step(event: Event) -> Event:

@@ -4,11 +4,10 @@ from dscost.analysis.advising import advice_of, promises_more, with_measured
 from dscost.analysis.bench import Bench
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.explaining import causes_of
-from dscost.analysis.predicting import dtype_of
 from dscost.analysis.swap_timing import Layers, time_swaps, with_timings
 from dscost.analysis.swappable import SwappableModel
 from dscost.analysis.timed import judge
-from dscost.analysis.whole_timing import Whole
+from dscost.analysis.whole_timing import THE_WHOLE, Whole
 from dscost.layers.variants import SEPARABLE
 from dscost.reports.records import Advice, Report, Timing
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
@@ -28,10 +27,14 @@ def time_model(counted: CountedModel, options: TimingOptions, progress: Progress
     report, versions = counted.report, counted.runnable
     assert versions is not None
     model = SwappableModel(report, counted.swaps, versions)
-    settings = options.settings(
-        dtype=dtype_of(report), batch=report.batch, memory_formats=MEMORY_FORMATS[:1]
+    every = options.settings(
+        dtype=counted.own_dtype, batch=report.batch, memory_formats=MEMORY_FORMATS[:1]
     )
+    settings = [one for one in every if not counted.why_not_by(one.runtime)]
     bench = Bench(options, settings, options.budget_s or BUDGET_S, progress)
+    for one in every:
+        if one not in settings:
+            bench.lack(THE_WHOLE, f"Not timed: {counted.why_not_by(one.runtime)}.")
     with bench.open():
         timed = _Timed(bench, model, bench.budget_s / len(settings))
         if options.skip_losing:

@@ -7,7 +7,6 @@ from typing import NamedTuple, TypeVar
 
 from dscost.analysis.bench import MEMORY_SHARE, Bench
 from dscost.analysis.counting import CountedModel
-from dscost.analysis.predicting import dtype_of
 from dscost.analysis.running import Prepared, Work, bytes_to_run, inputs_ratio
 from dscost.analysis.swappable import left_in_words
 from dscost.analysis.timed import beside, with_runs
@@ -114,11 +113,19 @@ def time_side_by_side(
         progress: Told the share of the time that is spent, and which model is timed.
     """
     first = entries[0]
-    settings = options.settings(
-        dtype=dtype_of(first.report), batch=first.report.batch, memory_formats=MEMORY_FORMATS[:1]
+    every = options.settings(
+        dtype=first.model.own_dtype, batch=first.report.batch, memory_formats=MEMORY_FORMATS[:1]
     )
+    settings = [
+        setting
+        for setting in every
+        if not all(one.model.why_not_by(setting.runtime) for one in entries)
+    ]
     usual_s = max(LEAST_BUDGET_S, BUDGET_OF_EACH_S * len(entries))
     bench = Bench(options, settings, options.budget_s or usual_s, progress)
+    for one in entries:
+        for reason in filter(None, map(one.model.why_not_by, options.runtimes)):
+            bench.lack(one.name, f"{one.name} is not timed: {reason}.")
     latencies: dict[str, dict[str, Timing]] = {one.name: {} for one in entries}
     speedups: dict[str, dict[str, Speedup]] = {one.name: {} for one in entries}
     cpu_speedups: dict[str, dict[str, Speedup]] = {one.name: {} for one in entries}
@@ -151,6 +158,8 @@ def _made(bench: Bench, entries: Sequence[Entry], setting: Setting) -> dict[str,
     made: dict[str, Prepared] = {}
     free, held = bench.free_bytes(setting), 0
     for one in entries:
+        if one.model.why_not_by(setting.runtime):
+            continue
         needed_bytes = held + one.needed_bytes(setting)
         if made and free is not None and needed_bytes > MEMORY_SHARE * free:
             needed = format_bytes(needed_bytes)
@@ -160,7 +169,7 @@ def _made(bench: Bench, entries: Sequence[Entry], setting: Setting) -> dict[str,
                 f"{format_bytes(free)} are free; name fewer models.",
             )
             continue
-        own = setting._replace(dtype=dtype_of(one.report))
+        own = setting._replace(dtype=one.model.own_dtype)
         prepared = bench.prepared(one.work(own, bench))
         if prepared:
             made[one.name] = prepared

@@ -16,7 +16,7 @@ from dscost.cli.printing import Output
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.pages import View
-from dscost.timing import Progress
+from dscost.timing import Progress, TimingOptions
 
 
 def model(
@@ -93,7 +93,7 @@ def model(
         for source in (f"{target}: {report.source}", *sources) if verbose else ():
             out.note(source)
         if measuring.time:
-            _refuse_measuring(counted, measuring, skip_losing, min_channels)
+            _refuse_measuring(counted, timing, measuring, skip_losing, min_channels)
             out.check([report])
             with (
                 out.meanwhile([report]),
@@ -122,10 +122,14 @@ def _refuse_both(view: View) -> None:
 
 
 def _refuse_measuring(
-    counted: CountedModel, measuring: how.Measuring, skip_losing: bool, min_channels: int | None
+    counted: CountedModel,
+    timing: TimingOptions,
+    measuring: how.Measuring,
+    skip_losing: bool,
+    min_channels: int | None,
 ) -> None:
     """Refuse what is said of a measurement of a model that cannot be timed."""
-    why = why_not_timed(counted)
+    why = why_not_timed(counted, timing)
     if not why:
         return
     given = {**measuring._asdict(), "dtype": None, "time": True}

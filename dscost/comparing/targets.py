@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from dscost.analysis import AS_STATED, CountedModel, Request, count, timing_options
+from dscost.analysis.counting import INSTEAD
 from dscost.analysis.sharing_inputs import requests_for
 from dscost.comparing.differences import Comparison, Contender, held_against
 from dscost.comparing.notes import notes_on
@@ -134,7 +135,10 @@ def compared(
     measured = None
     if options is not None:
         measured = _in_turns(labels, models, options, progress)
-        why = [f"{name} is not timed: {one.why_untimed}." for name, one in named if one.why_untimed]
+        reasons = [
+            (name, one.why_not_by(*options.runtimes, instead=INSTEAD)) for name, one in named
+        ]
+        why = [f"{name} is not timed: {reason}." for name, reason in reasons if reason]
         measured = measured._replace(
             warnings=(*measured.warnings, *why), untimed=(*measured.untimed, *why)
         )
@@ -159,13 +163,17 @@ def _in_turns(
     options: TimingOptions,
     progress: Progress | None,
 ) -> "SideBySide":
-    if all(model.runnable is None for model in models):
-        why = next(model.why_untimed for model in models if not model.saved)
+    runnable = [
+        model.runnable is not None and not model.why_not_by(*options.runtimes) for model in models
+    ]
+    if not any(runnable):
+        reasons = (model.why_not_by(*options.runtimes, instead=INSTEAD) for model in models)
+        why = next(filter(None, reasons))
         raise InputError(f"there is nothing to time: {why}")
     from dscost.analysis.side_by_side import Entry, time_side_by_side
 
-    pairs = zip(labels, models, strict=True)
-    entries = [Entry(label, model) for label, model in pairs if model.runnable is not None]
+    three = zip(labels, models, runnable, strict=True)
+    entries = [Entry(label, model) for label, model, runs in three if runs]
     told = part_of(progress, COUNTING_SHARE, 1.0) if progress else None
     return time_side_by_side(entries, options, told)
 
