@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import settings
 
-from dscost.analysis.counting import ArchitectureVersions, CountedModel
+from dscost.analysis.architectures import ArchitectureVersions
+from dscost.analysis.counting import CountedModel
 from dscost.networks.network import Operation
 from dscost.reports.records import Latency, Speedup, Timing
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
-from dscost.analysis.counting import peak_elements
+from dscost.analysis.architectures import peak_elements
 from dscost.layers.convolution import Shape, conv2d
 from dscost.layers.others import (
     ACTIVATIONS,

@@ -5,7 +5,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dscost.analysis.counting import CountedModel, count_architecture
+from dscost.analysis.architectures import count_architecture
+from dscost.analysis.counting import CountedModel
 from dscost.errors import InputError
 from dscost.reports.records import Report
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dscost.analysis import Request, count
-from dscost.analysis.counting import ArchitectureVersions, CountedModel, layer_of
+from dscost.analysis.architectures import ArchitectureVersions
+from dscost.analysis.counting import CountedModel, layer_of
 from dscost.analysis.varying import parts_of, with_variants
 from dscost.converting.saving import Saved
 from dscost.errors import (
