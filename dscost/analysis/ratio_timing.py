@@ -68,7 +68,7 @@ def time_ratio(
     """
     from dscost.analysis.side_by_side import Entry, time_side_by_side
 
-    model = _counted(side, progress)
+    model = _counted(side, options, progress)
     if other is None:
         if not model.swaps:
             raise InputError(
@@ -82,7 +82,7 @@ def time_ratio(
         ]
     else:
         name = other.name if other.name != side.name else f"{other.name} before"
-        entries = [Entry(name, _counted(other, progress)), Entry(side.name, model)]
+        entries = [Entry(name, _counted(other, options, progress)), Entry(side.name, model)]
     found = time_side_by_side(entries, options, progress)
     speedups = list(found.speedups[entries[-1].name].values())
     if not speedups or found.environment is None:
@@ -91,12 +91,13 @@ def time_ratio(
     return TimedRatio(speedups[0], found.environment, found.warnings)
 
 
-def _counted(side: Side, progress: Progress | None) -> CountedModel:
+def _counted(side: Side, options: TimingOptions, progress: Progress | None) -> CountedModel:
     """Return a model that can be run."""
     with contained(side.target):
         model = count(side.target, side.request, folder=side.folder, progress=progress)
     if model.saved:
         raise InputError(f"{side.target} is a saved report: only the model itself can be timed")
-    if model.why_untimed:
-        raise InputError(f"{side.target} cannot be timed: {model.why_untimed}")
+    why = model.why_not_by(*options.runtimes, instead=": give runtime: onnxruntime")
+    if why:
+        raise InputError(f"{side.target} cannot be timed: {why}")
     return model
