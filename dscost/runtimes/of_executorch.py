@@ -3,7 +3,6 @@
 ExecuTorch is imported where it is silenced: it logs and prints from the first import on.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,8 +14,11 @@ from torch.utils._pytree import tree_leaves
 
 from dscost.foreign.logs import quietly, silent_output
 from dscost.runtimes import How, Running
+from dscost.runtimes.fusing import counted
 from dscost.runtimes.programs import Program, TorchForm
+from dscost.runtimes.refusing import refusing
 
+TITLE = "ExecuTorch"
 _SPEAKERS = ("torch", "executorch", "root")
 
 
@@ -27,7 +29,7 @@ def load(program: Program, how: How) -> Running:
     loaded before must not be called any more.
     """
     form = program.torch_form
-    with quietly(_SPEAKERS), silent_output():
+    with refusing(TITLE), quietly(_SPEAKERS), silent_output():
         content, told = _lowered(form)
         method = _Method(content, form, how.threads)
     return Running(method.run, method.outputs, "torch.export", told)
@@ -108,11 +110,10 @@ def told_of(graphs: Sequence[Any], targets: Sequence[Any]) -> tuple[str, ...]:
         graphs: Given to XNNPACK.
         targets: What the program calls outside of them.
     """
-    by_xnnpack = Counter(_word(node) for graph in graphs for node in graph.xnodes)
+    by_xnnpack = (_word(node) for graph in graphs for node in graph.xnodes)
     names = (str(getattr(target, "__name__", target)) for target in targets)
-    left = Counter(f"not in XNNPACK: {name}" for name in names if name not in _NO_KERNELS)
-    found = (*by_xnnpack.items(), *left.items())
-    return tuple(f"{name} ×{many}" if many > 1 else name for name, many in found)
+    left = (f"not in XNNPACK: {name}" for name in names if name not in _NO_KERNELS)
+    return counted((*by_xnnpack, *left))
 
 
 def _word(node: Any) -> str:

@@ -2,23 +2,24 @@
 
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import ncnn
 import numpy as np
 
 from dscost.errors import UnavailableError, some_of
 from dscost.foreign.logs import silent_output
-from dscost.graphs.running import loaded
+from dscost.graphs.running import loaded, structure_of
 from dscost.printable import shortened
 from dscost.runtimes import How, Running
+from dscost.runtimes.fusing import Kernel, folded_away, told
 from dscost.runtimes.programs import Array, Program
+from dscost.runtimes.refusing import refusing
 
+TITLE = "ncnn"
 MOST_SECONDS = 120
 """For pnnx to convert a network; most take less than one."""
 _MODEL, _PARAM, _WEIGHTS = "net.onnx", "net.ncnn.param", "net.ncnn.bin"
@@ -32,16 +33,20 @@ def load(program: Program, how: How) -> Running:
     """
     graph, inputs = program.graph, program.inputs
     _require_possible(inputs)
-    with TemporaryDirectory() as folder:
-        layers = _converted(graph, inputs, Path(folder))
+    with refusing(TITLE), TemporaryDirectory() as folder:
+        kernels = list(kernels_of(_converted(graph, inputs, Path(folder))))
         with silent_output():
             net = _Net(Path(folder), list(inputs.values()), how.threads)
     shapes = [one.shape for one in program.reference.outputs]
 
     def outputs() -> list[Array]:
-        return [_with_axes(one, shape) for one, shape in zip(net.outputs(), shapes, strict=True)]
+        return [_with_axes(one, shape) for one, shape in zip(net.outputs(), shapes, strict=False)]
 
-    return Running(net.run, outputs, "ONNX, by pnnx", told_of(layers))
+    # of all else that may be folded pnnx leaves nothing that tells it from what was not
+    left = [Kernel(_NORM) for one in kernels if one.op == "BatchNorm"]
+    gone = folded_away(structure_of(graph), left)
+    folded = [text for text in gone if text.startswith(_NORM)]
+    return Running(net.run, outputs, "ONNX, by pnnx", told(kernels, folded))
 
 
 class _Net:
@@ -54,6 +59,8 @@ class _Net:
     """
 
     def __init__(self, folder: Path, inputs: Sequence[Array], threads: int) -> None:
+        import ncnn
+
         # a net reads its options while it loads, and keeps addresses of allocators, not these
         self._maps, self._workspace = ncnn.UnlockedPoolAllocator(), ncnn.PoolAllocator()
         self._net = ncnn.Net()
@@ -92,7 +99,9 @@ class _Net:
 
 def _map_of(values: Array) -> Any:
     """Return a copy of `(1, C, …)` values in ncnn's memory, without the first axis."""
-    return ncnn.Mat(np.ascontiguousarray(values[0])).clone()
+    from ncnn import Mat
+
+    return Mat(np.ascontiguousarray(values[0])).clone()
 
 
 def _with_axes(values: Array, shape: tuple[int, ...]) -> Array:
@@ -123,6 +132,8 @@ def _converted(graph: bytes | Path, inputs: Mapping[str, Array], folder: Path) -
     Raises:
         UnavailableError: pnnx makes nothing of it, or what ncnn has no layer for.
     """
+    from ncnn import layer_to_index
+
     # pnnx writes beside the file that it reads
     whole = loaded(graph).SerializeToString() if isinstance(graph, Path) else graph
     (folder / _MODEL).write_bytes(whole)
@@ -140,7 +151,7 @@ def _converted(graph: bytes | Path, inputs: Mapping[str, Array], folder: Path) -
         raise UnavailableError(f"pnnx cannot convert it: {why}")
     layers = (folder / _PARAM).read_text(encoding="utf-8").splitlines()[2:]
     kinds = dict.fromkeys(line.split()[0] for line in layers)
-    unknown = [kind for kind in kinds if ncnn.layer_to_index(kind) < 0]
+    unknown = [kind for kind in kinds if layer_to_index(kind) < 0]
     if unknown:
         raise UnavailableError(f"ncnn has no layer for {shortened(some_of(unknown, 3))}")
     return layers
@@ -155,31 +166,30 @@ def _pnnx() -> Path:
 
 # -- what it says of itself
 
-_ACTIVATIONS = {1: "ReLU", 2: "LeakyReLU", 3: "Clip", 4: "Sigmoid", 5: "Mish", 6: "HardSwish"}
+_NORM = "BatchNormalization"
+_ACTIVATIONS = dict(
+    zip("123456", ("ReLU", "LeakyReLU", "Clip", "Sigmoid", "Mish", "HardSwish"), strict=True)
+)
 """By what a convolution or a product of matrices has under 9.
 
 Source:
     https://github.com/Tencent/ncnn/wiki/operators, "Convolution": activation_type.
 """
 _WITH_ACTIVATION = ("Convolution", "Deconvolution", "InnerProduct")
+_NOT_RUN = ("Input", "Split", "MemoryData")
 
 
-def told_of(layers: Sequence[str]) -> tuple[str, ...]:
-    """Return the layers of a net, as `Convolution + ReLU ×2`.
+def kernels_of(layers: Sequence[str]) -> Iterator[Kernel]:
+    """Yield what a net computes, by the lines of its layers.
 
-    >>> told_of(["Input  in0  0 1 in0", "Convolution  c  1 1 in0 out0 0=32 1=3 9=1 -23310=2,0,6"])
-    ('Convolution + ReLU',)
+    >>> lines = ["Input in0 0 1 in0", "Convolution c 1 1 in0 out0 0=32 1=3 9=1 -23310=2,0,6"]
+    >>> [str(one) for one in kernels_of(lines)]
+    ['Convolution + ReLU']
     """
-    counts = Counter(map(_word, layers))
-    return tuple(
-        f"{name} ×{many}" if many > 1 else name
-        for name, many in counts.items()
-        if name not in ("Input", "Split")  # neither computes
-    )
-
-
-def _word(layer: str) -> str:
-    kind, _, reads, writes, *rest = layer.split()
-    told = dict(one.split("=", 1) for one in rest[int(reads) + int(writes) :])
-    with_activation = kind.startswith(_WITH_ACTIVATION) and told.get("9", "0") != "0"
-    return f"{kind} + {_ACTIVATIONS.get(int(told['9']), 'activation')}" if with_activation else kind
+    for layer in layers:
+        kind, _, reads, writes, *rest = layer.split()
+        said = dict(one.split("=", 1) for one in rest[int(reads) + int(writes) :])
+        activation = said.get("9", "0") if kind.startswith(_WITH_ACTIVATION) else "0"
+        if kind not in _NOT_RUN:
+            also = () if activation == "0" else (_ACTIVATIONS.get(activation, "activation"),)
+            yield Kernel(kind, also)

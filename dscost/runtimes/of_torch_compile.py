@@ -1,7 +1,6 @@
 """A program as torch.compile makes code of it, its weights frozen into it, on the CPU."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -10,15 +9,16 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch._inductor import config
-from torch._inductor.graph import GraphLowering
 
-from dscost.errors import UnavailableError
+from dscost.errors import UnavailableError, first_line
 from dscost.foreign.failures import chain_of
 from dscost.foreign.logs import quietly
 from dscost.runtimes import How, Running
+from dscost.runtimes.fusing import counted
 from dscost.runtimes.programs import Program, tensors_in
+from dscost.runtimes.refusing import refusing
 
+TITLE = "torch.compile"
 _NUMBERS = count()
 _KERNEL = re.compile(
     r"^\s+(?:\w+ = )?(?:torch\.ops\.)?"
@@ -38,17 +38,17 @@ def load(program: Program, how: How) -> Running:
     """
     module, args, kwargs = program.torch_form
     torch.set_num_threads(how.threads)
-    compiled: Callable[..., Any] = torch.compile(_code_of_its_own(module), dynamic=False)
     last: list[Any] = []
-
-    def call() -> None:
-        with torch.inference_mode():
-            last[:] = [compiled(*args, **kwargs)]
-
     with _compiling() as sources:
+        compiled: Callable[..., Any] = torch.compile(code_of_its_own(module), dynamic=False)
+
+        def call() -> None:
+            with torch.inference_mode():
+                last[:] = [compiled(*args, **kwargs)]
+
         call()
     if not sources:
-        raise UnavailableError("torch.compile made no code of it: it would run as torch runs it")
+        raise UnavailableError(f"{TITLE} made no code of it: it would run as torch runs it")
 
     def outputs() -> list[Any]:
         return [one.numpy(force=True) for one in tensors_in(last[0])]
@@ -56,7 +56,7 @@ def load(program: Program, how: How) -> Running:
     return Running(call, outputs, "module", kernels_of(sources))
 
 
-def _code_of_its_own(module: Callable[..., Any]) -> Callable[..., Any]:
+def code_of_its_own(module: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that calls a module, of a code object that nothing else has.
 
     torch.compile keeps what it makes by code objects. All modules of a class share theirs, and
@@ -74,36 +74,35 @@ def _code_of_its_own(module: Callable[..., Any]) -> Callable[..., Any]:
 def _compiling() -> Iterator[list[str]]:
     """Give the sources of what is compiled meanwhile, weights frozen into them, in silence."""
     sources: list[str] = []
-    with (
-        quietly(("torch",)),
-        config.patch(freezing=True),
-        mock.patch.object(GraphLowering, "save_output_code", sources.append, create=True),
-    ):
-        try:
+    with refusing(TITLE, reason_of), quietly(("torch",)):
+        from torch._inductor import config
+        from torch._inductor.graph import GraphLowering
+
+        watched = mock.patch.object(GraphLowering, "save_output_code", sources.append, create=True)
+        with config.patch(freezing=True), watched:
             yield sources
-        except Exception as error:
-            if any(type(one).__name__ == "InvalidCxxCompiler" for one in chain_of(error)):
-                raise UnavailableError(
-                    "torch.compile needs a C++ compiler, and finds none: install g++ or clang++, "
-                    "or name one in CXX"
-                ) from error
-            raise
+
+
+def reason_of(error: Exception) -> str:
+    """Return why there is no code, by the error that it began with, or how to get a compiler."""
+    first = list(chain_of(error))[-1]
+    if type(first).__name__ == "InvalidCxxCompiler":
+        return "there is no C++ compiler: install g++ or clang++, or name one in CXX"
+    return first_line(first)
 
 
 # -- what it says of itself
 
 
 def kernels_of(sources: Sequence[str]) -> tuple[str, ...]:
-    """Return the kernels that generated code calls, as `mkldnn._convolution_pointwise + relu ×2`.
+    r"""Return the kernels that generated code calls, as `mkldnn._convolution_pointwise + relu ×2`.
 
-    >>> kernels_of(["  buf1 = extern_kernels.convolution(arg0, arg1)", "  cpp_fused_relu_0(buf1)"])
-    ('extern_kernels.convolution', 'cpp_fused_relu', '2 graphs with Python between them')
+    >>> kernels_of(["  buf1 = extern_kernels.convolution(arg0, arg1)\n  cpp_fused_relu_0(buf1)"])
+    ('extern_kernels.convolution', 'cpp_fused_relu')
     """
     found = [_kernel(*match) for source in sources for match in _KERNEL.findall(source)]
-    told = [f"{name} ×{many}" if many > 1 else name for name, many in Counter(found).items()]
-    if len(sources) > 1:
-        told.append(f"{len(sources)} graphs with Python between them")
-    return tuple(told)
+    more = [f"{len(sources)} graphs with Python between them"] if len(sources) > 1 else []
+    return (*counted(found), *more)
 
 
 def _kernel(name: str, arguments: str) -> str:
