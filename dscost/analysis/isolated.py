@@ -126,28 +126,36 @@ class Worker:
     ) -> "TimedRatio":
         """Return what `analysis.ratio_timing.time_ratio` returns; both are made in the worker.
 
+        What measuring may take comes on top of the limit.
+
         Raises:
             InputError: As that does; or a model's code has ended its process, or taken too long.
         """
-        _, answer = self._asked("ratio", side.target, (side, other, options), progress)
+        given, spent_s = (side, other, options), options.budget_s or 0.0
+        _, answer = self._asked("ratio", side.target, given, progress, spent_s)
         assert answer.ratio is not None
         return answer.ratio
 
     def _asked(
-        self, kind: str, target: str, given: Any, progress: Progress | None
+        self, kind: str, target: str, given: Any, progress: Progress | None, more_s: float = 0.0
     ) -> "tuple[Process, Answer]":
         """Return an answer and who gave it, who is not asked again if that has changed it."""
         try:
-            process, answer = self._ask(kind, target, given, progress)
+            process, answer = self._ask(kind, target, given, progress, more_s)
         except Died:  # the fault may be that of a model before it: a thread, an alarm
-            process, answer = self._ask(kind, target, given, progress)
+            process, answer = self._ask(kind, target, given, progress, more_s)
         if answer.is_spoilt and self._running is not None:
             self._retired.append(self._running)
             self._running = None
         return process, answer
 
     def _ask(
-        self, kind: str, target: str, given: Any, progress: Progress | None = None
+        self,
+        kind: str,
+        target: str,
+        given: Any,
+        progress: Progress | None = None,
+        more_s: float = 0.0,
     ) -> "tuple[Process, Answer]":
         # it died of the model before, after its answer
         if self._running is not None and not self._running.is_alive:
@@ -162,7 +170,8 @@ class Worker:
         assert self._running is not None
         try:
             wanted = (kind, target, given)
-            return self._running, self._running.ask(target, wanted, self._limit_s, progress)
+            limit_s = self._limit_s + more_s
+            return self._running, self._running.ask(target, wanted, limit_s, progress)
         except Died as died:
             self._running = None
             if is_fresh:

@@ -70,6 +70,6 @@ def ratio_sentence(finding: Finding, ratio: Ratio) -> str:
             grown = f"{float(100 * (finding.limit - 1)):.12g} %"
             said = f"{words}, all of it over {limit}, the growth of {grown} that passes"
         case _:
-            said = f"{words}: neither kept nor broken for sure is {limit}"
-            return f"{said} ({how(ratio)}); a longer time_budget or a quieter machine decides."
+            said = f"{words}: whether that keeps {limit} is not decided ({how(ratio)})"
+            return f"{said}; a longer time_budget or a quieter machine may."
     return f"{said} ({how(ratio)}).{f' {finding.detail}' if finding.detail else ''}"

@@ -39,7 +39,7 @@ RULES: Mapping[str, Rule] = {
         _ACCEPT,
     ),
     "undecided": Rule(
-        "Neither kept nor broken for sure",
+        "Not decided",
         "The interval of a ratio of latencies holds its limit, or the difference is no larger than "
         "that of a model from itself: whether it is broken is not known.",
         "Give it a longer time_budget or a quieter machine, or set a limit further away.",
