@@ -7,7 +7,10 @@ import pytest
 from torch import nn
 
 import dscost
+from dscost.analysis import side_by_side
 from dscost.analysis.bench import AGAINST_ITSELF, Bench
+from dscost.analysis.ratio_timing import Side, time_ratio
+from dscost.analysis.side_by_side import Entry, SideBySide
 from dscost.analysis.timed import timing_of
 from dscost.errors import InputError
 from dscost.pages.clocks import cpu_sentences
@@ -83,8 +86,17 @@ def test_each_clock_has_the_noise_floor_of_its_own_pairs() -> None:
 
 
 def test_a_layer_and_its_saved_report_have_both_clocks() -> None:
-    report = dscost.layer(16, 16, 3, input_size=8, time=True, clock="cpu", time_budget_s=0.6)
-    (found,) = {key: one for key, one in report.latency.items() if key == "cpu"}.values()
+    report = dscost.layer(
+        16,
+        16,
+        3,
+        input_size=8,
+        time=True,
+        clock="cpu",
+        memory_format="contiguous",
+        time_budget_s=4.0,
+    )
+    found = report.latency["cpu"]
     assert found.cpu_clock is not None
     assert found.cpu_clock.ratios.keys() == found.ratios.keys() == {SEPARABLE}
     assert found.cpu_clock.latencies.keys() == found.latencies.keys()
@@ -100,7 +112,7 @@ def test_a_layer_and_its_saved_report_have_both_clocks() -> None:
 def test_models_that_take_turns_are_compared_by_both_clocks() -> None:
     small, large = (nn.Conv2d(8, 8 * times, 3) for times in (1, 4))
     comparison = dscost.compare(
-        small, large, input=(1, 8, 24, 24), time=True, clock="cpu", time_budget_s=1.0
+        small, large, input=(1, 8, 24, 24), time=True, clock="cpu", time_budget_s=4.0
     )
     (versus,) = comparison.versus
     assert versus.cpu_speedups.keys() == versus.speedups.keys() == {"cpu"}
@@ -108,6 +120,19 @@ def test_models_that_take_turns_are_compared_by_both_clocks() -> None:
     told = comparison.to_dict()["differences"][0]["latency_s"]["cpu"]
     assert told["cpu_speedup"]["median"] == versus.cpu_speedups["cpu"].median
     assert "CPU time [95 %]" in render(comparison, "table", View())
+
+
+@pytest.mark.parametrize(("clock", "median"), [("wall", 3.0), ("cpu", 2.0)])
+def test_a_ratio_for_a_budget_is_by_the_clock_that_was_asked_for(
+    clock: str, median: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def timed(entries: list[Entry], *_: object) -> SideBySide:
+        ratios = [{entries[-1].name: {"cpu": Speedup(one, (one, one))}} for one in (3.0, 2.0)]
+        return SideBySide({}, *ratios, ENVIRONMENT, (), ())
+
+    monkeypatch.setattr(side_by_side, "time_side_by_side", timed)
+    found = time_ratio(Side("m", "mobilenet_v2"), None, TimingOptions(clock=clock))
+    assert found.speedup.median == median
 
 
 def test_more_than_one_thread_is_refused() -> None:

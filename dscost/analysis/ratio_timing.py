@@ -38,7 +38,8 @@ class TimedRatio(NamedTuple):
     """What was measured.
 
     Args:
-        speedup: Latency of the other over that of the model.
+        speedup: Latency of the other over that of the model; by the clock `cpu` their processor
+            times.
         environment: Where.
         warnings: What else must be known.
     """
@@ -84,7 +85,8 @@ def time_ratio(
         name = other.name if other.name != side.name else f"{other.name} before"
         entries = [Entry(name, _counted(other, options, progress)), Entry(side.name, model)]
     found = time_side_by_side(entries, options, progress)
-    speedups = list(found.speedups[entries[-1].name].values())
+    ratios = found.cpu_speedups if options.clock == "cpu" else found.speedups
+    speedups = list(ratios[entries[-1].name].values())
     if not speedups or found.environment is None:
         reasons = found.untimed or found.warnings or ("The time did not suffice.",)
         raise UnavailableError(" ".join(dict.fromkeys(reasons)))
