@@ -312,6 +312,8 @@ def test_every_setting_has_a_table_of_its_own(turns: list[list[Case]], tmp_path:
     (head,) = (line for line in text.splitlines() if line.startswith("cpu:channels_last "))
     assert head.split("   ")[-1].strip() == "1/s"
     assert "latency [95 %]" in head
+    (first,) = (line for line in text.splitlines() if line.startswith("cpu "))
+    assert "params" in first
     whats = [(row["what"], row["setting"]) for row in rows_of(found)]
     assert whats == [
         ("reference", "cpu"),

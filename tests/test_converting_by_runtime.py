@@ -14,14 +14,16 @@ import pytest
 import torch
 from jsonschema import Draft7Validator
 from program import PROGRAM, Ran, run, start
+from test_timing_sheets import ENVIRONMENT
 from torch import nn
 
 import dscost
 from dscost.analysis import Request
 from dscost.converting.convert import convert_target
 from dscost.converting.plan_file import KEEP, read_plan
-from dscost.converting.results import Outcome
+from dscost.converting.results import Converted, Outcome
 from dscost.errors import InputError
+from dscost.rendering import View, render
 from dscost.runtimes import RUNTIMES, How, Running, Runtime
 from dscost.runtimes.programs import Program
 from dscost.schemas import schema
@@ -285,3 +287,19 @@ def test_a_plan_of_an_onnx_file_needs_a_runtime_that_takes_it(here: Path) -> Non
     onnx.save(dscost_onnx(onnx), here / "net.onnx")
     with pytest.raises(InputError, match=r"--runtime torch does not run it, onnxruntime does$"):
         dscost.plan(here / "net.onnx", "latency_s=0.5x")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "said"),
+    [
+        ("onnxruntime", "1 thread, ONNX Runtime 1.32.0, float32: random"),
+        (None, "1 thread, channels_last, torch 2.13.0, float32: random"),
+    ],
+)
+def test_a_conversion_tells_what_its_times_are_of(runtime: str | None, said: str) -> None:
+    layout = "contiguous" if runtime else "channels_last"
+    where = ENVIRONMENT._replace(memory_format=layout, runtimes={"onnxruntime": "1.32.0"})
+    model = nn.Sequential(nn.Conv2d(32, 32, 3))
+    found = convert_target(model, Request((1, 32, 8, 8))).converted
+    found = Converted(found.outcome._replace(runtime=runtime), where, every_layer=False)
+    assert said in " ".join(render(found, "table", View()).split())

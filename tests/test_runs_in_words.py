@@ -12,13 +12,13 @@ from test_timing_sheets import COUNTED, cells, column, measured, timing
 
 import dscost
 from dscost.cli.measuring import Measuring
-from dscost.converting.results import Converted
 from dscost.pages.advice import advice_sentence
+from dscost.pages.causes import cause_lines, sentences_of
 from dscost.pages.runs import KERNELS_SHOWN, engine_of, run_by, run_sheets
 from dscost.pages.timings import settings_sheet
 from dscost.pages.wording import SHORT_TITLES
 from dscost.rendering import View, render
-from dscost.reports.records import Advice, Ran, Report, RunNode
+from dscost.reports.records import Advice, Cause, Ran, Report, RunNode
 
 VERSIONS = {"onnxruntime": "1.32.0", "onnx": "1.23.2", "ncnn": "1.0.1", "elsewhere": "7.1"}
 BY = "onnx's evaluator 1.23.2"
@@ -111,6 +111,22 @@ def test_layers_of_int8_count_a_byte_for_each_value() -> None:
     assert (cost.weight_bytes, cost.input_bytes) == (256 * 256 * 9, 256 * 14 * 14)
 
 
+def test_causes_tell_the_runtime_that_they_are_of() -> None:
+    slow = Cause("backend", "cpu", {"share_of_time": 0.6})
+    dense = Cause("slow_dense", "cpu:onnxruntime:int8", {"share": 0.4})
+    timings = {"cpu": ON_TORCH, "cpu:onnxruntime:int8": ON_ORT}
+    (layer,) = measured(timings, runtimes=VERSIONS).layers
+    layer = layer._replace(causes=(slow, dense))
+    alone = layer._replace(causes=(dense,))
+    of_torch, of_runtime = sentences_of(layer, is_all=False)
+    assert not of_torch.startswith("Under")
+    assert of_runtime.startswith("Under ONNX Runtime, int8: Slow dense kernel")
+    for one in (layer, alone):  # also where the first setting needs none
+        *_, last = cause_lines([one], [one.name])
+        assert last.startswith("Under ONNX Runtime, int8: ")
+        assert "Slow dense kernel" in last
+
+
 # -- a row a runtime
 
 
@@ -199,28 +215,6 @@ def test_convolutions_that_were_timed_as_networks_have_them_are_told_so() -> Non
     told = "Timed with BatchNorm and ReLU after each convolution"
     assert told in text(measured({"cpu": ON_TORCH}, with_norm=True))
     assert told not in text(measured({"cpu": ON_TORCH}))
-
-
-@pytest.mark.parametrize(
-    ("runtime", "said"),
-    [
-        ("onnxruntime", "1 thread, ONNX Runtime 1.32.0, float32: random"),
-        (None, "1 thread, channels_last, torch 2.13.0, float32: random"),
-    ],
-)
-def test_a_conversion_tells_what_its_times_are_of(runtime: str | None, said: str) -> None:
-    from torch import nn
-
-    from dscost.analysis import Request
-    from dscost.converting.convert import convert_target
-
-    layout = "contiguous" if runtime else "channels_last"
-    assert BOTH.environment is not None
-    where = BOTH.environment._replace(memory_format=layout)
-    model = nn.Sequential(nn.Conv2d(32, 32, 3))
-    found = convert_target(model, Request((1, 32, 8, 8))).converted
-    found = Converted(found.outcome._replace(runtime=runtime), where, every_layer=False)
-    assert said in " ".join(render(found, "table", View()).split())
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from dscost.notation.units import format_factor, format_seconds
 from dscost.pages.layer_names import in_few_words
 from dscost.pages.layer_table import ROOT, known_causes
 from dscost.pages.roofline_chart import format_speed
+from dscost.pages.runs import setting_title
 from dscost.pages.wording import said_decimals
 from dscost.reports.records import Cause, Layer
 
@@ -160,7 +161,7 @@ def sentences_of(layer: Layer, *, is_all: bool) -> list[str]:
         causes = known_causes(layer, setting)
         told = [cause_sentence(cause) for cause in (causes if is_all else causes[:CAUSES_SHOWN])]
         if told and at:
-            told[0] = f"{setting}: {told[0]}"
+            told[0] = f"Under {setting_title(setting)}: {told[0]}"
         sentences += told
     return sentences
 
@@ -173,10 +174,10 @@ def cause_lines(layers: Sequence[Layer], layers_in_all: Sequence[str]) -> list[s
             if causes := known_causes(layer, setting):
                 alike.setdefault((setting, causes[0].kind), []).append((layer, causes[0]))
     lines = []
-    first_setting = next((key for key, _ in alike), "")
     for (setting, _), group in alike.items():
-        under = "" if setting == first_setting else f"{setting}: "
         (first, cause), *others = group
+        is_first = setting == next(iter(first.latency))
+        under = "" if is_first else f"Under {setting_title(setting)}: "
         if others:
             names = in_few_words([layer.name for layer, _ in group], layers_in_all)
             why = shared_cause([cause for _, cause in group])

@@ -62,6 +62,8 @@ def model_sheets(comparison: Comparison, view: View) -> list[Sheet]:
         Row({**_costs(comparison, one), **_times(comparison, one, first)})
         for one in comparison.contenders
     ]
+    if further:  # each says whose times it has
+        columns[0] = columns[0]._replace(header=first)
     sheets = [chosen_sheet(columns, rows, view)]
     of_times = [column for column in columns if column.key in TIME_COLUMNS]
     for setting in further:

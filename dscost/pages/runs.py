@@ -55,6 +55,21 @@ def title_of(runtime: str) -> str:
     return _known_as(runtime)[0]
 
 
+def setting_title(key: str) -> str:
+    """Return what ran and what differs from the defaults, as people write it.
+
+    >>> setting_title("cpu:onnxruntime:int8"), setting_title("cpu:channels_last")
+    ('ONNX Runtime, int8', 'torch, channels_last')
+    >>> setting_title("cuda:graph")
+    'torch on cuda, graph'
+    """
+    device, *parts = key.split(":")
+    runtime = runtime_of(key)
+    where = "" if device == "cpu" else f" on {device}"
+    others = (part for part in parts if part != runtime)
+    return ", ".join([f"{title_of(runtime)}{where}", *others])
+
+
 def _known_as(name: str) -> tuple[str, str]:
     """Return a runtime as people write it, and the package that has its version."""
     if name != TORCH:
