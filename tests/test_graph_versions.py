@@ -17,7 +17,7 @@ import dscost
 from dscost.analysis.graphs import count_graph
 from dscost.analysis.targets import Request
 from dscost.errors import InputError
-from dscost.graphs import versions
+from dscost.graphs import writing
 from dscost.runtimes.programs import GraphProgram, Program
 from dscost.sources import GraphSource, Opening, find_source
 from dscost.timing import Setting
@@ -295,13 +295,15 @@ def test_what_is_quantised_or_elsewhere_or_read_by_others_is_left(tmp_path: Path
     assert standard.program.macs == version(path, "as_is").program.macs
 
 
-def test_a_model_that_is_too_large_for_memory_is_told(
+def test_a_version_that_is_too_large_for_memory_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nodes = [node("Conv", "x w", "y", pads=[1] * 4)]
     path = saved(tmp_path / "net.onnx", nodes, {"w": random(N, M, 3, 3)})
-    monkeypatch.setattr(versions, "MOST_BYTES", 1000)
-    with pytest.raises(InputError, match=r"net\.onnx: its weights are 4\.500 KiB: another version"):
+    monkeypatch.setattr(writing, "MOST_BYTES", 100)
+    with pytest.raises(
+        InputError, match="with depthwise-separable convolutions its weights are 800 B"
+    ):
         version(path, SEPARABLE)
 
 

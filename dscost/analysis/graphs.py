@@ -20,6 +20,7 @@ from dscost.graphs.values import Value
 from dscost.layers.convolution import Shape
 from dscost.layers.variants import SEPARABLE
 from dscost.networks.swaps import Swap, find_swaps
+from dscost.notation.units import format_bytes
 from dscost.printable import printable_line
 from dscost.reports.records import Input, Totals
 from dscost.sources import GraphSource
@@ -182,15 +183,23 @@ class GraphVersions:
         self, variant: str, due: Sequence[Swap]
     ) -> tuple[bytes, Sequence[Swap], Mapping[str, str]]:
         """Return a model with swaps done, which of them, and why others are not."""
-        from dscost.graphs.versions import rewritten, with_weights
-        from dscost.graphs.writing import serialized
+        from dscost.graphs.reading import read_whole
+        from dscost.graphs.versions import rewritten
+        from dscost.graphs.writing import MOST_BYTES, serialized
+
+        nbytes = getattr(self.totals(due), variant).weight_bytes
+        if nbytes > MOST_BYTES:
+            raise InputError(
+                f"{self._target}: with {variant.replace('_', '-')} convolutions its weights are "
+                f"{format_bytes(nbytes)}, and an ONNX model in memory holds at most 2 GiB"
+            )
 
         source = self._source
         own = list(source.model.graph.node)  # each the same object as long as somebody holds it
         here = {id(node): at for at, node in enumerate(own)}
         places = {name: here[id(node)] for name, node in self.nodes.items() if id(node) in here}
         with _named(self._target):
-            whole = with_weights(source.model, source.path)
+            whole = read_whole(source.path)
             made = rewritten(whole, self.trace.events, places, due, variant)
             return serialized(made.model), made.done, made.left
 

@@ -7,13 +7,11 @@ cost, not for what they compute.
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod, sqrt
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from dscost.errors import InputError
 from dscost.graphs.changing import (
     Names,
     copied,
@@ -24,14 +22,10 @@ from dscost.graphs.changing import (
 )
 from dscost.graphs.draft import FLOATS, raw_bytes
 from dscost.graphs.nodes import operator_of
-from dscost.graphs.reading import read_whole
 from dscost.graphs.replaceable import FUSED, PRODUCTS, Layout, Replaceable, layout_of
-from dscost.graphs.tensors import bytes_of
-from dscost.graphs.writing import MOST_BYTES
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.variants import SEPARABLE
 from dscost.networks.swaps import Swap
-from dscost.notation.units import format_bytes
 from dscost.traces import Event
 
 BIAS = 0.1
@@ -50,25 +44,6 @@ class Rewritten(NamedTuple):
     model: ModelProto
     done: Sequence[Swap]
     left: Mapping[str, str]
-
-
-def with_weights(model: ModelProto, path: Path) -> ModelProto:
-    """Return the model of a file with all weights, to be changed.
-
-    Args:
-        model: As it was read without them.
-        path: The file.
-
-    Raises:
-        InputError: It cannot be read any more, or has more weights than one model can hold.
-    """
-    nbytes = sum(map(bytes_of, model.graph.initializer))
-    if nbytes > MOST_BYTES:
-        raise InputError(
-            f"its weights are {format_bytes(nbytes)}: another version of it is written in memory, "
-            "where ONNX holds at most 2 GiB"
-        )
-    return read_whole(path)
 
 
 def rewritten(
