@@ -571,14 +571,14 @@ layers:
 
 
 @pytest.mark.parametrize(
-    ("least", "code", "kinds"), [("3x", 0, []), ("100x", 1, ["under_min"])], ids=["kept", "broken"]
+    ("least", "code", "kinds"), [("3x", 0, []), ("1000x", 1, ["under_min"])], ids=["kept", "broken"]
 )
 def test_a_process_passes_or_fails_by_the_speedup_of_a_runtime(
     tmp_path: Path, least: str, code: int, kinds: list[str]
 ) -> None:
     pytest.importorskip("onnxruntime")
     (tmp_path / "layer.yaml").write_text(LAYER)
-    limit = f"{{min: {least}, runtime: onnxruntime, threads: 1, time_budget: 2 s, level: error}}"
+    limit = f"{{min: {least}, runtime: onnxruntime, threads: 1, time_budget: 5 s, level: error}}"
     (tmp_path / "dscost.yaml").write_text(
         f"version: 1\nmodels:\n  - {{name: m, target: layer.yaml, limits: {{speedup: {limit}}}}}\n"
     )
@@ -594,7 +594,7 @@ def test_a_process_passes_or_fails_by_the_speedup_of_a_runtime(
     assert measured["runs"] == 1 + code
     # 8.69 times fewer MACs, which ONNX Runtime makes 7.5 times faster where the machine is quiet
     assert measured["ci95"][0] <= judged["value"] <= measured["ci95"][1]
-    assert 3 < judged["value"] < 20
+    assert 2 < judged["value"] < 30
 
 
 def test_models_that_are_code_are_timed_in_their_own_process(tmp_path: Path) -> None:
