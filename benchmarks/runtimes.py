@@ -22,6 +22,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
@@ -33,8 +34,9 @@ from dscost.analysis.swappable import SwappableModel
 from dscost.analysis.targets import Request, count
 from dscost.analysis.whole_timing import Whole
 from dscost.notation.units import format_seconds
+from dscost.pages.runs import title_of
 from dscost.reports.records import Speedup, Timing
-from dscost.runtimes import RUNTIMES, title_of
+from dscost.runtimes import RUNTIMES
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.machine import load
 from dscost.timing.processor import cpu_name
@@ -93,16 +95,14 @@ class Runner:
     def cases(self) -> Iterator[tuple[str, Callable[[], dict[str, Figures]]]]:
         """Yield every case by name with what measures it."""
         for name, layer in LAYERS.items():
-            yield name, lambda layer=layer: self._layer(layer, self._names, ("float32",))
-        yield PAIR, lambda: self._pair("float32", self._names)
+            yield name, partial(self._layer, layer, self._names, ("float32",))
+        yield PAIR, partial(self._pair, "float32", self._names)
         yield ITSELF, self._itself
         if self._with_int8:
             both = ("float32", "int8")
             for name in QUANTISED:
-                layer = LAYERS[name]
-                how = self._with_int8
-                yield f"{name}, int8", lambda layer=layer, how=how: self._layer(layer, how, both)
-            yield f"{PAIR}, int8", lambda: self._pair("int8", self._with_int8)
+                yield f"{name}, int8", partial(self._layer, LAYERS[name], self._with_int8, both)
+            yield f"{PAIR}, int8", partial(self._pair, "int8", self._with_int8)
 
     def _options(self, names: Sequence[str], seconds: float, **more: object) -> TimingOptions:
         return TimingOptions(
@@ -317,7 +317,8 @@ def print_int8(run: Run, names: Sequence[str]) -> None:
 def print_agreement(runs: Sequence[Run], names: Sequence[str], clock: str) -> None:
     """Print the ratios of all runs beside each other, and how many differ by little."""
     keys = _keys(names)
-    rows, apart = [], {key: [] for key in keys}
+    rows = []
+    apart: dict[str, list[float]] = {key: [] for key in keys}
     for case in CASES:
         row = [case]
         for key in keys:
