@@ -10,9 +10,10 @@ Each run is a process of its own that makes everything anew; by default there ar
 table holds them against each other. torch.compile chooses kernels and a layout anew in each process, and is told apart
 there. int8 is timed beside float32 in the same pairs of layers; of the models it has a run of its own.
 
-Run: `python -P benchmarks/runtimes.py` (`-P` keeps `benchmarks/onnx.py` out of the way of onnx), about ten minutes with
-all runtimes; `--quick` tries everything with little time; `--runtimes torch,onnxruntime` takes fewer. Prints Markdown,
-which is kept in `benchmarks/results/`.
+Run: `python -P benchmarks/runtimes.py` (`-P` keeps `benchmarks/onnx.py` out of the way of onnx), about a quarter of an
+hour with all runtimes, half of it for what ExecuTorch and torch.compile take to make programs; `--quick` tries it with
+little time, `--runtimes torch,onnxruntime` and names such as `256 int8` take fewer. Prints Markdown, which is kept in
+`benchmarks/results/`, and on stderr how far it is.
 """
 
 import argparse
@@ -53,7 +54,7 @@ LARGE, SMALL = "resnet18", "mobilenet_v2"
 PAIR, ITSELF = "ResNet-18 → MobileNetV2", "ResNet-18 → itself separable"
 CASES = (*LAYERS, PAIR, ITSELF)
 
-LAYER_S, MODEL_S = 2.5, 6.0
+LAYER_S, MODEL_S = 2.0, 6.0
 """For each runtime."""
 QUICK = 0.4
 CLOCKS = {"wall": "Wall time", "cpu": "Processor time"}
@@ -158,7 +159,9 @@ class Runner:
             timings = large.latency[key], small.latency[key]
             first, second = (one.latencies["as_is"].median_s for one in timings)
             error = max((ran.error for one in timings for ran in one.ran.values()), default=None)
-            figures[key] = Figures(fewer, {"wall": _ratio(speedup)}, (first, second), error)
+            by_clock = {"wall": speedup, "cpu": found.versus[0].cpu_speedups.get(key)}
+            ratios = {clock: _ratio(one) for clock, one in by_clock.items() if one}
+            figures[key] = Figures(fewer, ratios, (first, second), error)
         return figures
 
     def _itself(self) -> dict[str, Figures]:
@@ -208,18 +211,22 @@ def _tell(untimed: Sequence[object]) -> None:
         print(getattr(one, "text", one), file=sys.stderr)
 
 
-def one_run(names: Sequence[str], scale: float) -> None:
+def one_run(names: Sequence[str], scale: float, only: Sequence[str]) -> None:
     """Measure everything once and print it as JSON, a line for each case."""
     for case, measure in Runner(names, scale).cases():
+        if only and not any(part in case for part in only):
+            continue
         before = perf_counter()
         found = measure()
         took_s = perf_counter() - before
         print(json.dumps([case, found, took_s, load()]), flush=True)
 
 
-def run_elsewhere(names: Sequence[str], *, quick: bool) -> tuple[Run, list[float]]:
+def run_elsewhere(
+    names: Sequence[str], only: Sequence[str], *, quick: bool
+) -> tuple[Run, list[float]]:
     """Return what a process of its own measures, and the loads meanwhile."""
-    command = [sys.executable, "-P", __file__, "--one", "--runtimes", ",".join(names)]
+    command = [sys.executable, "-P", __file__, "--one", "--runtimes", ",".join(names), *only]
     found: Run = {}
     loads = []
     with subprocess.Popen(
@@ -351,6 +358,7 @@ def print_agreement(runs: Sequence[Run], names: Sequence[str], clock: str) -> No
 def main(arguments: Sequence[str]) -> None:
     """Run, and print all tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("only", nargs="*", help="cases by a part of their names; by default all")
     parser.add_argument("--runtimes", help="names with commas; by default all that are installed")
     parser.add_argument("--runs", type=int, default=2, help="how many processes, one after another")
     parser.add_argument("--quick", action="store_true", help="with little time: figures are rough")
@@ -359,7 +367,7 @@ def main(arguments: Sequence[str]) -> None:
     here = [name for name in RUNTIMES if not RUNTIMES[name].missing]
     names = options.runtimes.split(",") if options.runtimes else here
     if options.one:
-        one_run(names, QUICK if options.quick else 1.0)
+        one_run(names, QUICK if options.quick else 1.0, options.only)
         return
     versions = {k: v for name in names for k, v in RUNTIMES[name].versions.items()}
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
@@ -371,7 +379,7 @@ def main(arguments: Sequence[str]) -> None:
             print(f"{title_of(name)} is not installed: left out ({RUNTIMES[name].pip_line})\n")
     runs, loads = [], []
     for _ in range(options.runs):
-        run, meanwhile = run_elsewhere(names, quick=options.quick)
+        run, meanwhile = run_elsewhere(names, options.only, quick=options.quick)
         runs.append(run)
         loads += meanwhile
     print(f"Load meanwhile {min(loads):.1f} to {max(loads):.1f}.\n")

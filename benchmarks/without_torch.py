@@ -81,7 +81,7 @@ def main(folder: str, rounds: int) -> bool:
         f"{rounds} rounds, load {told}\n"
     )
     print("| environment | wall | processor | speedup of separable |\n| :-- | --: | --: | --: |")
-    walls = {}
+    walls: dict[str, float] = {}
     for name, several in found.items():
         kept = several[1:] or several
         wall_s, cpu_s, _ = map(median, zip(*kept, strict=True))
