@@ -247,11 +247,12 @@ def run_elsewhere(
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows as Markdown, all columns but the first to the right."""
+    """Print rows as Markdown, all columns but the first to the right; those with nothing are left out."""
     print("| " + " | ".join(head) + " |")
     print("| :-- |" + " --: |" * (len(head) - 1))
     for row in rows:
-        print("| " + " | ".join(row) + " |")
+        if any(cell != "–" for cell in row[1:]):
+            print("| " + " | ".join(row) + " |")
     print()
 
 
