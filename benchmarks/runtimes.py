@@ -1,10 +1,10 @@
 """How much faster is separable? The same layers and models under every runtime that is installed.
 
 Method: five convolutions, each with BatchNorm and ReLU behind every convolution as networks have them, against their
-depthwise-separable form; ResNet-18 against MobileNetV2; ResNet-18 against itself with separable convolutions. All of it
-by dscost's own library, as `dscost layer --with-norm`, `dscost compare --time` and `dscost model` measure: one thread,
-interleaved quartets, outputs held against a reference before anything is timed, a 95 % t-interval over rounds. What
-passes on the wall and the processor time of this process are of the same pairs of blocks.
+depthwise-separable form; ResNet-18 against MobileNetV2; ResNet-18 against itself with every convolution separable, that
+of the stem too. All of it by dscost's own library, as `dscost layer --with-norm`, `dscost compare --time` and `dscost
+model` measure: one thread, interleaved quartets, outputs held against a reference before anything is timed, a 95 %
+t-interval over rounds. What passes on the wall and the processor time of this process are of the same pairs of blocks.
 
 Each run is a process of its own that makes everything anew; by default there are two, one after the other, and the last
 table holds them against each other. torch.compile chooses kernels and a layout anew in each process, and is told apart

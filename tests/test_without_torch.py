@@ -84,6 +84,7 @@ def python_with_onnx(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def python_with_onnxruntime(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the Python of one that has ONNX Runtime, and what that extra brings."""
+    pytest.importorskip("onnxruntime")
     folder = tmp_path_factory.mktemp("onnxruntime")
     return _environment(folder, "dscost", *_extra("onnxruntime"), *TOOLS)
 
