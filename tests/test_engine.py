@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from math import log, sqrt
 from random import Random
-from statistics import median
+from statistics import fmean, median
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,7 @@ from dscost.timing.engine import (
     is_done,
 )
 from dscost.timing.samples import Block, Measurement, Quartet, Round
-from dscost.timing.statistics import noise_of
+from dscost.timing.statistics import noise_of, t_half_width
 
 
 class FakeTime:
@@ -200,8 +200,10 @@ def rounds_with(mean: float, half_width: float) -> list[float]:
         (0.0, 0.0190, {}, True),
         (0.0, 0.0205, {}, False),  # log1p(0.02) = 0.0198
         (0.0, 0.0205, {"precision": 0.03}, True),
-        (0.025, 0.0190, {}, True),
-        (-0.025, 0.0190, {}, True),
+        (0.040, 0.0190, {}, True),
+        (-0.040, 0.0190, {}, True),
+        (0.025, 0.0190, {}, False),
+        (-0.025, 0.0190, {}, False),
         (0.015, 0.0190, {}, False),  # reaches 0.034 > log1p(0.03) = 0.0296 and holds 0
         (-0.015, 0.0190, {}, False),
         (0.015, 0.0190, {"same_within": 0.04}, True),  # log1p(0.04) = 0.0392
@@ -220,6 +222,8 @@ def rounds_with(mean: float, half_width: float) -> list[float]:
         "wide enough for a lower precision",
         "leaves 1 above",
         "leaves 1 below",
+        "leaves 1 by a hair above",
+        "leaves 1 by a hair below",
         "undecided above",
         "undecided below",
         "the same by a wider measure",
@@ -232,6 +236,17 @@ def test_it_goes_on_while_the_interval_decides_nothing(
     mean: float, half_width: float, options: dict[str, float], done: bool
 ) -> None:
     assert is_done(rounds_with(mean, half_width), **{"precision": 0.02, **options}) is done
+
+
+@pytest.mark.parametrize("spread", [0.03, 0.04])
+def test_looking_after_each_round_leaves_19_of_20_intervals_right(spread: float) -> None:
+    random, held = Random(1), 0
+    for _ in range(400):
+        rounds = [random.gauss(0.0, spread) for _ in range(ENOUGH_ROUNDS)]
+        while not is_done(rounds, 0.02) and len(rounds) < 60:  # the time is spent
+            rounds.append(random.gauss(0.0, spread))
+        held += abs(fmean(rounds)) <= t_half_width(rounds)
+    assert held >= 0.94 * 400  # 0.95, and what 400 may be off
 
 
 def test_a_ratio_near_the_edge_takes_more_rounds_than_the_least() -> None:
