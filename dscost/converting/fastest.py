@@ -1,13 +1,16 @@
-"""A timed report → the sites that it pays to convert: those whose layer measured faster."""
+"""A timed report → the sites that it pays to convert: those that measured faster. No torch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike, fspath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.analysis import Request, count, measure_model
 from dscost.analysis.advising import estimated_s, readvised, times_of
+from dscost.analysis.choice_timing import CHECKING_SHARES
+from dscost.converting.asking import Asked
 from dscost.converting.deciding import Decided, by_plan
-from dscost.converting.loading import Subject, Target
+from dscost.converting.outcomes import Told
 from dscost.converting.plan_file import Plan
 from dscost.converting.results import MEASURED, Latency
 from dscost.converting.sites import Site
@@ -18,7 +21,11 @@ from dscost.notation.inputs import TensorSpec
 from dscost.notation.units import format_layer
 from dscost.reports.records import Advice, Layer, Report, inputs_text
 from dscost.reports.report_file import read_saved
-from dscost.timing import Progress, TimingOptions
+from dscost.runtimes import TORCH
+from dscost.timing import Progress, TimingOptions, runtime_of
+
+if TYPE_CHECKING:
+    from dscost.converting.loading import Target
 
 Evidence = Report | str | PathLike[str]
 """A timed report of the model, or the path of a saved one."""
@@ -61,6 +68,25 @@ class Proof(NamedTuple):
         return Plan({}, inputs=(TensorSpec(one.shape, dtype),))
 
 
+def proof_of(target: "Target", request: Request, asked: Asked) -> Proof | None:
+    """Return what tells which swaps pay: a report, or measuring now; nothing if nobody asks.
+
+    Raises:
+        InputError: It tells nothing, or there is nothing to measure.
+        UnavailableError: The model cannot be timed here.
+    """
+    if asked.fastest is False:
+        return None
+    if asked.fastest is not True:
+        return saved_proof(asked.fastest, asked.min_channels)
+    more: dict[str, object] = {"min_channels": asked.fewest}
+    budget_s = asked.timing.budget_s
+    if budget_s and asked.timing.runtimes[0] != TORCH:  # the converted model is timed as well
+        more["budget_s"] = (1 - CHECKING_SHARES[0]) * budget_s
+    options = TimingOptions(**{**asked.timing._asdict(), **more})
+    return measured_proof(target, request, options, asked.progress)
+
+
 def saved_proof(evidence: Evidence, min_channels: int | None) -> Proof:
     """Return what a report tells; by default of as many channels as it was made with.
 
@@ -84,7 +110,7 @@ def saved_proof(evidence: Evidence, min_channels: int | None) -> Proof:
 
 
 def measured_proof(
-    target: Target, request: Request, timing: TimingOptions, progress: Progress | None
+    target: "Target", request: Request, timing: TimingOptions, progress: Progress | None
 ) -> Proof:
     """Return what measuring a model now tells.
 
@@ -127,7 +153,7 @@ def told_by(proof: Proof, sites: Sequence[Site]) -> tuple[Site, ...]:
 
 
 def by_proof(
-    subject: Subject, sites: Sequence[Site], proof: Proof
+    subject: Told, sites: Sequence[Site], proof: Proof
 ) -> tuple[tuple[Site, ...], Decided]:
     """Return the sites, with why they are kept, and what is done to them.
 
@@ -144,7 +170,10 @@ def by_proof(
     decided = by_plan(subject, told, plan)
     layers = {layer.name: layer for layer in proof.report.layers}
     key = proof.advice.setting
+    runtime = runtime_of(key)
     return told, decided._replace(
+        plan=replace(decided.plan, runtime=None if runtime == TORCH else runtime),
+        runtime=runtime,
         proof=proof.origin,
         advice=proof.advice,
         environment=proof.report.environment,

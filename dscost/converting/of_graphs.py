@@ -12,6 +12,7 @@ from dscost.converting.asking import Asked
 from dscost.converting.choosing import Goal
 from dscost.converting.deciding import Decided, at_rank, by_plan, check_plan, for_goal
 from dscost.converting.decomposing import Factors, as_array, composed
+from dscost.converting.fastest import by_proof, proof_of, told_by
 from dscost.converting.graph_checking import check_full_rank, check_valid
 from dscost.converting.graph_loading import GraphSubject, load_graph
 from dscost.converting.graph_rewriting import rewritten
@@ -58,8 +59,11 @@ def conversion_of(target: str, request: Request, asked: Asked, method: str) -> C
     refuse(target, asked, None)
     if method != "svd":
         raise InputError(f"{target} is an ONNX file, whose weights it keeps: there is no {method=}")
-    subject = load_graph(target, request, asked.plan)
+    proof = proof_of(target, request, asked)
+    subject = load_graph(target, request, proof.as_plan() if proof else asked.plan)
     sites = _surveyed(subject, asked)
+    if proof:
+        sites = told_by(proof, sites)
     given = asked.plan or at_rank(sites, asked.rank or 1)
     check_plan(given, subject.kinds(), sites)
     made = _done(subject, [site.decided(given.layers) for site in sites])
@@ -100,10 +104,13 @@ def converted(
     refuse(target, asked, weights)
     say = asked.progress or (lambda share, doing: None)
     say(None, f"loading {target}")
-    subject = load_graph(target, request, asked.plan)
+    proof = proof_of(target, request, asked)
+    subject = load_graph(target, request, proof.as_plan() if proof else asked.plan)
     say(None, "looking at weights")
     sites = _surveyed(subject, asked)
-    if asked.goal is None:
+    if proof:
+        sites, decided = by_proof(subject, sites, proof)
+    elif asked.goal is None:
         decided = by_plan(subject, sites, asked.plan or at_rank(sites, asked.rank or 1))
     else:
         clock = clock_of(subject, asked.timing, asked.progress)
@@ -131,13 +138,11 @@ def refuse(target: str, asked: Asked, weights: object) -> None:
         InputError: It was asked for.
     """
     runtime = RUNTIMES[asked.timing.runtimes[0]]
+    is_timed = asked.fastest is True or (asked.goal and asked.goal.metric == "latency_s")
     wrong = {
         "its weights are in it: --weights has no meaning": weights is not None,
-        "it is not timed, so which swaps pay is not known: give --goal macs=0.6x or --rank 1": (
-            asked.fastest is not False
-        ),
         f"--runtime {runtime.name} does not run it, onnxruntime does": (
-            asked.goal is not None and asked.goal.metric == "latency_s" and runtime.takes == "torch"
+            is_timed and runtime.takes == "torch"
         ),
     }
     for why, is_asked in wrong.items():

@@ -12,7 +12,7 @@ from dscost.converting.applying import applied, undisturbed
 from dscost.converting.asking import Asked
 from dscost.converting.choosing import Goal
 from dscost.converting.deciding import Decided, at_rank, by_plan, check_plan, for_goal
-from dscost.converting.fastest import Proof, by_proof, measured_proof, saved_proof, told_by
+from dscost.converting.fastest import by_proof, proof_of, told_by
 from dscost.converting.layer_times import clock_of
 from dscost.converting.loading import (
     Subject,
@@ -29,7 +29,6 @@ from dscost.converting.results import Conversion
 from dscost.converting.sites import Site
 from dscost.converting.surveying import survey, traced_on
 from dscost.foreign.parts import unwrapped
-from dscost.timing import TimingOptions
 
 
 def conversion_of(target: Target, request: Request, asked: Asked, method: str) -> Conversion:
@@ -39,7 +38,7 @@ def conversion_of(target: Target, request: Request, asked: Asked, method: str) -
         InputError: Something that was given is wrong, or the model cannot be converted.
         UnavailableError: A target needs a library that is not installed.
     """
-    proof = _proof(target, request, asked)
+    proof = proof_of(target, request, asked)
     with ExitStack() as stack:
         stack.enter_context(undisturbed())
         root, input, importing = _made(target, request, asked.plan)
@@ -89,7 +88,7 @@ def converted(
     """
     timing, say = asked.timing, asked.progress or (lambda share, doing: None)
     say(None, f"loading {target if isinstance(target, str | PathLike) else type(target).__name__}")
-    proof = _proof(target, request, asked)
+    proof = proof_of(target, request, asked)
     subject = load_subject(
         target,
         request,
@@ -109,16 +108,6 @@ def converted(
             clock = clock_of(subject, timing, asked.progress)
             decided = for_goal(subject, sites, asked.goal, clock)
         return done(subject, sites, decided, timing, asked.progress, every_layer=every_layer)
-
-
-def _proof(target: Target, request: Request, asked: Asked) -> Proof | None:
-    """Return what tells which swaps pay: a report, or measuring now; nothing if nobody asks."""
-    if asked.fastest is False:
-        return None
-    if asked.fastest is not True:
-        return saved_proof(asked.fastest, asked.min_channels)
-    options = TimingOptions(**{**asked.timing._asdict(), "min_channels": asked.fewest})
-    return measured_proof(target, request, options, asked.progress)
 
 
 def _made(

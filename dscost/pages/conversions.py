@@ -126,7 +126,8 @@ def _speed_unknown(outcome: Outcome) -> Iterator[str]:
     moves = ""
     if grown > 1 and format_factor(grown) != "1.00×":
         moves = f"; it moves {format_factor(grown)} more bytes"
-    how = "" if outcome.source == "onnx" else " (--goal latency_s=0.8x does)"
+    runtime = " --runtime onnxruntime" if outcome.source == "onnx" else ""
+    how = f" (--goal latency_s=0.8x{runtime} does)"
     yield f"Whether it is faster was not measured{how}{moves}."
 
 
