@@ -19,11 +19,13 @@ from torch import nn
 
 import dscost
 from dscost.analysis import Request
+from dscost.converting import fastest
 from dscost.converting.convert import convert_target
 from dscost.converting.plan_file import KEEP, read_plan
 from dscost.converting.results import Converted, Outcome
-from dscost.errors import InputError
+from dscost.errors import InputError, UnavailableError
 from dscost.rendering import View, render
+from dscost.reports.records import Report
 from dscost.runtimes import RUNTIMES, How, Running, Runtime
 from dscost.runtimes.programs import Program
 from dscost.schemas import schema
@@ -145,6 +147,41 @@ def test_a_model_that_a_runtime_cannot_run_is_refused_in_a_line(
     )
 
 
+def test_what_pays_under_a_runtime_is_converted_and_timed_as_it_comes_out(
+    engine: Callable[..., None],
+) -> None:
+    engine()
+    outcome = outcome_of(None, fastest=True)
+    assert (outcome.runtime, outcome.proof) == ("made-up", "measured")
+    assert outcome.plan == {"0": 1, "2": 1}
+    assert outcome.advice is not None
+    assert outcome.advice.setting == "cpu:made-up"
+    assert outcome.latency is not None
+    assert not outcome.latency.is_predicted
+    assert outcome.latency.ratio == pytest.approx(outcome.after.macs / outcome.before.macs, rel=0.2)
+    told = " ".join(outcome.notes)
+    assert "Timed by turns under Made Up, the whole model takes " in told
+    assert "times as long; with other weights it was " in told
+    assert "Converted, Made Up (by hand) returns what torch " in told
+
+
+def test_the_runtime_that_python_names_is_what_measures_which_swaps_pay(
+    engine: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine()
+    asked: list[TimingOptions] = []
+
+    def measured(_: object, options: TimingOptions, *__: object) -> Report:
+        asked.append(options)
+        raise UnavailableError("not now")
+
+    monkeypatch.setattr(fastest, "measure_model", measured)
+    with pytest.raises(UnavailableError, match="not now"):
+        dscost.convert(module(), INPUT, fastest=True, runtime="made-up")
+    (options,) = asked
+    assert options.runtimes == ("made-up",)
+
+
 def test_a_plan_says_by_whose_times_it_was_made(engine: Callable[..., None], here: Path) -> None:
     engine()
     asked = [*GIVEN, *GOAL, "--runtime", "made-up", "--save-plan", "plan.yaml", "--json"]
@@ -239,7 +276,7 @@ def test_a_model_is_converted_by_the_times_of_onnx_runtime(here: Path) -> None:
 def test_an_onnx_file_is_converted_by_the_times_of_onnx_runtime_without_torch(here: Path) -> None:
     pytest.importorskip("onnxruntime")
     onnx = pytest.importorskip("onnx")
-    model = dscost_onnx(onnx)
+    model = graph_of_two(onnx)
     onnx.save(model, here / "net.onnx")
     asked = ["convert", "net.onnx", *GIVEN[2:], *GOAL, "--runtime", "onnxruntime", "--json"]
     code = (
@@ -258,7 +295,25 @@ def test_an_onnx_file_is_converted_by_the_times_of_onnx_runtime_without_torch(he
     assert "Converted, ONNX Runtime (by ONNX) returns what onnx's evaluator " in told
 
 
-def dscost_onnx(onnx: Any) -> Any:
+def test_what_pays_of_an_onnx_file_is_converted_now_or_by_a_report(here: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    onnx.save(graph_of_two(onnx), here / "net.onnx")
+    asked = [*GIVEN[2:], "--runtime", "onnxruntime", "--json"]
+    now = converted(run("convert", "net.onnx", "--fastest", *asked, cwd=here))
+    assert (now["proof"], now["runtime"]) == ("measured", "onnxruntime")
+    if now["plan"]:  # on a busy machine the clock may tell nothing
+        assert "Timed by turns under ONNX Runtime, " in " ".join(now["notes"])
+    assert run("model", "net.onnx", *asked, "-o", "r.json", cwd=here).returncode == 0
+    again = converted(
+        run("convert", "net.onnx", "--fastest", "--from", "r.json", "--json", cwd=here)
+    )
+    assert (again["proof"], again["runtime"]) == ("r.json", "onnxruntime")
+    report = json.loads((here / "r.json").read_text(encoding="utf-8"))
+    assert list(again["plan"]) == report["subjects"][0]["advice"]["swaps"]
+
+
+def graph_of_two(onnx: Any) -> Any:
     """Return two convolutions of 3×3 with a ReLU between, and weights of an even spectrum."""
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     random = np.random.default_rng(3)
@@ -284,7 +339,7 @@ def dscost_onnx(onnx: Any) -> Any:
 
 def test_a_plan_of_an_onnx_file_needs_a_runtime_that_takes_it(here: Path) -> None:
     onnx = pytest.importorskip("onnx")
-    onnx.save(dscost_onnx(onnx), here / "net.onnx")
+    onnx.save(graph_of_two(onnx), here / "net.onnx")
     with pytest.raises(InputError, match=r"--runtime torch does not run it, onnxruntime does$"):
         dscost.plan(here / "net.onnx", "latency_s=0.5x")
 

@@ -105,14 +105,16 @@ def _measured(
         return found.replaced(own.environment, notes=notes)
     latency = Latency(timed.before_s, timed.before_s / timed.speedup.median, is_predicted=False)
     low, high = (1 / factor for factor in reversed(timed.speedup.ci95))
+    goal = found.decided.goal
+    promised = "with other weights it was" if goal is None else "its layers promised"
     note = (
         f"Timed by turns{_under(found.decided.runtime)}, the whole model takes "
         f"{format_seconds(latency.before_s)} as it is and {format_seconds(latency.after_s)} "
-        f"converted, {latency.ratio:.3f} [{low:.3f}, {high:.3f}] times as long; its layers "
-        f"promised {outcome.latency.ratio:.3f}."
+        f"converted, {latency.ratio:.3f} [{low:.3f}, {high:.3f}] times as long; "
+        f"{promised} {outcome.latency.ratio:.3f}."
     )
     as_is = Figures(outcome.before.params, outcome.before.macs, latency.before_s)
-    after, goal = as_is._replace(latency_s=latency.after_s), found.decided.goal
+    after = as_is._replace(latency_s=latency.after_s)
     return found.replaced(
         _seen_from(own.environment, timed.environment),
         latency=latency,
