@@ -163,6 +163,7 @@ class Clock:
         self.left: Iterator[Speedup | float | None] = iter(speedups)
         self.modules: list[nn.Module] = []
         self.environment = A_PROCESSOR
+        self.by_cpu: tuple[float, Speedup] | None = None
         monkeypatch.setattr(layer_times, "measured", made_up_times)
         monkeypatch.setattr(reporting, "time_both", self)
 
@@ -175,7 +176,7 @@ class Clock:
         if found is None:
             raise UnavailableError("Not timed: the converted model is too large.")
         speedup = found if isinstance(found, Speedup) else Speedup(found, (found, found))
-        return BothTimes(1.0, speedup, self.environment)
+        return BothTimes(1.0, speedup, self.environment, by_cpu=self.by_cpu)
 
 
 def ranks(model: nn.Module) -> tuple[Decision, ...]:
@@ -310,6 +311,47 @@ def test_a_busy_machine_is_told_as_by_model_and_layer(
     document = json.loads(convert(here, "--goal", "latency_s=0.6x", "--json").stdout)
     assert document["environment"]["noise"][0]["kind"] == "load"
     assert document["environment"]["noise_floor"] == 0.53
+
+
+def test_a_goal_by_processor_time_is_held_against_that_and_called_what_it_is(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # on the wall it would be missed, by an interval that tells nothing
+    for asked in ((), ("--json",)):
+        clock = Clock(monkeypatch, Speedup(1.25, (0.5, 2.5)))
+        clock.by_cpu = 0.5, Speedup(2.0, (1.6, 2.5))
+        ran = convert(
+            here, "--goal", "latency_s=0.6x", "--clock", "cpu", "--save-plan", "p.yaml", *asked
+        )
+        assert ran.returncode == 0
+    found = conversion(ran)
+    assert (found["clock"], found["is_met"]) == ("cpu", True)
+    assert found["latency"] == {"before_s": 0.5, "after_s": 0.25, "is_predicted": False}
+    assert "# 500 ms → 250 ms of CPU time, measured\n" in (here / "p.yaml").read_text("utf-8")
+    Clock(monkeypatch, 1.25, 1.2).by_cpu = 0.5, Speedup(1.25, (1.2, 1.3))
+    ran = convert(here, "--goal", "latency_s=0.6x", "--clock", "cpu")
+    told = "MISSED: latency_s=0.6x, measured 0.8x (400 ms) of CPU time"
+    assert (ran.returncode, ran.stdout.splitlines()[0]) == (1, told)
+
+
+def test_people_read_processor_times_under_their_name(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch, Speedup(1.25, (0.5, 2.5)))
+    clock.by_cpu = 0.5, Speedup(2.0, (1.6, 2.5))
+    ran = convert(here, "--goal", "latency_s=0.6x", "--clock", "cpu")
+    assert "by the CPU times of its layers" in ran.stdout
+    assert "the whole model takes 500 ms of CPU time as it is and 250 ms converted, " in ran.stdout
+    both = "0.500 [0.400, 0.625] times as long; its layers promised "
+    assert both in ran.stdout
+    assert ", and the clock on the wall says 0.800 [0.400, 2.000].\n" in ran.stdout
+    before_notes, _, _ = ran.stdout.partition("\nerror = ")
+    assert "latency" not in before_notes.replace("latency_s=0.6x", "")
+    assert before_notes.count("CPU time ") == 3  # of layers, of the whole, of the curve
+    refused = convert(here, "--goal", "macs=0.5x", "--clock", "cpu")
+    assert refused.stderr == (
+        "dscost: --clock is for --goal latency_s=…: nothing else is planned by it\n"
+    )
 
 
 def last_line(module: nn.Module, width: int | None, **how: str) -> str:

@@ -116,6 +116,8 @@ Times = dict[int, Seconds]
 class ChoiceTimes(NamedTuple):
     """What was found.
 
+    Times are processor times where the clock is `cpu`.
+
     Args:
         whole_s: Seconds of one call of the original model.
         of: Times of each convolution; one of which nothing can be said is missing.
@@ -160,6 +162,7 @@ def time_choices(
         found = {
             one.key: _completed(one, measured.get(one.key, {}), ceilings, setting) for one in convs
         }
+    itself = itself.by_cpu or itself
     return ChoiceTimes(
         summarize([*itself.first_s, *itself.second_s]).median_s,
         {key: times for key, times in found.items() if times},
@@ -176,12 +179,14 @@ class BothTimes(NamedTuple):
         speedup: Of the second beside it.
         environment: Where it was measured.
         ran: How a runtime other than torch ran the second, and how right that was.
+        by_cpu: The same seconds and speedup by processor time, where that was read.
     """
 
     before_s: float
     speedup: Speedup
     environment: Environment
     ran: Ran | None = None
+    by_cpu: tuple[float, Speedup] | None = None
 
 
 def time_both(
@@ -207,8 +212,12 @@ def time_both(
         result, ran = _by_turns(bench, both, budget_s)
     if result is None:
         raise UnavailableError(_why_not(bench))
-    before_s = summarize(result.first_s).median_s
-    return BothTimes(before_s, speedup_of(result.log_ratios), bench.environment(), ran)
+    by_cpu = _beside(result.by_cpu) if result.by_cpu else None
+    return BothTimes(*_beside(result), bench.environment(), ran, by_cpu)
+
+
+def _beside(result: Measurement) -> tuple[float, Speedup]:
+    return summarize(result.first_s).median_s, speedup_of(result.log_ratios)
 
 
 def model_of_torch(
@@ -284,7 +293,7 @@ def _measured(bench: Bench, convs: Sequence[Timeable], budget_s: float) -> dict[
     by_conv: dict[Key, dict[int, Measurement]] = {}
     for name, result in compared.items():
         one, rank = timed[name]
-        by_conv.setdefault(one.key, {})[rank] = result
+        by_conv.setdefault(one.key, {})[rank] = result.by_cpu or result
     if len(compared) < len(wanted):
         bench.warn(
             f"{len(wanted) - len(compared)} of {len(wanted)} choices of the distinct layers were "

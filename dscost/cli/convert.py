@@ -198,6 +198,13 @@ def convert(
         ),
     ] = None,
     threads: opt.Threads = None,
+    clock: Annotated[
+        str | None,
+        typer.Option(
+            help="wall, or for a goal cpu: the processor time of one thread, which other processes "
+            "disturb less  [default: wall]"
+        ),
+    ] = None,
     memory_format: Annotated[
         str | None,
         typer.Option(
@@ -222,10 +229,13 @@ def convert(
         device=None if device is None else [device],
         runtime=runtime,
         threads=threads,
+        clock=clock or "wall",
         memory_format=memory_format,
         time_budget=time_budget,
         seed=seed,
     )
+    if clock is not None and not _is_of_time(goal):
+        raise InputError("--clock is for --goal latency_s=…: nothing else is planned by it")
     timing = _timing(goal, measuring, fastest=fastest, is_told=proof is not None)
     (target,) = asking.models([target], out.note)
     with out.progress() as progress, foreign_code(target):
@@ -268,8 +278,7 @@ def _timing(
     goal: str | None, measuring: how.Measuring, *, fastest: bool, is_told: bool
 ) -> TimingOptions:
     """Return how to measure; what says so is refused where nothing is measured."""
-    is_of_time = goal is not None and goal.strip().startswith("latency_s")
-    if is_told or not (is_of_time or fastest):
+    if is_told or not (_is_of_time(goal) or fastest):
         for name in ("device", "runtime", "threads", "memory_format", "time_budget"):
             if getattr(measuring, name) is not None:
                 why = "is for --goal latency_s=… and --fastest: nothing else is measured"
@@ -284,6 +293,10 @@ def _timing(
         layout = measuring.memory_format or "contiguous"
         measuring = measuring._replace(memory_format=layout, mode="eager")
     return measuring.options()
+
+
+def _is_of_time(goal: str | None) -> bool:
+    return goal is not None and goal.strip().startswith("latency_s")
 
 
 def _only(goals: list[str] | None) -> str | None:

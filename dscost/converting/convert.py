@@ -167,6 +167,7 @@ def plan(
     weights: str | PathLike[str] | None = None,
     trust: bool = False,
     runtime: str = TORCH,
+    clock: str = "wall",
     time_budget_s: float | None = None,
     strict: bool = False,
 ) -> Plan:
@@ -184,6 +185,7 @@ def plan(
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
         runtime: What runs what is measured, of `dscost list runtimes`, for a goal of latency.
+        clock: `wall`, or `cpu` to choose by the processor time of one thread, for such a goal.
         time_budget_s: Seconds that measuring may take, for a goal of latency.
         strict: Whether a goal that cannot be reached is an error.
 
@@ -198,9 +200,10 @@ def plan(
     {'0': 3, '1': 'keep'}
     """
     wanted, request = parse_goal(goal), Request(input, trust=trust)
-    if runtime != TORCH and wanted.metric != "latency_s":
-        raise InputError("runtime is for a goal of latency_s: nothing else is measured")
-    timing = TimingOptions(runtimes=(runtime,), budget_s=time_budget_s)
+    for name, is_given in (("runtime", runtime != TORCH), ("clock", clock != "wall")):
+        if is_given and wanted.metric != "latency_s":
+            raise InputError(f"{name} is for a goal of latency_s: nothing else is measured")
+    timing = TimingOptions(runtimes=(runtime,), clock=clock, budget_s=time_budget_s)
     asked = Asked(wanted, where=where, min_channels=min_channels, timing=timing)
     if is_graph(target):
         _require_onnx()

@@ -48,6 +48,7 @@ class LayerTimes(NamedTuple):
         environment: Where that was measured.
         warnings: What makes it less sure.
         runtime: What ran them.
+        clock: Whether the times are those of the `wall`, or processor times, of `cpu`.
     """
 
     whole_s: float
@@ -55,6 +56,7 @@ class LayerTimes(NamedTuple):
     environment: Environment
     warnings: tuple[str, ...]
     runtime: str = TORCH
+    clock: str = "wall"
 
 
 Clock = Callable[[Sequence[Site]], LayerTimes]
@@ -78,6 +80,7 @@ class Decided(NamedTuple):
         latency: Of the whole model before and after, where that is known by now.
         layer_latencies: The same of its layers, by name.
         runtime: What ran what was timed, if anything was.
+        clock: By which clock.
     """
 
     plan: Plan
@@ -93,6 +96,7 @@ class Decided(NamedTuple):
     latency: Latency | None = None
     layer_latencies: Mapping[str, Latency] = MappingProxyType({})
     runtime: str | None = None
+    clock: str | None = None
 
     @property
     def metric(self) -> Metric:
@@ -148,14 +152,14 @@ def for_goal(
     """
     able = able_sites(sites)
     as_is = _figures(subject)
-    environment, runtime, notes = None, None, []
+    environment, runtime, clocked, notes = None, None, None, []
     if goal.metric == "latency_s":
         assert clock is not None
         times = clock(able)
         as_is = as_is._replace(latency_s=times.whole_s)
         layers = every_option(able, subject.readers(), times=times.seconds)
         layers, scaled = scaled_to_whole(layers, times.whole_s)
-        environment, runtime = times.environment, times.runtime
+        environment, runtime, clocked = times.environment, times.runtime, times.clock
         notes = [*times.warnings, *scaled]
     else:
         layers = every_option(able, subject.readers())
@@ -163,7 +167,8 @@ def for_goal(
     if not planned.converted and planned.nearest is None:
         notes.append(f"{goal.text} is met by the model as it is: every layer is kept.")
     plan = _plan(subject, planned, goal.text, runtime)
-    return Decided(plan, planned, layers, as_is, goal, environment, tuple(notes), runtime=runtime)
+    decided = Decided(plan, planned, layers, as_is, goal, environment, tuple(notes))
+    return decided._replace(runtime=runtime, clock=clocked)
 
 
 def once_more(subject: Subject, decided: Decided, measured: float) -> Decided | None:

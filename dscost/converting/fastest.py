@@ -174,6 +174,7 @@ def by_proof(
     return told, decided._replace(
         plan=replace(decided.plan, runtime=None if runtime == TORCH else runtime),
         runtime=runtime,
+        clock="wall",
         proof=proof.origin,
         advice=proof.advice,
         environment=proof.report.environment,

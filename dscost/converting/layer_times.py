@@ -31,7 +31,12 @@ def clock_of(subject: Subject, timing: TimingOptions, progress: Progress | None)
     def timed(sites: Sequence[Site]) -> LayerTimes:
         times = measured(subject, sites, timing, progress)
         return LayerTimes(
-            times.whole_s, by_layer(times), times.environment, times.warnings, timing.runtimes[0]
+            times.whole_s,
+            by_layer(times),
+            times.environment,
+            times.warnings,
+            timing.runtimes[0],
+            timing.clock,
         )
 
     return timed

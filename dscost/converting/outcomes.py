@@ -85,6 +85,7 @@ def outcome_of(
         advice=decided.advice,
         proof=decided.proof,
         runtime=decided.runtime,
+        clock=decided.clock,
     )
 
 

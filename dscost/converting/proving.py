@@ -9,7 +9,7 @@ from dscost.converting.deciding import Decided, Subject, once_more
 from dscost.converting.results import MEASURED, Converted, Latency, Outcome
 from dscost.errors import UnavailableError
 from dscost.notation.units import format_seconds
-from dscost.reports.records import Environment, Noise, Ran
+from dscost.reports.records import Environment, Noise, Ran, Speedup
 from dscost.runtimes import RUNTIMES, TORCH
 
 
@@ -103,16 +103,18 @@ def _measured(
     except UnavailableError as error:
         notes = (*outcome.notes, f"Converted it was not timed. {error}")
         return found.replaced(own.environment, notes=notes)
-    latency = Latency(timed.before_s, timed.before_s / timed.speedup.median, is_predicted=False)
-    low, high = (1 / factor for factor in reversed(timed.speedup.ci95))
+    by_cpu = timed.by_cpu if found.decided.clock == "cpu" else None
+    before_s, speedup = by_cpu or (timed.before_s, timed.speedup)
+    latency = Latency(before_s, before_s / speedup.median, is_predicted=False)
     goal = found.decided.goal
     promised = "with other weights it was" if goal is None else "its layers promised"
     note = (
         f"Timed by turns{_under(found.decided.runtime)}, the whole model takes "
-        f"{format_seconds(latency.before_s)} as it is and {format_seconds(latency.after_s)} "
-        f"converted, {latency.ratio:.3f} [{low:.3f}, {high:.3f}] times as long; "
-        f"{promised} {outcome.latency.ratio:.3f}."
+        f"{format_seconds(latency.before_s)}{' of CPU time' if by_cpu else ''} as it is and "
+        f"{format_seconds(latency.after_s)} converted, {_share(speedup)} times as long; "
+        f"{promised} {outcome.latency.ratio:.3f}"
     )
+    note += f", and the clock on the wall says {_share(timed.speedup)}." if by_cpu else "."
     as_is = Figures(outcome.before.params, outcome.before.macs, latency.before_s)
     after = as_is._replace(latency_s=latency.after_s)
     return found.replaced(
@@ -121,6 +123,12 @@ def _measured(
         is_met=None if goal is None else meets(goal, after, as_is, outcome.error),
         notes=(*outcome.notes, note, *_held_against(found.decided.runtime, timed.ran)),
     )
+
+
+def _share(speedup: Speedup) -> str:
+    """Return the time converted as a share of that before, with its interval."""
+    low, high = (1 / factor for factor in reversed(speedup.ci95))
+    return f"{1 / speedup.median:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _under(runtime: str | None) -> str:

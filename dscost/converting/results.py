@@ -123,6 +123,8 @@ class Outcome(NamedTuple):
         advice: Which swaps pay, where just those were asked for.
         proof: What told so: `measured`, or the path of a report.
         runtime: What ran what was timed; unknown where nothing was.
+        clock: Whose the times are: those of the `wall`; or of `cpu`, processor times of one thread,
+            which are no latencies. Unknown where nothing was timed.
     """
 
     target: str
@@ -147,6 +149,12 @@ class Outcome(NamedTuple):
     advice: Advice | None = None
     proof: str | None = None
     runtime: str | None = None
+    clock: str | None = None
+
+    @property
+    def time_title(self) -> str:
+        """What its times are called."""
+        return "CPU time" if self.clock == "cpu" else "latency"
 
     @property
     def converted(self) -> int:
@@ -162,7 +170,8 @@ class Outcome(NamedTuple):
         if self.latency and not self.latency.is_predicted and self.converted:
             both = f"{self.latency.ratio:.3g}x", format_seconds(self.latency.after_s)
             first, second = both if parse_goal(self.goal).relative else both[::-1]
-            parts.append(f"measured {first} ({second})")
+            of = " of CPU time" if self.clock == "cpu" else ""
+            parts.append(f"measured {first} ({second}){of}")
         if not parts:  # layers that compute their weights, or share them with others
             after = (f"{self.after.params:,} params", f"{self.after.macs:,} MACs")
             parts.append(f"the converted model has {' and '.join(after)}")
@@ -241,7 +250,8 @@ def commented(plan: Plan, outcome: Outcome) -> str:
     if outcome.latency:
         before_s, after_s, predicted = outcome.latency
         how = "predicted from the layers' times" if predicted else "measured"
-        head.append(f"{format_seconds(before_s)} → {format_seconds(after_s)}, {how}")
+        of = " of CPU time" if outcome.clock == "cpu" else ""
+        head.append(f"{format_seconds(before_s)} → {format_seconds(after_s)}{of}, {how}")
     figures = {layer.name: _figures_of(layer) for layer in outcome.layers if layer.planned}
     return plan_text(plan, figures=figures, head=head)
 

@@ -17,7 +17,7 @@ def what_was_asked(outcome: Outcome) -> Iterator[str]:
         yield _paying(outcome, outcome.advice)
     if outcome.goal is not None:
         if outcome.nearest is not None:
-            by = " by the times of its layers" if outcome.latency else ""
+            by = _by_times(outcome)
             yield f"Goal {outcome.goal}: no plan reaches it{by}; this is the nearest."
             return
         aimed = "" if outcome.aimed is None else f" planned as {outcome.aimed},"
@@ -44,8 +44,13 @@ def _proof(outcome: Outcome) -> str:
     if outcome.gap:
         gap = format_count(round(outcome.gap)) if is_error else f"{outcome.gap:.2g}"
         least = f"at most {gap} above {least}"
-    by = " by the times of its layers" if outcome.latency else ""
+    by = _by_times(outcome)
     return f"with {least} that {meet} it{by}"
+
+
+def _by_times(outcome: Outcome) -> str:
+    times = "CPU times" if outcome.clock == "cpu" else "times"
+    return f" by the {times} of its layers" if outcome.latency else ""
 
 
 def last_words(outcome: Outcome) -> list[str]:

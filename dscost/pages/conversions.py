@@ -78,11 +78,13 @@ _CURVE_COLUMNS = [
 
 def _page(converted: Converted, view: View) -> Page:
     outcome = converted.outcome
-    sheets = _layer_sheets(outcome.layers, view, every_layer=converted.every_layer)
+    title = outcome.time_title
+    sheets = _layer_sheets(outcome.layers, view, title, every_layer=converted.every_layer)
     sheets.append(Sheet(_TOTAL_COLUMNS, list(_total_rows(outcome, view))))
     if outcome.goal is not None and len(outcome.curve) > 1:
         first, *others = _CURVE_COLUMNS
-        header = FIGURES[outcome.curve_metric].title
+        is_of_time = outcome.curve_metric == "latency_s"
+        header = title if is_of_time else FIGURES[outcome.curve_metric].title
         sheets.append(Sheet([first._replace(header=header), *others], list(_curve_rows(outcome))))
     inputs = ", ".join(format_shape(one.shape) for one in outcome.inputs)
     heading = f"{outcome.target}, input {inputs}: {how_many(outcome.layers)}"
@@ -111,10 +113,12 @@ def _setting(converted: Converted) -> str:
 
 
 def _layer_sheets(
-    layers: Iterable[LayerOutcome], view: View, *, every_layer: bool = False
+    layers: Iterable[LayerOutcome], view: View, time: str = "latency", *, every_layer: bool = False
 ) -> list[Sheet]:
+    """Return what became of layers, whose times are called so."""
     rows = list(_layer_rows(layers, every_layer=every_layer))
-    return [chosen_sheet(_LAYER_COLUMNS, rows, view)] if rows else []
+    columns = [one._replace(header=time) if one.key == "latency" else one for one in _LAYER_COLUMNS]
+    return [chosen_sheet(columns, rows, view)] if rows else []
 
 
 def _speed_unknown(outcome: Outcome) -> Iterator[str]:
@@ -140,7 +144,8 @@ def _latency_note(outcome: Outcome, sheets: Iterable[Sheet]) -> Iterator[str]:
             for column in sheet.columns
             for row in sheet.rows
         )
-        yield LATENCY_NOTE + ("; “predicted” ones were not timed." if is_shown else ".")
+        note = LATENCY_NOTE.replace("latency", outcome.time_title)
+        yield note + ("; “predicted” ones were not timed." if is_shown else ".")
 
 
 def _layer_rows(outcomes: Iterable[LayerOutcome], *, every_layer: bool) -> Iterator[Row]:
@@ -201,7 +206,7 @@ def _total_rows(outcome: Outcome, view: View) -> Iterator[Row]:
             yield _total_row(figure.title, figure.text, before, after)
     if outcome.latency:
         before_s, after_s, predicted = outcome.latency
-        row = _total_row("latency", format_seconds, before_s, after_s)
+        row = _total_row(outcome.time_title, format_seconds, before_s, after_s)
         yield Row({**row.cells, "after": row.cells["after"] + _predicted(predicted)})
     yield Row({"figure": "total error", "after": f"{outcome.error:.4f}"})
 
