@@ -75,11 +75,14 @@ def test_one_timed_rank_corrects_the_prediction_of_the_others() -> None:
     assert [found[rank].seconds for rank in (2, 3, 4)] == pytest.approx([1.0, 1.5, 2.0])
 
 
-def test_without_ceilings_one_timed_rank_tells_of_the_others_by_their_macs() -> None:
-    found = _completed(SMALL, {AS_IS: Seconds(1.0), 1: Seconds(0.5)}, None, Setting())
-    # 32·(9 + 32)·T a position
+def test_without_ceilings_macs_take_as_long_as_in_the_whole_model() -> None:
+    found = _completed(SMALL, {}, None, Setting(), 1e-9)
+    assert found[AS_IS].seconds == pytest.approx(1e-9 * 32 * 32 * 9 * 64)
+    assert found[2].seconds == pytest.approx(1e-9 * 2 * 32 * (9 + 32) * 64)
+    assert all(one.is_predicted for one in found.values())
+    # and one timed rank tells of the others
+    found = _completed(SMALL, {AS_IS: Seconds(1.0), 1: Seconds(0.5)}, None, Setting(), 1e-9)
     assert [found[rank].seconds for rank in (2, 3, 4)] == pytest.approx([1.0, 1.5, 2.0])
-    assert all(found[rank].is_predicted for rank in (2, 3, 4))
 
 
 def test_calibrated_speeds_are_of_torch_alone() -> None:

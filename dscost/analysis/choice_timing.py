@@ -159,12 +159,15 @@ def time_choices(
             )
         measured = _measured(bench, convs, own_s - (perf_counter() - began))
         ceilings = _ceilings(bench, setting) if _lacks(convs, measured) else None
-        found = {
-            one.key: _completed(one, measured.get(one.key, {}), ceilings, setting) for one in convs
-        }
     itself = itself.by_cpu or itself
+    whole_s = summarize([*itself.first_s, *itself.second_s]).median_s
+    s_per_mac = whole_s / model.cost.macs if model.cost.macs else None
+    found = {
+        one.key: _completed(one, measured.get(one.key, {}), ceilings, setting, s_per_mac)
+        for one in convs
+    }
     return ChoiceTimes(
-        summarize([*itself.first_s, *itself.second_s]).median_s,
+        whole_s,
         {key: times for key, times in found.items() if times},
         bench.environment(),
         tuple(bench.warnings),
@@ -352,15 +355,23 @@ def _lacks(convs: Sequence[Timeable], measured: Mapping[Key, Times]) -> bool:
 
 
 def _completed(
-    one: Timeable, measured: Times, ceilings: Ceilings | None, setting: Setting
+    one: Timeable,
+    measured: Times,
+    ceilings: Ceilings | None,
+    setting: Setting,
+    s_per_mac: float | None = None,
 ) -> Times:
     """Return a time for every rank and as it is; nothing where nothing can be said.
 
-    Without ceilings a rank takes as much longer than the timed one as it has more MACs.
+    Without ceilings a MAC takes as long as one of the whole model does, where that is known.
     """
     stages = {rank: _stages(one, rank, setting) for rank in (AS_IS, *one.ranks)}
     predicted = {rank: _predicted_s(each, ceilings, setting) for rank, each in stages.items()}
-    macs = {rank: sum(stage.cost.macs for stage in each) for rank, each in stages.items()}
+    if ceilings is None and s_per_mac is not None:
+        predicted = {
+            rank: s_per_mac * sum(stage.cost.macs for stage in each)
+            for rank, each in stages.items()
+        }
     ranks = sorted(rank for rank in measured if rank != AS_IS)
     found = dict(measured)
     for rank, seconds in predicted.items():
@@ -370,8 +381,6 @@ def _completed(
             seconds = _on_line(rank, ranks, measured)
         elif ranks and seconds is not None and (near := predicted[ranks[0]]):
             seconds *= measured[ranks[0]].seconds / near
-        elif ranks and seconds is None:
-            seconds = measured[ranks[0]].seconds * macs[rank] / macs[ranks[0]]
         if seconds is None:
             return {}
         found[rank] = Seconds(seconds, is_predicted=True)
