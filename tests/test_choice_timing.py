@@ -145,8 +145,12 @@ def test_two_models_are_timed_by_turns_and_left_as_they_are() -> None:
     modules = nn.Conv2d(64, 64, 3), nn.Conv2d(64, 1, 1)
     given = arguments_of((1, 64, 32, 32))
     first, second = (model_of_torch(one, given, CHEAP, "float32") for one in modules)
-    found = time_both((first, second), TimingOptions(budget_s=4.0, threads=1))
+    found = time_both((first, second), TimingOptions(budget_s=4.0, threads=1, clock="cpu"))
     assert found.before_s > 0
     assert found.environment.threads == 1
     assert found.speedup.median > 2  # 576 times the arithmetic
+    assert found.by_cpu is not None
+    before_s, speedup = found.by_cpu
+    assert before_s > 0
+    assert speedup.median > 2
     assert all(parameter.requires_grad for module in modules for parameter in module.parameters())

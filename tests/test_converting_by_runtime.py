@@ -43,7 +43,7 @@ def make():
     )
 """
 INPUT = (1, 32, 16, 16)
-GIVEN = ("--input", "1,32,16,16", "--threads", "1", "--time-budget", "3s")
+GIVEN = ("--input", "1,32,16,16", "--threads", "1", "--time-budget", "1200ms")
 GOAL = ("--goal", "latency_s=0.7x")
 SECONDS_PER_MAC = 1e-10
 
@@ -98,7 +98,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, own_time: None) -> Callable[..., Non
 
 
 def outcome_of(goal: str | None, **how: Any) -> Outcome:
-    timing = TimingOptions(runtimes=("made-up",), threads=1, budget_s=3.0)
+    timing = TimingOptions(runtimes=("made-up",), threads=1, budget_s=1.2)
     result = convert_target(module(), Request(INPUT), goal=goal, timing=timing, **how)
     return result.converted.outcome
 
@@ -199,7 +199,7 @@ def test_a_plan_says_by_whose_times_it_was_made(engine: Callable[..., None], her
 def test_a_plan_from_python_is_by_the_times_of_a_runtime(engine: Callable[..., None]) -> None:
     engine()
     plan = dscost.plan(
-        module(), "latency_s=0.7x", input=INPUT, runtime="made-up", time_budget_s=3.0
+        module(), "latency_s=0.7x", input=INPUT, runtime="made-up", time_budget_s=1.2
     )
     assert plan.runtime == "made-up"
     assert plan.ranks
