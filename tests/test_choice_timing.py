@@ -8,10 +8,10 @@ from dscost.analysis.choice_timing import (
     _completed,
     _in_order,
     _paired,
-    model_of_torch,
     time_both,
     time_choices,
 )
+from dscost.analysis.whole_models import model_of_torch
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError
 from dscost.layers.convolution import conv2d

@@ -12,7 +12,8 @@ from torch import nn
 
 import dscost
 from dscost.analysis import Request
-from dscost.analysis.choice_timing import AS_IS, BothTimes, ChoiceTimes, Seconds, WholeModel
+from dscost.analysis.choice_timing import AS_IS, BothTimes, ChoiceTimes, Seconds
+from dscost.analysis.whole_models import WholeModel
 from dscost.converting import layer_times, reporting
 from dscost.converting.convert import convert_target
 from dscost.converting.loading import Subject

@@ -3,20 +3,19 @@
 torch is imported only where it takes part.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from dscost.analysis.bench import Bench
-from dscost.analysis.running import Prepared, Work, work_of
+from dscost.analysis.running import Prepared, work_of
+from dscost.analysis.whole_models import WHOLE, WholeModel
 from dscost.devices.roofline import Ceilings, predict
 from dscost.errors import UnavailableError
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.variants import STANDARD, depthwise_separable
 from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes, format_shape
-from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Ran, Speedup, Stage
 from dscost.runtimes import TORCH
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
@@ -24,12 +23,6 @@ from dscost.timing.ceilings_file import known_ceilings
 from dscost.timing.engine import Case
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import speedup_of, summarize
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from dscost.runtimes.programs import Program
-    from dscost.tracing import Arguments
 
 BUDGET_S = 30.0
 PRECISION = 0.05
@@ -43,40 +36,10 @@ BUILDING_SHARE = 0.5
 """Of what is left then; making weights must not eat all of it."""
 AS_IS = 0
 """The rank under which the time of a convolution as it is stands."""
-WHOLE, CONVERTED = "the whole model", "the converted model"
+CONVERTED = "the converted model"
 
 Key = tuple[ConvSpec, Shape]
 """A convolution and the shape of its input."""
-
-
-class WholeModel(NamedTuple):
-    """A model as torch and other runtimes take it.
-
-    Args:
-        build: Makes the module, for torch.
-        arguments: Makes what that is called with under a setting.
-        program: Makes it for any other runtime.
-        cost: Of one call; of a model that becomes cheaper what it was will do.
-        dtype: Of its weights.
-    """
-
-    build: "Callable[[], nn.Module]"
-    arguments: "Callable[[Setting], Arguments]"
-    program: "Callable[[Setting], Program]"
-    cost: Cost
-    dtype: str
-
-    def work(self, name: str, setting: Setting) -> Work:
-        """Return it as something to be run."""
-        return Work(
-            name,
-            setting,
-            self.build,
-            partial(self.arguments, setting),
-            partial(self.program, setting),
-            macs=self.cost.macs,
-            needed_bytes=2 * self.cost.weight_bytes + self.cost.traffic_bytes // 2,
-        )
 
 
 class Timeable(NamedTuple):
@@ -221,29 +184,6 @@ def time_both(
 
 def _beside(result: Measurement) -> tuple[float, Speedup]:
     return summarize(result.first_s).median_s, speedup_of(result.log_ratios)
-
-
-def model_of_torch(
-    module: "nn.Module", arguments: "Arguments", cost: Cost, dtype: str
-) -> WholeModel:
-    """Return a module to be timed on some arguments; it is left as it is."""
-    from copy import deepcopy
-
-    def program(setting: Setting) -> "Program":
-        from dscost.modules.building import placed
-        from dscost.runtimes.programs import ModuleProgram
-
-        args, kwargs = arguments.with_values(**setting.place)
-        own = placed(deepcopy(module), **setting.place)
-        return ModuleProgram(WHOLE, own, args, kwargs, cost.macs)
-
-    return WholeModel(
-        partial(deepcopy, module),
-        lambda setting: arguments.with_values(**setting.place),
-        program,
-        cost,
-        dtype,
-    )
 
 
 def _bench(options: TimingOptions, dtype: str, progress: Progress | None) -> Bench:

@@ -199,12 +199,12 @@ def convert(
     ] = None,
     threads: opt.Threads = None,
     clock: Annotated[
-        str | None,
+        str,
         typer.Option(
             help="wall, or for a goal cpu: the processor time of one thread, which other processes "
-            "disturb less  [default: wall]"
+            "disturb less."
         ),
-    ] = None,
+    ] = "wall",
     memory_format: Annotated[
         str | None,
         typer.Option(
@@ -229,23 +229,18 @@ def convert(
         device=None if device is None else [device],
         runtime=runtime,
         threads=threads,
-        clock=clock or "wall",
+        clock=clock,
         memory_format=memory_format,
         time_budget=time_budget,
         seed=seed,
     )
-    if clock is not None and not _is_of_time(goal):
-        raise InputError("--clock is for --goal latency_s=…: nothing else is planned by it")
     timing = _timing(goal, measuring, fastest=fastest, is_told=proof is not None)
     (target,) = asking.models([target], out.note)
     with out.progress() as progress, foreign_code(target):
         # what imports torch is imported where it is seen on a terminal
         from dscost.converting.convert import convert_target
 
-        if weights is not None and not is_graph(target):
-            from dscost.converting.weights import check_weights_path
-
-            check_weights_path(weights)
+        _check_weights(target, weights)
         result = convert_target(
             target,
             asking.request(batch, trust=trust),
@@ -274,10 +269,20 @@ def convert(
         raise typer.Exit(MISSED)
 
 
+def _check_weights(target: str, weights: Path | None) -> None:
+    """Refuse weights that cannot be those of a torch model, before that is made."""
+    if weights is not None and not is_graph(target):
+        from dscost.converting.weights import check_weights_path
+
+        check_weights_path(weights)
+
+
 def _timing(
     goal: str | None, measuring: how.Measuring, *, fastest: bool, is_told: bool
 ) -> TimingOptions:
     """Return how to measure; what says so is refused where nothing is measured."""
+    if measuring.clock != "wall" and not _is_of_time(goal):
+        raise InputError("--clock is for --goal latency_s=…: nothing else is planned by it")
     if is_told or not (_is_of_time(goal) or fastest):
         for name in ("device", "runtime", "threads", "memory_format", "time_budget"):
             if getattr(measuring, name) is not None:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from onnx import ModelProto, NodeProto
 
 from dscost.analysis import Request
-from dscost.analysis.choice_timing import WholeModel
 from dscost.analysis.graphs import GraphVersions, count_graph, inputs_given
 from dscost.analysis.predicting import dtype_of
+from dscost.analysis.whole_models import WholeModel
 from dscost.converting.plan_file import Plan
 from dscost.errors import InputError, UnavailableError
 from dscost.graphs.reading import read_whole

@@ -8,9 +8,9 @@ from dscost.analysis.choice_timing import (
     ChoiceTimes,
     Seconds,
     Timeable,
-    WholeModel,
     time_choices,
 )
+from dscost.analysis.whole_models import WholeModel
 from dscost.converting.deciding import Clock, LayerTimes
 from dscost.converting.options import Times
 from dscost.converting.plan_file import KEEP, Decision

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from dscost.analysis import AS_STATED, Request, count, module_source
-from dscost.analysis.choice_timing import WholeModel, model_of_torch
 from dscost.analysis.traced import TracedVersions
+from dscost.analysis.whole_models import WholeModel, model_of_torch
 from dscost.converting.plan_file import Plan
 from dscost.converting.weights import load_weights
 from dscost.errors import InputError
