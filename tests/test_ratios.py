@@ -190,7 +190,7 @@ def test_what_is_not_decided_is_a_note_and_passes() -> None:
     assert (found.kind, found.level, found.is_violation) == ("undecided", "note", False)
     assert finding_sentence(found) == (
         "speedup of 3.0100× [2.9996, 3.1000]: whether that keeps 3× is not decided "
-        "(a over b, torch 2.13.0, 1 thread); a longer time_budget or a quieter machine may."
+        "(a over b, torch 2.13.0, 1 thread); clock: cpu, a longer time_budget or a quieter machine may tell."
     )
 
 

@@ -71,5 +71,6 @@ def ratio_sentence(finding: Finding, ratio: Ratio) -> str:
             said = f"{words}, all of it over {limit}, the growth of {grown} that passes"
         case _:
             said = f"{words}: whether that keeps {limit} is not decided ({how(ratio)})"
-            return f"{said}; a longer time_budget or a quieter machine may."
+            other = "clock: cpu, " if ratio.clock == "wall" else ""
+            return f"{said}; {other}a longer time_budget or a quieter machine may tell."
     return f"{said} ({how(ratio)}).{f' {finding.detail}' if finding.detail else ''}"
