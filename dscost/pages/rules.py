@@ -42,7 +42,7 @@ RULES: Mapping[str, Rule] = {
         "Not decided",
         "The interval of a ratio of latencies holds its limit, or the difference is no larger than "
         "that of a model from itself: whether it is broken is not known.",
-        "Give it clock: cpu, a longer time_budget or a quieter machine, or set a limit further away.",
+        "Give it clock: cpu, a longer time_budget or a quieter machine, or a limit further away.",
         "note",
     ),
     "unmatched_rule": Rule(
