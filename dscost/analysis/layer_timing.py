@@ -53,7 +53,7 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
                 f"--memory-format {layout} is a layout of images: leave it out for {layer.type}"
             )
     settings = options.settings(dtype=own.dtype, batch=own.shape[0], memory_formats=layouts)
-    usual_s = _budget_s(layer, len(settings)) * (CPU_TIMES if options.clock == "cpu" else 1)
+    usual_s = _budget_s(layer, settings) * (CPU_TIMES if options.clock == "cpu" else 1)
     budget_s = options.budget_s or usual_s
     bench = Bench(options, settings, budget_s, progress)
     timings: dict[str, Timing] = {}
@@ -99,10 +99,13 @@ def _one_of_each_place(
             yield trial
 
 
-def _budget_s(layer: Layer, settings: int) -> float:
+def _budget_s(layer: Layer, settings: Sequence[Setting]) -> float:
     slow_s = layer.cost.macs / SLOW_MACS_PER_S
     cases = max(1, len(layer.variants) - 1) + 1  # and one for the stages of the separable one
-    return min(MOST_BUDGET_S, max(LEAST_BUDGET_S, CASE_BUDGET_S * (cases * settings + 1), slow_s))
+    others = sum(setting.runtime != TORCH for setting in settings)
+    places = len({setting.where for setting in settings})  # each against itself
+    every = cases * len(settings) + others + places
+    return min(MOST_BUDGET_S, max(LEAST_BUDGET_S, CASE_BUDGET_S * every, slow_s))
 
 
 @dataclass(slots=True)
