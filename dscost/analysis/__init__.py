@@ -196,6 +196,10 @@ def analyze(
     925798400
     """
     request = Request(input, batch, dtype, settings, kwargs, trust)
+    if time:
+        given = device, threads, memory_format, time_budget_s, timing
+        options = timing_options(*given, runtime=runtime, clock=clock)
+        request = request._replace(by_runtime=options.is_by_another)
     model = count(target, request, strict=strict, train=train)
     report = model.report
     if time and model.saved:
@@ -203,8 +207,6 @@ def analyze(
             f"{target} is a saved report: it cannot be timed again, only the model itself can"
         )
     if time:
-        given = device, threads, memory_format, time_budget_s, timing
-        options = timing_options(*given, runtime=runtime, clock=clock)
         why = model.why_not_by(*options.runtimes, instead=INSTEAD)
         if why:
             raise InputError(f"{target} cannot be timed: {why}")

@@ -94,6 +94,7 @@ class CountedModel(NamedTuple):
         versions: What writes it anew; nothing where it is a report only.
         saved: Whether it is a saved report.
         is_graph: Whether it is an ONNX file, which no torch module is made of.
+        timed_in: The dtype that a runtime makes of it, where that is another than its own.
     """
 
     report: Report
@@ -101,6 +102,7 @@ class CountedModel(NamedTuple):
     versions: "PaperVersions | None" = None
     saved: bool = False
     is_graph: bool = False
+    timed_in: str | None = None
 
     @property
     def runnable(self) -> "Versions | None":
@@ -127,6 +129,8 @@ class CountedModel(NamedTuple):
         """What it is timed in where nothing is asked for; an ONNX file is as it is."""
         from dscost.analysis.predicting import dtype_of
 
+        if self.timed_in is not None:
+            return self.timed_in
         return "float32" if self.is_graph else dtype_of(self.report)
 
 

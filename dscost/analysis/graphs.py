@@ -97,10 +97,14 @@ def inputs_given(
 
 
 def _bound(source: GraphSource, request: Request, *, target: str, train: bool) -> Bound:
-    wrong = {"--train": train, "--set": request.settings, "--dtype": request.dtype}
+    own = request.by_runtime and request.dtype == "float32"  # it is run as it is
+    dtype = None if own else request.dtype
+    wrong = {"--train": train, "--set": request.settings, "--dtype": dtype}
     for option, is_given in wrong.items():
         if is_given:
             why = ", its tensors are of their own dtypes" if option == "--dtype" else ""
+            if dtype == "int8":
+                why += "; --runtime onnxruntime times it in int8"
             raise InputError(f"{target} is an ONNX file: {option} has no meaning for it{why}")
     with _named(target):
         return bind(source.model.graph, request.input, request.batch, Trial(source.model))

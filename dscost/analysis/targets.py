@@ -29,6 +29,8 @@ class Request(NamedTuple):
         kwargs: For the factory that makes a torch model.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
+        by_runtime: Whether it is to be timed by a runtime that makes int8 of what is float32: what
+            has values of its own is counted as it is then.
     """
 
     input: Any = None
@@ -37,15 +39,20 @@ class Request(NamedTuple):
     settings: Mapping[str, Any] | None = None
     kwargs: Mapping[str, Any] | None = None
     trust: bool = False
+    by_runtime: bool = False
 
     @property
     def changes(self) -> list[str]:
         """The names of what is not left to the model."""
-        left = {"settings": self.settings or None, "kwargs": self.kwargs or None, "trust": None}
-        given = {**self._asdict(), **left}
+        left = {"settings": self.settings or None, "kwargs": self.kwargs or None}
+        given = {**self._asdict(), **left, "trust": None, "by_runtime": None}
         return [name for name, value in given.items() if value is not None]
 
 
+QUANTISED = "int8"
+COUNTED_AS_IS = (
+    "Counted as the model is; the runtime makes int8 of its float32, a quarter of these bytes."
+)
 AS_STATED = Request()
 """Everything is left to the model."""
 
@@ -77,15 +84,26 @@ def count(
     if isinstance(source, ArchitectureSource) and not train:
         shape = _one_shape(request.input, request.dtype)
         return count_architecture(source, request, shape, target=name)
+    is_quantised = request.by_runtime and request.dtype == QUANTISED
+    request = request._replace(dtype=None) if is_quantised else request
     if isinstance(source, GraphSource):
         from dscost.analysis.graphs import count_graph
 
-        return count_graph(source, request, target=name, strict=strict, train=train)
-    from dscost.analysis.traced import analyze_module
+        counted = count_graph(source, request, target=name, strict=strict, train=train)
+    else:
+        from dscost.analysis.traced import analyze_module
 
-    module, arguments = with_arguments(source, name, request)
-    _tell(progress, f"tracing {name}")
-    return analyze_module(module, arguments, target=name, strict=strict, train=train)
+        module, arguments = with_arguments(source, name, request)
+        _tell(progress, f"tracing {name}")
+        counted = analyze_module(module, arguments, target=name, strict=strict, train=train)
+    return _quantised(counted) if is_quantised else counted
+
+
+def _quantised(counted: CountedModel) -> CountedModel:
+    """Return a model that was counted as it is, to be timed in int8."""
+    report = counted.report
+    report = report._replace(warnings=(*report.warnings, COUNTED_AS_IS))
+    return counted._replace(report=report, timed_in=QUANTISED)
 
 
 def module_source(

@@ -86,6 +86,8 @@ def model(
     with Worker(opt.parse_load_timeout(load_timeout, isolate=isolate)) as worker:
         with out.progress() as progress, foreign_code(target):
             request = asking.request(cases.batch, cases.dtype, trust=trust)
+            by_runtime = measuring.time and timing.is_by_another
+            request = request._replace(by_runtime=by_runtime)
             counting = worker.count if isolate and runs_code(target) else count
             counted = counting(target, request, strict=strict, train=train, progress=progress)
             models = _models(out, counted, progress)

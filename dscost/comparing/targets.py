@@ -120,6 +120,8 @@ def compared(
     """
     if len(targets) < 2:
         raise InputError(f"a comparison takes two targets or more, found {len(targets)}")
+    if options is not None:
+        request = request._replace(by_runtime=options.is_by_another)
     if request.dtype is not None:
         dtype_bytes(request.dtype)  # refused before any model is made
     saved = [isinstance(target, Report) or is_saved(target) for target in targets]

@@ -182,6 +182,11 @@ class TimingOptions(_Options):
         """Return what a copy is made of, as in another process."""
         return (), self._asdict()
 
+    @property
+    def is_by_another(self) -> bool:
+        """Whether a runtime other than torch takes part."""
+        return any(name != TORCH for name in self.runtimes)
+
     def _check(self) -> None:
         for kind, given, known in (
             ("device", self.devices, DEVICES),
@@ -198,7 +203,7 @@ class TimingOptions(_Options):
             raise InputError(f"expected a device: {' or '.join(DEVICES)}")
         if not self.runtimes:
             raise InputError("expected a runtime, see dscost list runtimes")
-        if any(name != TORCH for name in self.runtimes):
+        if self.is_by_another:
             self._check_runtimes()
         if self.clock == "cpu":
             self._check_clock()
