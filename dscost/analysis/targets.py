@@ -42,6 +42,11 @@ class Request(NamedTuple):
     by_runtime: bool = False
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """What was said, as functions of the library take it that time nothing."""
+        return {name: value for name, value in self._asdict().items() if name != "by_runtime"}
+
+    @property
     def changes(self) -> list[str]:
         """The names of what is not left to the model."""
         left = {"settings": self.settings or None, "kwargs": self.kwargs or None}

@@ -31,7 +31,7 @@ def verify(
     (target,) = asking.models([target], out.note)
     request = asking.request(batch, trust=trust)
     with out.progress() as progress, foreign_code(target):
-        found = count_twice(target, **request._asdict(), progress=progress)
+        found = count_twice(target, **request.arguments, progress=progress)
     out.write(found)
     for note in found.notes:
         out.note(note)
