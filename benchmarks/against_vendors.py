@@ -115,10 +115,10 @@ def benchmark_app(path: Path, seconds: float, pinned: bool) -> float:
         timeout=LIMIT_S,
         check=True,
     ).stdout
-    found = re.search(r"Median:\s+([\d.]+) ms", told)
+    found = re.search(r"Median:\s+([\d.]+) (ms|us)", told)
     if found is None:
         raise SystemExit(f"benchmark_app told no median: {told[-500:]}")
-    return float(found[1]) / 1e3
+    return float(found[1]) / {"ms": 1e3, "us": 1e6}[found[2]]
 
 
 Loop = Callable[[Path, Program, bool], Call]
