@@ -10,7 +10,7 @@ OpenVINO's is `benchmark_app` with `-api sync`, whose latency is that of one inf
 ties no thread of OpenVINO's to a processor, so neither do the others; with `--pinned` they do as OpenVINO does by
 default, which on a busy machine waits for whoever else has that processor.
 
-Run: `python -P benchmarks/against_vendors.py` (`-P` keeps `benchmarks/onnx.py` out of the way of onnx), two minutes;
+Run: `python -P benchmarks/against_vendors.py` (`-P` keeps `benchmarks/onnx.py` out of the way of onnx), two to three minutes;
 `--seconds` is what each comparison and each benchmark takes, `--turns` how often A B B A is done. Prints Markdown.
 """
 
@@ -227,8 +227,8 @@ def row(name: str, runtime: str, found: Beside) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--turns", type=int, default=1)
     parser.add_argument("--pinned", action="store_true", help="OpenVINO's threads are tied down")
     options = parser.parse_args(arguments)
     here = [name for name in WAYS if not RUNTIMES[name].missing]
