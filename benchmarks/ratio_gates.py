@@ -1,13 +1,13 @@
 """A/A gates: how often a limit on a ratio of latencies is broken by a model and its copy, beside busy processes.
 
 Method: an architecture file and a copy of it under another name, so that the true ratio is 1; each gate is a
-`dscost.check` of a budget with `latency_ratio: {max: 1x, max_increase: 5%, against: copy.yaml}`, one thread, three
+`dscost.check` of a budget with `latency_ratio: {max: 1x, max_increase: 5%, against: copy.yaml}`, one thread, some
 seconds for each measurement, beside processes that compute all the time. A limit of 1x is the hardest that there is:
 half of all errors would break it. Then gates against a file with fewer channels in its middle, so that the model has
 1.44 times its MACs: what was really lost has to be found. Printed: false alarms by limit, how many gates seemed broken
 at first and were measured again, how many are left undecided, and how wide the intervals are.
-Run: `python benchmarks/ratio_gates.py [GATES [BUSY]]`, by default 200 gates of each kind beside 2 busy processes: about
-an hour on two cores, of which nothing else should take any.
+Run: `python benchmarks/ratio_gates.py [GATES [BUSY [SECONDS [RUNTIME:CLOCK ...]]]]`, by default 200 gates of each kind
+beside 2 busy processes, 3 s for each measurement: about an hour on two cores, of which nothing else should take any.
 """
 
 import platform
@@ -44,7 +44,7 @@ models:
     target: net.yaml
     limits:
       latency_ratio:
-        {{max: 1x, max_increase: 5%, against: {against}, runtime: {runtime}, clock: {clock}, threads: 1, time_budget: 3 s}}
+        {{max: 1x, max_increase: 5%, against: {against}, runtime: {runtime}, clock: {clock}, threads: 1, time_budget: {seconds} s}}
 """
 
 
@@ -64,20 +64,21 @@ class Gate(NamedTuple):
     seconds: float
 
 
-def gate(folder: Path, against: str, runtime: str, clock: str) -> Gate | None:
+def gate(folder: Path, against: str, runtime: str, clock: str, seconds: int) -> Gate | None:
     """Return what a check says; `None` where the time did not suffice to say anything."""
     path = folder / "dscost.yaml"
-    path.write_text(BUDGET.format(against=against, runtime=runtime, clock=clock))
+    given = {"against": against, "runtime": runtime, "clock": clock, "seconds": seconds}
+    path.write_text(BUDGET.format(**given))
     before = perf_counter()
     result = dscost.check(path)
-    seconds = perf_counter() - before
+    took_s = perf_counter() - before
     judged: list[Finding | Passed] = [*result.findings, *result.passed]
     measured = next((one.measured for one in judged if one.measured), None)
     if measured is None:
         return None
     alarms = [str(one.bound) for one in result.findings if one.is_violation]
     undecided = sum(one.kind == "undecided" for one in result.findings)
-    return Gate(measured, alarms, undecided, seconds)
+    return Gate(measured, alarms, undecided, took_s)
 
 
 @contextmanager
@@ -113,7 +114,8 @@ def main() -> None:
     """Print the table."""
     # `onnx.py` beside this file is not the library that is to be imported
     sys.path[:] = [one for one in sys.path if Path(one or ".").resolve() != HERE]
-    gates, processes = (*map(int, sys.argv[1:]), *(200, 2)[len(sys.argv) - 1 :])
+    gates, processes, seconds, *_ = (*map(int, sys.argv[1:4]), *(200, 2, 3)[len(sys.argv[1:4]) :])
+    kinds = [tuple(one.split(":")) for one in sys.argv[4:]] or KINDS
     versions = ", ".join(f"{name} {version(name)}" for name in RUNTIMES)
     print(f"{date.today()}, {versions}, Python {platform.python_version()}, load {load()}\n")
     limits = " | ".join(f"over {text}" for text in FALSE_ALARMS.values())
@@ -126,12 +128,14 @@ def main() -> None:
         (folder / "net.yaml").write_text(NETWORK.format(middle=96))
         (folder / "copy.yaml").write_text(NETWORK.format(middle=96))
         (folder / "fewer.yaml").write_text(NETWORK.format(middle=64))
-        for runtime, clock in KINDS:
-            told = f"{runtime}, {clock} clock, beside {processes} busy processes"
+        for runtime, clock in kinds:
+            told = f"{runtime}, {clock} clock, beside {processes} busy processes, {seconds} s"
             with busy(processes):
-                equal = [gate(folder, "copy.yaml", runtime, clock) for _ in range(gates)]
+                equal = [gate(folder, "copy.yaml", runtime, clock, seconds) for _ in range(gates)]
                 print(row(f"equal models, {told}", equal), flush=True)
-                slower = [gate(folder, "fewer.yaml", runtime, clock) for _ in range(SLOWER_GATES)]
+                slower = [
+                    gate(folder, "fewer.yaml", runtime, clock, seconds) for _ in range(SLOWER_GATES)
+                ]
                 print(row(f"1.44 × the MACs, {told}", slower), flush=True)
 
 
