@@ -18,7 +18,7 @@ from dscost.layers.convolution import conv2d
 from dscost.layers.others import ActivationSpec, BatchNormSpec, Part
 from dscost.networks.network import stage_operations
 from dscost.runtimes import RUNTIMES, How, Running, Runtime, quantising
-from dscost.runtimes.checking import Checked, WrongOutputError, checked
+from dscost.runtimes.checking import Checked, WrongOutputError, checked, largest_error, noise_of
 from dscost.runtimes.fusing import Kernel, folded_away, nodes_of, told
 from dscost.runtimes.programs import GraphProgram, OperationsProgram, Program
 from dscost.runtimes.quantising import has_vnni, in_dtype
@@ -106,9 +106,9 @@ BROKEN = {
     "too large": (lambda right, _: [1.5 * right[0]], "off by 0.5 of the largest value"),
     "not a number": (lambda right, _: [np.nan * right[0]], "off by nan"),
     "second call": (lambda right, call: [right[0] * (call < 2)], "off by 1 of the largest value"),
-    "turned round": (lambda right, _: [right[0].swapaxes(1, 3)], "other shapes"),
-    "one more": (lambda right, _: [*right, right[0]], "outputs of other shapes"),
-    "none": (lambda right, _: [], "outputs of other shapes"),
+    "turned round": (lambda right, _: [right[0].swapaxes(1, 2)], "returns .*, onnx's evaluator"),
+    "one more": (lambda right, _: [*right, right[0]], "returns .* and .*, onnx's evaluator"),
+    "none": (lambda right, _: [], "returns nothing, onnx's evaluator"),
 }
 
 
@@ -116,6 +116,15 @@ BROKEN = {
 def test_what_computes_something_else_is_refused(returns: Any, text: str) -> None:
     with pytest.raises(WrongOutputError, match=f"^Broken .*{text}"):
         checked(runtime_that(returns), separable(), FLOAT)
+
+
+@pytest.mark.parametrize("measure", [largest_error, noise_of])
+def test_one_output_that_is_not_a_number_is_enough(measure: Any) -> None:
+    right = [np.ones(3), np.ones(3)]
+    for at in (0, 1):
+        found = [np.full(3, 1.1), np.full(3, 1.1)]
+        found[at][1] = np.nan
+        assert np.isnan(measure(found, right))
 
 
 def test_what_is_off_by_rounding_is_timed() -> None:

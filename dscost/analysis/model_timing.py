@@ -31,7 +31,8 @@ def time_model(counted: CountedModel, options: TimingOptions, progress: Progress
         dtype=counted.own_dtype, batch=report.batch, memory_formats=MEMORY_FORMATS[:1]
     )
     settings = [one for one in every if not counted.why_not_by(one.runtime)]
-    bench = Bench(options, settings, options.budget_s or BUDGET_S, progress)
+    places = len({setting.where for setting in settings})
+    bench = Bench(options, settings, options.budget_s or max(1, places) * BUDGET_S, progress)
     for one in every:
         if one not in settings:
             bench.lack(THE_WHOLE, f"Not timed: {counted.why_not_by(one.runtime)}.")

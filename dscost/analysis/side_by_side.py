@@ -121,7 +121,8 @@ def time_side_by_side(
         for setting in every
         if not all(one.model.why_not_by(setting.runtime) for one in entries)
     ]
-    usual_s = max(LEAST_BUDGET_S, BUDGET_OF_EACH_S * len(entries))
+    places = len({setting.where for setting in settings})
+    usual_s = places * max(LEAST_BUDGET_S, BUDGET_OF_EACH_S * len(entries))
     bench = Bench(options, settings, options.budget_s or usual_s, progress)
     for one in entries:
         for reason in filter(None, map(one.model.why_not_by, options.runtimes)):
@@ -199,7 +200,8 @@ def _timed(
     compared = bench.compare(cases, budget_s)
     for case in cases:
         if bench.is_late(case.name, compared):
-            bench.lack(case.name, f"{case.name} was not timed within {bench.budget}.")
+            under = f" under {setting.where}" if len(bench.settings) > 1 else ""
+            bench.lack(case.name, f"{case.name} was not timed{under} within {bench.budget}.")
     found: list[_Timed] = []
     if compared:
         of_first = [seconds for one in compared.values() for seconds in one.first_s]

@@ -106,12 +106,10 @@ def with_runs(timing: Timing, calls: Mapping[str, Prepared], *, profile: bool) -
         calls: By version or variant.
         profile: Whether the runtime is asked for the times of its kernels.
     """
-    ran = {
-        name: found
-        for name, one in calls.items()
-        if (found := one.ran_with_nodes() if profile else one.ran) is not None
-    }
-    return timing._replace(ran=ran)
+    # several versions may be one: it is asked once
+    told = {id(one): one.ran_with_nodes() if profile else one.ran for one in calls.values()}
+    found = {name: told[id(one)] for name, one in calls.items()}
+    return timing._replace(ran={name: one for name, one in found.items() if one is not None})
 
 
 def with_roofline(

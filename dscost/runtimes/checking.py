@@ -4,12 +4,13 @@ A fast wrong answer is worth nothing.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from dscost.errors import UnavailableError
+from dscost.notation.units import format_shape
 from dscost.runtimes import How, Running, Runtime
 from dscost.runtimes.programs import Array, Program
 
@@ -75,7 +76,7 @@ def held_against(running: Running, program: Program, runtime: Runtime, how: How)
     error = largest_error(found, expected.outputs)
     if error is None:
         raise WrongOutputError(
-            f"{runtime.title} returns outputs of other shapes than {expected.by}: not timed"
+            f"{runtime.title} returns {_shapes(found)}, {expected.by} {_shapes(expected.outputs)}"
         )
     dtype = how.dtype if how.dtype != "float32" else program.precision
     if dtype == "int8":
@@ -100,7 +101,17 @@ def largest_error(found: Sequence[Array], expected: Sequence[Array]) -> float | 
     pairs = list(zip(found, expected, strict=False))
     if len(found) != len(expected) or any(one.shape != other.shape for one, other in pairs):
         return None
-    return max(map(_largest, found, expected), default=0.0)
+    return _worst(map(_largest, found, expected))
+
+
+def _worst(figures: Iterable[float]) -> float:
+    """Return the largest figure; of what is not a number, that it is none."""
+    known = list(figures)
+    return math.nan if any(map(math.isnan, known)) else max(known, default=0.0)
+
+
+def _shapes(outputs: Sequence[Array]) -> str:
+    return " and ".join(format_shape(one.shape) or "a number" for one in outputs) or "nothing"
 
 
 def _largest(found: Array, expected: Array) -> float:
@@ -122,7 +133,7 @@ def noise_of(found: Sequence[Array], expected: Sequence[Array]) -> float:
     >>> noise_of([np.array([3.0, 0.0])], [np.array([3.0, 4.0])])
     0.8
     """
-    return max(map(_noise, found, expected), default=0.0)
+    return _worst(map(_noise, found, expected))
 
 
 def _noise(found: Array, expected: Array) -> float:
