@@ -127,6 +127,15 @@ def test_one_output_that_is_not_a_number_is_enough(measure: Any) -> None:
         assert np.isnan(measure(found, right))
 
 
+@pytest.mark.parametrize("measure", [largest_error, noise_of])
+def test_infinities_differ_where_they_are_not_the_same(measure: Any) -> None:
+    right = np.array([1.0, -np.inf, 2.0])
+    assert measure([right.copy()], [right]) == 0
+    with np.errstate(invalid="ignore"):
+        for other in (1.0, np.inf, np.nan):
+            assert not measure([np.array([1.0, other, 2.0])], [right]) < 1e9
+
+
 def test_what_is_off_by_rounding_is_timed() -> None:
     found = checked(runtime_that(lambda right, _: [right[0] * (1 + 1e-5)]), separable(), FLOAT)
     assert found.error == pytest.approx(1e-5, rel=0.01)

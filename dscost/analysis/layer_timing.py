@@ -104,7 +104,7 @@ def _budget_s(layer: Layer, settings: Sequence[Setting]) -> float:
     cases = max(1, len(layer.variants) - 1) + 1  # and one for the stages of the separable one
     others = sum(setting.runtime != TORCH for setting in settings)
     places = len({setting.where for setting in settings})  # each against itself
-    every = cases * len(settings) + others + places
+    every = cases * len(settings) + max(1, others + places - 1)
     return min(MOST_BUDGET_S, max(LEAST_BUDGET_S, CASE_BUDGET_S * every, slow_s))
 
 

@@ -117,10 +117,20 @@ def _shapes(outputs: Sequence[Array]) -> str:
 def _largest(found: Array, expected: Array) -> float:
     if not expected.size:
         return 0.0
-    wide, other = expected.astype(np.float64), found.astype(np.float64)
+    wide, other = _apart_from_infinities(expected, found)
     largest = float(np.abs(wide).max())
     error = float(np.abs(other - wide).max())  # of what is not a number it is none either
     return error / largest if largest else error
+
+
+def _apart_from_infinities(expected: Array, found: Array) -> tuple[Array, Array]:
+    """Return both with 0 where both have the same infinity, as behind a mask; they differ by none.
+
+    One that only one of them has stays.
+    """
+    wide, other = expected.astype(np.float64), found.astype(np.float64)
+    same = np.isinf(wide) & (wide == other)
+    return np.where(same, 0.0, wide), np.where(same, 0.0, other)
 
 
 def noise_of(found: Sequence[Array], expected: Sequence[Array]) -> float:
@@ -139,6 +149,6 @@ def noise_of(found: Sequence[Array], expected: Sequence[Array]) -> float:
 def _noise(found: Array, expected: Array) -> float:
     if not expected.size:
         return 0.0
-    wide, other = expected.astype(np.float64), found.astype(np.float64)
+    wide, other = _apart_from_infinities(expected, found)
     power, off = float(np.square(wide).sum()), float(np.square(other - wide).sum())
     return math.sqrt(off / power) if power else math.sqrt(off)
