@@ -608,6 +608,14 @@ def test_less_than_the_macs_promise_may_come_of_a_fast_dense_kernel(
     assert [kind for kind in kinds(found) if kind.startswith("fast")] == ([said] if said else [])
 
 
+def test_speeds_calibrated_by_torch_explain_no_other_runtime() -> None:
+    (own,) = [one for one in EVERYTHING if one == "cpu"]
+    found = causes_of(LAYER, {own: EVERYTHING[own]}, ceilings(rates=EVERY_RATE))
+    assert "overhead" in kinds(found)
+    found = causes_of(LAYER, {"cpu:ncnn": EVERYTHING[own]}, ceilings(rates=EVERY_RATE))
+    assert "overhead" not in kinds(found)
+
+
 def test_a_stem_is_explained_by_its_channels_before_anything_else() -> None:
     stem = layer(3)
     standard_s = stem.cost.traffic_bytes / 1e11 / 0.35

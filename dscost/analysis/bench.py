@@ -11,6 +11,7 @@ from math import ceil
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from dscost.analysis.making import Making
 from dscost.analysis.places import free_on_cuda, message_of, versions_of, why_not_run
 from dscost.analysis.running import Prepared, Work, prepared
 from dscost.devices.roofline import Ceilings
@@ -85,6 +86,7 @@ class Bench:
     cpu_floors: dict[str, float] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
+    making: Making = field(default_factory=Making)
     _began: float = 0.0
     _cpu_clock: Clock | None = None
     _nvml: "Nvml | None" = None
@@ -131,6 +133,8 @@ class Bench:
                 stack.enter_context(every_module_compiled())
             yield
         self._loads.append(load())
+        for told in self.making.over(self.budget_s, self.budget):
+            self.warn(told)
         for kind, (figure, most) in watch.figures().items():
             self._judge(kind, figure, most)
 
@@ -167,7 +171,8 @@ class Bench:
             used_before(work.needed_bytes)
         self.tell(f"preparing {work.name}")
         try:
-            return prepared(work, threads=self.threads, seed=self.options.seed)
+            with self.making.of(setting.runtime):
+                return prepared(work, threads=self.threads, seed=self.options.seed)
         # what a runtime cannot run, and whatever a model's own code raises
         except Exception as error:  # noqa: BLE001
             self.lack(work.name, why_not_run(work, error))

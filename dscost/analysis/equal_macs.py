@@ -8,19 +8,15 @@ multiplications, such as Winograd's, they save less.
 from math import prod
 from typing import NamedTuple
 
-from dscost.analysis.running import Work, work_of
 from dscost.layers.convolution import ConvSpec
 from dscost.networks.network import stage_costs
-from dscost.notation.units import dtype_bytes
 from dscost.reports.records import Speedup, Stage
-from dscost.timing import Setting
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import summarize
 
 NAME = "1×1 of equal MACs"
-MOST_CHANNELS = 1 << 14
+MOST_CHANNELS = 1 << 16
 """Into a 1×1 convolution; with more it is no layer that anybody has."""
-
 
 SLOWER_DENSE = 1.15
 """A dense kernel whose time differs by that factor from that of a 1×1 of equal MACs is worth a
@@ -57,18 +53,18 @@ class Beside(NamedTuple):
         return self.ratio.ci95[1] <= 1 / SLOWER_DENSE
 
 
-def pointwise_of(dense: Stage, setting: Setting, *, seed: int = 0) -> Work | None:
-    """Return a 1×1 convolution with the MACs, the outputs and the batch of a dense one.
+def pointwise_of(dense: Stage, element_bytes: int) -> tuple[Stage, ...]:
+    """Return a 1×1 convolution with the MACs, the outputs, the groups and the batch of a dense one.
 
     It reads as many channels as the dense one has weights per output: the same matrix product. For
-    what is 1×1 already, transposed or grouped there is none.
+    what is 1×1 already or transposed there is none.
     """
     conv = dense.conv
-    if conv is None or conv.transposed or conv.groups > 1 or prod(conv.kernel_size) == 1:
-        return None
+    if conv is None or conv.transposed or prod(conv.kernel_size) == 1:
+        return ()
     channels = conv.in_channels * prod(conv.kernel_size)
     if channels > MOST_CHANNELS:
-        return None
+        return ()
     ones = (1,) * len(conv.kernel_size)
     spec = ConvSpec(
         in_channels=channels,
@@ -77,7 +73,7 @@ def pointwise_of(dense: Stage, setting: Setting, *, seed: int = 0) -> Work | Non
         stride=ones,
         padding=(0,) * len(ones),
         dilation=ones,
+        groups=conv.groups,
     )
     shape = (dense.output_shape[0], channels, *dense.output_shape[2:])
-    stages = stage_costs([(NAME, spec)], shape, dtype_bytes(setting.dtype))
-    return work_of(stages, setting, seed=seed)
+    return tuple(stage_costs([(NAME, spec)], shape, element_bytes))

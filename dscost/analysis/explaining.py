@@ -12,6 +12,8 @@ from dscost.analysis.equal_macs import Beside
 from dscost.devices.roofline import Ceilings, operator_class, predict
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.reports.records import SAME_WITHIN, Cause, Latency, Layer, Stage, Timing
+from dscost.runtimes import TORCH
+from dscost.timing import runtime_of
 
 DOMINANT = 0.3
 """A part that takes that share of the separable layer's time is worth a word."""
@@ -46,7 +48,8 @@ def causes_of(
 ) -> list[Cause]:
     """Return why a layer's depthwise-separable variant is as fast as it is, weightiest first.
 
-    Where the clock agrees with the MACs there is nothing to explain.
+    Of a layer without that variant the standard kernel alone is explained. Where the clock agrees
+    with the MACs there is nothing to explain.
 
     Args:
         layer: With the stages of its variants.
@@ -60,15 +63,17 @@ def causes_of(
     timing = timings[key]
     speedup, promised = timing.speedup, layer.reduction
     standard, separable = timing.standard, timing.depthwise_separable
+    if SEPARABLE not in timing.ratios:
+        return list(_dense_alone(layer, key, timing, ceilings, beside))
     if speedup is None or standard is None or separable is None or promised is None:
         return []
-    case = _Case(layer, key, timings, standard.median_s, separable.median_s, ceilings, beside)
+    case = _Case(layer, key, timings, standard.median_s, separable.median_s, ceilings)
     if speedup.ci95[0] > promised:
-        return list(_slow_dense(case))
+        return list(_slow_dense(key, beside))
     if speedup.median >= AGREES_FROM * promised:
         return []
     found = [
-        *_fast_dense(case),
+        *_fast_dense(key, beside, ceilings),
         *_few_channels(case),
         *_depthwise_stage(case),
         *_more_bytes(case),
@@ -98,7 +103,6 @@ class _Case(NamedTuple):
     standard_s: float
     separable_s: float
     ceilings: Ceilings | None
-    beside: Beside | None
 
     @property
     def timing(self) -> Timing:
@@ -122,7 +126,8 @@ class _Case(NamedTuple):
     @property
     def is_eager(self) -> bool:
         """Whether torch runs it call by call."""
-        return not (self.timing.ran or {"compile", "graph"} & set(self.key.split(":")))
+        is_torch = runtime_of(self.key) == TORCH
+        return is_torch and not {"compile", "graph"} & set(self.key.split(":"))
 
     @property
     def memory_format(self) -> str:
@@ -187,23 +192,35 @@ def _slow_depthwise(case: _Case) -> Iterator[Cause]:
         )
 
 
-def _slow_dense(case: _Case) -> Iterator[Cause]:
+def _dense_alone(
+    layer: Layer, key: str, timing: Timing, ceilings: Ceilings | None, beside: Beside | None
+) -> Iterator[Cause]:
+    """The standard kernel, where variants gain more or less by it than their MACs promise."""
+    promised = {name: layer.reduction_of(name).macs for name in timing.ratios}
+    pairs = [(one, fewer) for name, one in timing.ratios.items() if (fewer := promised[name])]
+    if any(one.ci95[0] > fewer for one, fewer in pairs):
+        yield from _slow_dense(key, beside)
+    if any(one.median < AGREES_FROM * fewer for one, fewer in pairs):
+        yield from _fast_dense(key, beside, ceilings)
+
+
+def _slow_dense(key: str, beside: Beside | None) -> Iterator[Cause]:
     """The standard layer is slower than a 1×1 of equal MACs, so that there is more to save."""
-    if case.beside is None or not case.beside.is_slow:
+    if beside is None or not beside.is_slow:
         return
-    yield case.cause("slow_dense", **_of_dense(case.beside), weight=case.beside.ratio.median)
+    yield Cause("slow_dense", key, {**_of_dense(beside), "weight": beside.ratio.median})
 
 
-def _fast_dense(case: _Case) -> Iterator[Cause]:
+def _fast_dense(key: str, beside: Beside | None, ceilings: Ceilings | None) -> Iterator[Cause]:
     """The standard layer computes faster than a 1×1 of equal MACs: fewer MACs save less time."""
-    beside, ceilings = case.beside, case.ceilings
     if beside is None or not beside.is_fast:
         return
     figures = {**_of_dense(beside), "weight": 1 + 1 / beside.ratio.median}
     if ceilings is not None and beside.flops_per_s > FAST_TRANSFORM * ceilings.flops_per_s:
-        yield case.cause("fast_transform", **figures, peak_flops_per_s=ceilings.flops_per_s)
+        figures = {**figures, "peak_flops_per_s": ceilings.flops_per_s}
+        yield Cause("fast_transform", key, figures)
     else:
-        yield case.cause("fast_dense", **figures)
+        yield Cause("fast_dense", key, figures)
 
 
 def _of_dense(beside: Beside) -> dict[str, float | str]:

@@ -60,6 +60,8 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
     causes: list[Cause] = []
     with bench.open():
         trials = [_Trial.prepared(bench, report, setting) for setting in settings]
+        for trial in trials:
+            trial.prepare_parts()
         cases = [case for trial in trials for case in trial.cases()]
         compared = bench.compare(cases, budget_s)
         for trial in trials:
@@ -73,10 +75,12 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
         first = next((trial for trial in trials if trial.key in timings), None)
         for trial in _one_of_each_place(trials, timings):
             causes += trial.causes(layer, timings, compared)
-    for key, timing in timings.items():
-        found = {cause.kind for cause in causes if cause.setting == key}
-        fewer = {name: layer.reduction_of(name).macs for name in timing.ratios}
-        judge(bench, key, timing, fewer, found)
+    for trial in trials:
+        if trial.key in timings:
+            timing = timings[trial.key]
+            found = {cause.kind for cause in causes if cause.setting == trial.key}
+            fewer = {name: layer.reduction_of(name).macs for name in timing.ratios}
+            judge(bench, trial.key, timing, fewer if trial.is_known(compared) else {}, found)
     speedup = timings[first.key].speedup if first else None
     verdict = speedup.verdict if speedup else None
     return report._replace(
@@ -121,7 +125,7 @@ class _Trial:
 
     @classmethod
     def prepared(cls, bench: Bench, report: Report, setting: Setting) -> "_Trial":
-        """Return a trial with all that can be called."""
+        """Return a trial with every variant that can be called."""
         (layer,) = report.layers
         shape = (setting.batch or layer.input_shape[0], *layer.input_shape[1:])
         trial = cls(bench, setting)
@@ -131,16 +135,27 @@ class _Trial:
             call = bench.prepared(trial._work(trial.stages[name], parts))
             if call:
                 trial.calls[name] = call
-        if SEPARABLE in trial.calls:
-            for stage in trial.stages[SEPARABLE]:
-                part = bench.prepared(trial._work([stage]))
-                if part:
-                    trial.parts[stage.name] = part
-            if setting.runtime != TORCH:  # what torch computes at which speed is known beforehand
-                (dense,) = trial.stages[STANDARD]
-                work = pointwise_of(dense, setting, seed=bench.options.seed)
-                trial.pointwise = work and bench.prepared(work)
         return trial
+
+    def prepare_parts(self) -> None:
+        """Make what explains the times: the separable stages, and a 1×1 beside the dense one.
+
+        No more of them is made once making took its share of the time.
+        """
+        bench = self.bench
+        if SEPARABLE in self.calls:
+            for stage in self.stages[SEPARABLE]:
+                if not bench.making.leaves_time(bench.budget_s):
+                    break
+                part = bench.prepared(self._work([stage]))
+                if part:
+                    self.parts[stage.name] = part
+        if self.setting.runtime == TORCH or STANDARD not in self.calls:
+            return  # what torch computes at which speed is known beforehand
+        (dense,) = self.stages[STANDARD]
+        pointwise = pointwise_of(dense, dtype_bytes(self.setting.dtype))
+        if pointwise and bench.making.leaves_time(bench.budget_s):
+            self.pointwise = bench.prepared(self._work(pointwise))
 
     def _work(self, stages: Sequence[Stage], parts: Sequence[Part] = ()) -> Work:
         """Return stages as one work, with what stands behind each convolution if that is wanted."""
@@ -233,6 +248,14 @@ class _Trial:
         if found is None:
             return None
         return Beside.of(found, self.bench.speedup(found, self.setting), self.stages[STANDARD][0])
+
+    def is_known(self, compared: Mapping[str, Measurement]) -> bool:
+        """Whether the dense kernel is known to be no slower than its MACs say.
+
+        torch's speeds are known beforehand; of another runtime a 1×1 beside it tells.
+        """
+        beside = self._beside(compared)
+        return self.setting.runtime == TORCH or (beside is not None and not beside.is_slow)
 
     def causes(
         self, layer: Layer, timings: Mapping[str, Timing], compared: Mapping[str, Measurement]

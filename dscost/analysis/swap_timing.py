@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from dscost.analysis.bench import Bench
 from dscost.analysis.equal_macs import NAME, Beside, pointwise_of
-from dscost.analysis.running import work_of
+from dscost.analysis.explaining import AGREES_FROM
+from dscost.analysis.running import Prepared, work_of
 from dscost.analysis.swappable import SwappableModel
-from dscost.analysis.timed import judge, timing_of, with_roofline
+from dscost.analysis.timed import judge, timing_of, with_roofline, with_runs
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
 from dscost.networks.swaps import Swap
@@ -23,7 +24,8 @@ from dscost.timing.samples import Measurement
 BUILDING_SHARE = 0.5
 """Of the time; making weights for a huge model must not eat all of it."""
 BESIDE_SHARE, MOST_BESIDE = 0.15, 4
-"""Of the time, to learn why swaps gain more than their MACs promise, and of how many of them."""
+"""Of the time, to learn why swaps gain more or less than their MACs promise, and of how many of
+them."""
 LAYERS = "layers"
 """What a report lacks where some were not timed."""
 
@@ -64,7 +66,7 @@ class Layers:
         is_complete: Whether every swap was timed.
         took_s: All of it.
         beside: Dense convolutions beside 1×1 ones of equal MACs, by layer, where their swap gained
-            more than its MACs promise.
+            more or less than its MACs promise.
     """
 
     timings: dict[str, Timing] = field(default_factory=dict)
@@ -97,7 +99,7 @@ def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: 
     """Return measurements of every swap; equal convolutions on equal inputs are measured once."""
     timed, began = Layers(), perf_counter()
     plans = _plans(model, setting)
-    backends: dict[str, dict[str, str]] = {}
+    made: dict[str, dict[str, Prepared]] = {}
     cases: list[Case] = []
     tried = 0
     # All are built before any is timed: the engine lets cases take turns, so that a busy minute
@@ -110,8 +112,7 @@ def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: 
         works = (work_of(plan.stages[name], setting, seed=seed) for name in BOTH_WAYS)
         standard, separable = map(bench.prepared, works)
         if standard and separable:
-            own = {STANDARD: standard.backends.get("", ""), **separable.backends}
-            backends[plan.name] = {name: backend for name, backend in own.items() if backend}
+            made[plan.name] = {STANDARD: standard, SEPARABLE: separable}
             cases.append(bench.case(plan.name, setting, standard, separable))
     share = 1.0 if setting.runtime == TORCH else 1 - BESIDE_SHARE
     compared = bench.compare(cases, share * budget_s - (perf_counter() - began))
@@ -122,12 +123,13 @@ def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: 
             timed.is_complete = False
             continue
         timing = timing_of(bench, {SEPARABLE: compared[plan.name]}, setting)
-        timing = timing._replace(backends=backends[plan.name])
+        timing = timing._replace(backends=_backends(**made[plan.name]))
+        timing = with_runs(timing, made[plan.name], profile=False)
         if ceilings:
             timing = with_roofline(timing, plan.stages, ceilings, setting)
         dense = beside.get(plan.name)
-        explained = ("slow_dense",) if dense and dense.is_slow else ()
-        judge(bench, plan.name, timing, {SEPARABLE: plan.fewer_macs}, explained)
+        is_known = setting.runtime == TORCH or (dense is not None and not dense.is_slow)
+        judge(bench, plan.name, timing, {SEPARABLE: plan.fewer_macs} if is_known else {})
         # a pair is no layer, and has no time as it is
         of_pair = timing._replace(latencies={name: timing.latencies[name] for name in BOTH_WAYS})
         for swap in plan.swaps:
@@ -144,6 +146,12 @@ def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: 
     return timed
 
 
+def _backends(standard: Prepared, depthwise_separable: Prepared) -> dict[str, str]:
+    """Return what torch computes both with, by stage."""
+    own = {STANDARD: standard.backends.get("", ""), **depthwise_separable.backends}
+    return {name: backend for name, backend in own.items() if backend}
+
+
 def _beside(
     bench: Bench,
     setting: Setting,
@@ -154,23 +162,30 @@ def _beside(
 ) -> dict[str, Beside]:
     """Return dense convolutions beside 1×1 ones of equal MACs, by plan.
 
-    These are those few whose swap gained more than its MACs promise, under another runtime than
-    torch: of that the speeds are known.
+    These are the heaviest few whose swap gained more or clearly less than its MACs promise, under
+    another runtime than torch: of that the speeds are known.
     """
     if setting.runtime == TORCH:
         return {}
-    of_plan = {plan.name: plan for plan in plans}
+    began, of_plan = perf_counter(), {plan.name: plan for plan in plans}
     further: dict[str, Case] = {}
     for case in cases:
+        if len(further) == MOST_BESIDE or perf_counter() - began > BUILDING_SHARE * budget_s:
+            break
         plan, found = of_plan[case.name], compared.get(case.name)
-        if found is None or bench.speedup(found, setting).ci95[0] <= plan.fewer_macs:
+        if found is None:
             continue
-        work = pointwise_of(plan.stages[STANDARD][0], setting, seed=bench.options.seed)
-        pointwise = work and bench.prepared(work)
-        if pointwise and len(further) < MOST_BESIDE:
+        low, high = bench.speedup(found, setting).ci95
+        stages = pointwise_of(plan.stages[STANDARD][0], dtype_bytes(setting.dtype))
+        agrees = low <= plan.fewer_macs and high >= AGREES_FROM * plan.fewer_macs
+        if agrees or not stages:
+            continue
+        pointwise = bench.prepared(work_of(stages, setting, seed=bench.options.seed))
+        if pointwise:
             name = f"{case.name}, {NAME}"
             further[case.name] = replace(case, name=name, second=pointwise.call)
-    results = bench.compare(list(further.values()), budget_s, against_itself=False)
+    left_s = budget_s - (perf_counter() - began)
+    results = bench.compare(list(further.values()), left_s, against_itself=False)
     return {
         name: Beside.of(found, bench.speedup(found, setting), of_plan[name].stages[STANDARD][0])
         for name, case in further.items()
