@@ -4,8 +4,9 @@ Method: an architecture file and a copy of it under another name, so that the tr
 `dscost.check` of a budget with `latency_ratio: {max: 1x, max_increase: 5%, against: copy.yaml}`, one thread, some
 seconds for each measurement, beside processes that compute all the time. A limit of 1x is the hardest that there is:
 half of all errors would break it. Then gates against a file with fewer channels in its middle, so that the model has
-1.44 times its MACs: what was really lost has to be found. Printed: false alarms by limit, how many gates seemed broken
-at first and were measured again, how many are left undecided, and how wide the intervals are.
+1.44 times its MACs: what was really lost has to be found. Printed: how many checks would exit 1 and 2 with
+`level: error`, false alarms by limit, how many gates seemed broken at first and were measured again, how many are left
+undecided, and how wide the intervals are.
 Run: `python benchmarks/ratio_gates.py [GATES [BUSY [SECONDS [RUNTIME:CLOCK ...]]]]`, by default 200 gates of each kind
 beside 2 busy processes, 3 s for each measurement: about an hour on two cores, of which nothing else should take any.
 """
@@ -44,7 +45,7 @@ models:
     target: net.yaml
     limits:
       latency_ratio:
-        {{max: 1x, max_increase: 5%, against: {against}, runtime: {runtime}, clock: {clock}, threads: 1, time_budget: {seconds} s}}
+        {{max: 1x, max_increase: 5%, against: {against}, runtime: {runtime}, clock: {clock}, threads: 1, time_budget: {seconds} s, level: error}}
 """
 
 
@@ -52,20 +53,22 @@ class Gate(NamedTuple):
     """What one check said.
 
     Args:
-        measured: The ratio.
+        code: How the command would exit: 1 where a limit is broken, 2 where nothing was measured.
+        measured: The ratio; `None` where the time did not suffice.
         alarms: The bounds that were broken.
         undecided: Those that were neither kept nor broken for sure.
         seconds: That it took.
     """
 
-    measured: Ratio
+    code: int
+    measured: Ratio | None
     alarms: Sequence[str]
     undecided: int
     seconds: float
 
 
-def gate(folder: Path, against: str, runtime: str, clock: str, seconds: int) -> Gate | None:
-    """Return what a check says; `None` where the time did not suffice to say anything."""
+def gate(folder: Path, against: str, runtime: str, clock: str, seconds: int) -> Gate:
+    """Return what a check says."""
     path = folder / "dscost.yaml"
     given = {"against": against, "runtime": runtime, "clock": clock, "seconds": seconds}
     path.write_text(BUDGET.format(**given))
@@ -74,11 +77,9 @@ def gate(folder: Path, against: str, runtime: str, clock: str, seconds: int) -> 
     took_s = perf_counter() - before
     judged: list[Finding | Passed] = [*result.findings, *result.passed]
     measured = next((one.measured for one in judged if one.measured), None)
-    if measured is None:
-        return None
     alarms = [str(one.bound) for one in result.findings if one.is_violation]
     undecided = sum(one.kind == "undecided" for one in result.findings)
-    return Gate(measured, alarms, undecided, took_s)
+    return Gate(result.exit_code, measured, alarms, undecided, took_s)
 
 
 @contextmanager
@@ -94,18 +95,21 @@ def busy(processes: int) -> Iterator[None]:
             process.wait()
 
 
-def row(name: str, found: Sequence[Gate | None]) -> str:
+def row(name: str, found: Sequence[Gate]) -> str:
     """Return a line of the table."""
-    gates = [one for one in found if one is not None]
-    if not gates:
-        return f"| {name} | {len(found)} | {len(found)} | | | | | | | |"
-    widths = [float(one.measured.high / one.measured.low) ** 0.5 - 1 for one in gates]
+    gates = [one for one in found if one.measured]
+    ratios = [one.measured for one in gates if one.measured]
+    failed, unjudged = (sum(one.code == code for one in found) for code in (1, 2))
+    head = f"| {name} | {len(found)} | {len(found) - len(gates)} | {failed} | {unjudged} |"
+    if not ratios:
+        return f"{head} | | | | | | |"
+    widths = [float(one.high / one.low) ** 0.5 - 1 for one in ratios]
     alarms = [sum(bound in one.alarms for one in gates) for bound in FALSE_ALARMS]
-    again = sum(one.measured.runs > 1 for one in gates)
+    again = sum(one.runs > 1 for one in ratios)
     undecided = sum(one.undecided for one in gates) / (2 * len(gates))
     return (
-        f"| {name} | {len(found)} | {len(found) - len(gates)} | {alarms[0]} | {alarms[1]} | {again} | "
-        f"{undecided:.0%} | ± {median(widths):.1%} | {median(float(one.measured.value) for one in gates):.3f} | "
+        f"{head} {alarms[0]} | {alarms[1]} | {again} | "
+        f"{undecided:.0%} | ± {median(widths):.1%} | {median(float(one.value) for one in ratios):.3f} | "
         f"{median(one.seconds for one in gates):.1f} s |"
     )
 
@@ -120,9 +124,9 @@ def main() -> None:
     print(f"{date.today()}, {versions}, Python {platform.python_version()}, load {load()}\n")
     limits = " | ".join(f"over {text}" for text in FALSE_ALARMS.values())
     print(
-        f"| gates | number | not measured | {limits} | measured twice | undecided | interval | ratio | each |"
+        f"| gates | number | not measured | exit 1 | exit 2 | {limits} | measured twice | undecided | interval | ratio | each |"
     )
-    print("| :-- | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
+    print("| :-- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "net.yaml").write_text(NETWORK.format(middle=96))

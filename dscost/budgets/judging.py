@@ -174,7 +174,9 @@ class _Judge:
             if found and found.is_missing:
                 yield from self._case("missing_baseline", "on_missing_baseline", limit, **about)
             else:
-                yield self._finding("unknown_figure", limit.level, limit, **about)
+                # broken it is only where the whole interval is beyond: here there is none
+                level = "fail" if limit.level == "error" else limit.level
+                yield self._finding("unknown_figure", level, limit, **about)
             return
         about |= {"value": found.value, "limit": passing(limit), "before": grown_from(limit)}
         about["measured"] = found

@@ -104,7 +104,8 @@ RULES: Mapping[str, Rule] = {
     "unknown_figure": Rule(
         "Figure not known",
         "A limit is on a figure that could not be found out for this model.",
-        "Remove the limit, or name a target and input that the figure is known for.",
+        "Remove the limit, or name a target and input that the figure is known for; "
+        "of a ratio, what it is against, or a longer time_budget.",
     ),
     "unloadable_model": Rule(
         "Model cannot be loaded",
