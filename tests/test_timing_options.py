@@ -368,7 +368,7 @@ def test_cuda_that_is_asked_for_and_missing_is_an_error_in_one_line(
     assert (ran.returncode, ran.stdout) == (2, "")
     (line,) = ran.stderr.splitlines()
     assert re.fullmatch(
-        r"dscost: --device cuda: torch .*CUDA.*; --no-time counts without a device", line
+        r"dscost: --device cuda: torch .*CUDA.*; --no-time counts without measuring", line
     )
     assert not list(tmp_path.iterdir())  # there are no ceilings to keep either
     assert run(*command, "--device", "cuda", "--no-time", "--json", cache=tmp_path).returncode == 0

@@ -155,7 +155,7 @@ def only_measuring() -> Iterator[None]:
     try:
         yield
     except UnavailableError as error:
-        raise UnavailableError(f"{error}; --no-time counts without a device") from error
+        raise UnavailableError(f"{error}; --no-time counts without measuring") from error
     except ModuleNotFoundError as error:
         if not is_without_torch(error):
             raise

@@ -133,15 +133,20 @@ class Runtime(NamedTuple):
         """How it is installed."""
         return f"pip install 'dscost[{self.extra}]'" if self.extra else "see the package it is from"
 
-    def require(self) -> None:
+    def require(self, asked: str = "") -> None:
         """Refuse where something that it needs is not installed.
+
+        Args:
+            asked: Who asks, as the error begins; `--runtime` unless told.
 
         Raises:
             UnavailableError: The text says what is missing, and how to install it.
         """
         missing = self.missing
         if missing:
-            raise UnavailableError(f"--runtime {self.name}: {without(missing[0], self.extra)}")
+            raise UnavailableError(
+                f"{asked or f'--runtime {self.name}'}: {without(missing[0], self.extra)}"
+            )
 
 
 RUNTIMES: Registry[Runtime] = Registry("runtime", "runtimes", more="dscost.runtimes.known")
