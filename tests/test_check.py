@@ -694,7 +694,7 @@ def test_a_repository_of_somebody_else_is_what_git_says_it_is(repository: Path) 
 def test_a_machine_without_git_exits_2(repository: Path) -> None:
     ran = run("check", "--against", "main", env={"PATH": str(repository)}, cwd=repository)
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == "dscost: --against needs git: No such file or directory\n"
+    assert ran.stderr == "dscost: --against main: git cannot be run: No such file or directory\n"
 
 
 @pytest.mark.parametrize(

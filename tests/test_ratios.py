@@ -21,11 +21,11 @@ from dscost.budgets.ratio_judging import is_broken, together, verdict_on
 from dscost.budgets.ratios import confirmed
 from dscost.budgets.reading import parse_budget
 from dscost.budgets.records import Budget, Limit, Pairing
-from dscost.budgets.references import Reference, as_kept, reference_of
+from dscost.budgets.references import Reference, as_kept, looking_command, reference_of
 from dscost.errors import FileProblems, UnavailableError
 from dscost.pages.finding_words import finding_sentence
 from dscost.rendering import View, render
-from dscost.reports.records import Environment, Speedup, Timing
+from dscost.reports.records import Environment, Input, Speedup, Timing
 from dscost.runtimes import RUNTIMES, Runtime, register_runtime
 from dscost.timing import Progress, TimingOptions
 from dscost.timing.engine import Case, compare
@@ -194,10 +194,11 @@ def test_what_is_not_decided_is_a_note_and_passes() -> None:
     )
 
 
-def test_a_ratio_that_could_not_be_measured_is_told_at_the_level_of_its_limit() -> None:
-    (found,) = judged("{speedup: {min: 3x, level: error}}", NoRatio("it burns."))
+@pytest.mark.parametrize(("level", "told"), [("error", "fail"), ("warn", "warn")])
+def test_a_ratio_that_could_not_be_measured_breaks_no_limit(level: str, told: str) -> None:
+    (found,) = judged(f"{{speedup: {{min: 3x, level: {level}}}}}", NoRatio("it burns."))
     assert isinstance(found, Finding)
-    assert (found.kind, found.level) == ("unknown_figure", "error")
+    assert (found.kind, found.level, found.is_violation) == ("unknown_figure", told, False)
     assert finding_sentence(found) == "speedup could not be found out: it burns."
 
 
@@ -410,6 +411,76 @@ def test_a_name_that_git_does_not_know_is_that_of_a_model(repository: Path) -> N
     found = found_in(repository, "mian")
     assert isinstance(found, Reference)
     assert found.side == Side("mian", "mian", Request(trust=False), repository)
+    assert found.no_commit == "there is no such commit here"
+
+
+LIMITED = """version: 1
+models:
+  - name: net
+    target: net.yaml
+    limits: {latency_ratio: {max_increase: 5%, against: AGAINST, level: error}}
+"""
+
+
+def test_what_is_neither_a_commit_nor_a_model_says_both_and_cannot_be_judged(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dscost.sources.ZOOS", ())
+    git(repository, "checkout", "--quiet", "-b", "topic")
+    git(repository, "commit", "--quiet", "--all", "--message", "a wider one")
+    folder = tmp_path_factory.mktemp("clone")
+    git(folder, "clone", "--quiet", "--depth", "1", f"file://{repository}", "shallow")
+    (folder / "none").mkdir()
+    (folder / "none" / "net.yaml").write_text(network(8))
+    said = {}
+    for place, name in (("shallow", "main"), ("none", "main"), ("shallow", "resnet81")):
+        path = folder / place / "b.yaml"
+        path.write_text(LIMITED.replace("AGAINST", name))
+        result = check(path)
+        assert result.exit_code == 2
+        (found,) = result.findings
+        assert (found.kind, found.level) == ("unknown_figure", "fail")
+        said[place, name] = found.detail or ""
+    shallow = (
+        "there is no such commit here; this is a shallow clone: fetch more of it (fetch-depth: 0)"
+    )
+    assert said["shallow", "main"] == f"against: main is no model, and no commit: {shallow}"
+    assert said["none", "main"].startswith(
+        "against: main is no model, and no commit: git does not read "
+    )
+    near = "against: resnet81 is no model (did you mean 'resnet18'?), and no commit: "
+    assert said["shallow", "resnet81"] == near + shallow
+
+
+@pytest.mark.parametrize(
+    ("more", "pairing", "said"),
+    [
+        ("", "{runtime: onnxruntime}", "dscost model net.yaml --explain --runtime onnxruntime"),
+        (
+            ", batch: 2, dtype: float16",
+            "{clock: cpu, threads: 1, against: vgg16}",
+            "dscost compare vgg16 net.yaml --time --batch 2 --dtype float16 --threads 1 --clock cpu",
+        ),
+        ("", "{against: ../sub/../old.yaml}", "dscost compare old.yaml net.yaml --time"),
+    ],
+)  # fmt: skip
+def test_the_command_that_shows_where_time_goes_measures_as_the_limit_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, pairing: str, said: str
+) -> None:
+    (tmp_path / "net.yaml").write_text(network(8))
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    limit = pairing.replace("{", "{min: 2x, ")
+    text = f"version: 1\nmodels:\n  - {{name: m, target: ../net.yaml{more}, limits: {{speedup: {limit}}}}}\n"
+    (entry,) = parse_budget(text, tmp_path / "sub" / "b.yaml").entries
+    (limited,) = entry.ratios
+    assert limited.pairing is not None
+    assert looking_command(entry, limited.pairing, Path("sub")) == said
+    wide = "{name: m, target: mobilenet_v1, set: {width: 0.5}, limits: {speedup: 2x}}"
+    (entry,) = parse_budget(f"version: 1\nmodels:\n  - {wide}\n", tmp_path / "b.yaml").entries
+    assert looking_command(entry, Pairing(), Path()) == (
+        "dscost model mobilenet_v1 --explain --set width=0.5"
+    )
 
 
 def test_a_file_that_a_commit_does_not_have_yet_is_missing_there(repository: Path) -> None:
@@ -520,7 +591,7 @@ def test_a_runtime_that_is_not_here_is_told_before_anything_is_counted(
     gone = RUNTIMES["onnxruntime"]._replace(name="gone", packages={"no-such": "no_such_module"})
     register_runtime(Runtime(*gone))
     monkeypatch.setattr("dscost.budgets.checking.counted", None)
-    with pytest.raises(UnavailableError, match="--runtime gone: "):
+    with pytest.raises(UnavailableError, match=r"b.yaml:3:\d+: runtime: gone: no-such is not"):
         checked(tmp_path, "{speedup: {min: 2x, runtime: gone}}")
     del RUNTIMES._entries["gone"]
 
@@ -562,6 +633,13 @@ def test_a_saved_report_has_the_speedup_that_it_was_saved_with(
         tmp_path, "{speedup: {min: 2x, runtime: onnxruntime}}", "saved.json"
     ).findings
     assert found.detail == "the saved report has no speedup under cpu:onnxruntime, clock wall"
+    (found,) = checked(tmp_path, "{speedup: {min: 2x, threads: 1}}", "saved.json").findings
+    assert found.detail == "the saved report was timed with 2 threads, not with 1"
+    ids = Input((1, 8), "int64")
+    for inputs in ((ids,), (ids, *report.inputs), ()):
+        report._replace(inputs=inputs).save(path)
+        (passed,) = checked(tmp_path, "{speedup: 2x}", "saved.json").passed
+        assert passed.value == 3
 
 
 LAYER = """input: [256, 14, 14]
@@ -589,6 +667,8 @@ def test_a_process_passes_or_fails_by_the_speedup_of_a_runtime(
     assert [one["kind"] for one in found["findings"] if one["level"] != "note"] == kinds
     (judged,) = (*found["findings"], *found["passed"])
     measured = judged["measured"]
+    is_kept = measured["ci95"][0] >= float(least.removesuffix("x"))
+    assert len(found["passed"]) == is_kept
     assert measured["runtime"].startswith("ONNX Runtime ")
     assert (measured["between"], measured["threads"]) == ("standard over depthwise-separable", 1)
     assert measured["runs"] == 1 + code

@@ -55,15 +55,16 @@ def commit_of(folder: Path, ref: str, asked: str) -> str:
     return _parting(folder, ref, asked)
 
 
-def is_commit(folder: Path, ref: str) -> bool:
-    """Whether a name is one of a commit, or `A...B` of two, as far as git can be asked."""
+def why_no_commit(folder: Path, ref: str) -> str:
+    """Return why a name is not one of a commit, or `A...B` of two; empty where it is."""
     ours, dots, theirs = ref.rpartition("...")
     try:
+        _git(folder, ref, "rev-parse", "--is-inside-work-tree")
         for name in (ours or "HEAD", theirs or "HEAD") if dots else (ref,):
-            _commit(folder, ref, name, "")
-    except InputError:
-        return False
-    return True
+            _commit(folder, ref, name, ref)
+    except InputError as error:
+        return str(error).removeprefix(f"{ref}: ")
+    return ""
 
 
 def file_at(path: Path, commit: str, asked: str) -> bytes | None:
@@ -140,7 +141,10 @@ def _shallow_hint(folder: Path) -> str:
 
 def _git(folder: Path, asked: str, *arguments: str) -> bytes:
     """Return what git prints; if it fails, whatever the reason, that is no answer."""
-    ran = _run_git(folder, *arguments)
+    try:
+        ran = _run_git(folder, *arguments)
+    except OSError as error:
+        raise InputError(f"{asked}: git cannot be run: {reason_of(error)}") from error
     if ran.returncode:
         raise InputError(f"{asked}: git does not read {folder}: {_why_git_failed(ran)}")
     return ran.stdout
@@ -159,10 +163,7 @@ def _run_git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[byte
     env = {name: value for name, value in environ.items() if not _MISLEADS_GIT.fullmatch(name)}
     env["LC_ALL"] = "C"
     nothing = subprocess.DEVNULL
-    try:
-        return subprocess.run(command, capture_output=True, check=False, stdin=nothing, env=env)
-    except OSError as error:
-        raise InputError(f"--against needs git: {reason_of(error)}") from error
+    return subprocess.run(command, capture_output=True, check=False, stdin=nothing, env=env)
 
 
 _MISLEADS_GIT = re.compile(

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from dscost.analysis.isolated import Worker
+from dscost.analysis.predicting import dtype_of
 from dscost.analysis.ratio_timing import TimedRatio, time_ratio
 from dscost.budgets.findings import NoRatio, Ratio
 from dscost.budgets.ratio_judging import is_broken, together
@@ -19,8 +20,9 @@ from dscost.budgets.records import Budget, Entry, Limit, Pairing
 from dscost.budgets.references import Reference, as_kept, at_commit, looking_command, reference_of
 from dscost.budgets.requests import side_of
 from dscost.errors import DscostError
+from dscost.notation.units import counted
 from dscost.reports.records import Environment, Report, Speedup
-from dscost.runtimes import RUNTIMES, TORCH, find_runtimes
+from dscost.runtimes import RUNTIMES, TORCH
 from dscost.sources import is_saved
 from dscost.timing import Progress, Setting, TimingOptions
 
@@ -34,8 +36,11 @@ def require_runtimes(budget: Budget) -> None:
     Raises:
         UnavailableError: The text says how it is installed.
     """
-    limits = (limit for entry in budget.entries for limit in entry.ratios)
-    find_runtimes(dict.fromkeys(one.pairing.runtime for one in limits if one.pairing))
+    for limit in (one for entry in budget.entries for one in entry.ratios):
+        name = limit.pairing.runtime if limit.pairing else TORCH
+        if name != TORCH:  # which is told of by what needs it
+            line, column = limit.place
+            RUNTIMES[name].require(f"{budget.path}:{line}:{column}: runtime: {name}")
 
 
 class Ratios:
@@ -117,7 +122,8 @@ class Ratios:
             found = confirmed(measure, limits)
             return found._replace(look=looking_command(entry, pairing, self._budget.path.parent))
         except DscostError as error:
-            return NoRatio(str(error).replace("--time-budget", "time_budget"))
+            unknown = reference and reference.why_unknown(error)
+            return NoRatio(unknown or _in_yaml(str(error)))
 
     def _reference(self, entry: Entry, metric: str, pairing: Pairing) -> Reference | NoRatio | None:
         """Return what a model is held against; `None` where that is itself, written otherwise."""
@@ -145,15 +151,30 @@ class Ratios:
 
 def _as_saved(report: Report, pairing: Pairing) -> Ratio | NoRatio:
     """Return the speedup that a saved report has."""
-    setting = Setting(dtype=report.inputs[0].dtype, runtime=pairing.runtime).key
-    timing, speedup = report.latency.get(setting), None
+    environment = report.environment
+    if environment is None:
+        return NoRatio("the saved report has no times")
+    if pairing.threads not in (None, environment.threads):
+        threads = counted(environment.threads, "thread")
+        return NoRatio(f"the saved report was timed with {threads}, not with {pairing.threads}")
+    # of several dtypes the first is what the model was counted in
+    keys = [
+        Setting(dtype=one, runtime=pairing.runtime).key
+        for one in (*environment.dtype.split(", "), dtype_of(report))
+    ]
+    timing = next((report.latency[key] for key in keys if key in report.latency), None)
+    speedup = None
     if timing is not None:
         cpu = timing.cpu_clock
         speedup = timing.speedup if pairing.clock == "wall" else cpu and cpu.speedup
-    if speedup is None or report.environment is None:
-        return NoRatio(f"the saved report has no speedup under {setting}, clock {pairing.clock}")
-    timed = TimedRatio(speedup, report.environment)
-    return _ratio(timed, pairing, SPEEDUP, BOTH_WAYS)
+    if speedup is None:
+        return NoRatio(f"the saved report has no speedup under {keys[0]}, clock {pairing.clock}")
+    return _ratio(TimedRatio(speedup, environment), pairing, SPEEDUP, BOTH_WAYS)
+
+
+def _in_yaml(text: str) -> str:
+    """Return what is wrong in the words of a budget, where the command line has options."""
+    return text.replace("--time-budget", "time_budget").replace("--clock ", "clock: ")
 
 
 def confirmed(measure: Callable[[], Ratio], limits: Sequence[Limit]) -> Ratio:

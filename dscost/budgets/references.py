@@ -4,17 +4,19 @@ Nothing is checked out. A commit's architecture or ONNX file is read by `git sho
 the weights beside it, into a folder of its own; code is not, since it is more than a file.
 """
 
+from collections.abc import Mapping
+from os.path import normpath
 from pathlib import Path
 from shlex import quote
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dscost.analysis import Request
 from dscost.analysis.ratio_timing import Side
 from dscost.budgets.findings import NoRatio
-from dscost.budgets.from_git import SHORT, commit_of, file_at, is_commit, last_change_of
+from dscost.budgets.from_git import SHORT, commit_of, file_at, last_change_of, why_no_commit
 from dscost.budgets.records import Entry, Pairing
 from dscost.budgets.requests import placed, side_of
-from dscost.errors import InputError, needing_onnx
+from dscost.errors import DscostError, InputError, UnknownNameError, needing_onnx, some_of
 from dscost.files import reason_of
 from dscost.runtimes import TORCH
 from dscost.sources import YAML_ENDINGS, is_graph, is_saved, runs_code, split_file
@@ -28,10 +30,23 @@ class Reference(NamedTuple):
     Args:
         name: In words.
         side: What is timed; `None` where it is the model itself, unchanged.
+        no_commit: Why the name is not one of a commit, where it could have been.
     """
 
     name: str
     side: Side | None
+    no_commit: str = ""
+
+    def why_unknown(self, error: DscostError) -> str | None:
+        """Return that it is neither commit nor model, where an error says that of its name."""
+        if not isinstance(error, UnknownNameError) or error.name != self.name:
+            return None
+        if not self.no_commit:
+            return None
+        # of a thousand models some say nothing of a commit: a near one does, or a library missing
+        known = f" (known: {some_of(error.known)})"
+        rest = str(error).replace(known, "").removeprefix(f"unknown {error.kind} '{error.name}'")
+        return f"against: {self.name} is no model{rest}, and no commit: {self.no_commit}"
 
 
 def reference_of(
@@ -46,11 +61,15 @@ def reference_of(
         scratch: An empty folder, where a file of a commit may be written.
         asked: Who asks, as errors begin.
     """
-    if not _means_target(against) and is_commit(folder, against):
-        return at_commit(entry, against, folder, scratch, asked)
+    no_commit = ""
+    if not _means_target(against):
+        no_commit = why_no_commit(folder, against)
+        if not no_commit:
+            return at_commit(entry, against, folder, scratch, asked)
     # with the input of the model; its settings and arguments are its own
     request = Request(entry.input, entry.batch, entry.dtype, trust=entry.trust)
-    return Reference(against, Side(against, placed(against, folder), request, folder))
+    side = Side(against, placed(against, folder), request, folder)
+    return Reference(against, side, no_commit)
 
 
 def at_commit(
@@ -86,18 +105,38 @@ def looking_command(entry: Entry, pairing: Pairing, folder: Path) -> str:
 
     Files are as seen from the working directory; the budget lies in the folder.
     """
-    target = quote(placed(entry.target, folder))
+    target = _typed(entry.target, folder)
+    given: dict[str, Mapping[str, Any]] = {}
     if pairing.against and _means_target(pairing.against):
-        parts = ["dscost", "compare", quote(placed(pairing.against, folder)), target, "--time"]
+        parts = ["dscost", "compare", _typed(pairing.against, folder), target, "--time"]
     else:
         parts = ["dscost", "model", target, "--explain"]
+        request = side_of(entry, folder).request
+        given = {"--set": request.settings or {}, "--kwargs": request.kwargs or {}}
     inputs = list(entry.input or ())
     if inputs and all(isinstance(one, int) for one in inputs):
         inputs = [",".join(map(str, inputs))]
     parts += [word for one in inputs for word in ("--input", quote(str(one)))]
-    if pairing.runtime != TORCH:
-        parts += ["--runtime", quote(pairing.runtime)]
+    for option, values in given.items():
+        for name, value in values.items():
+            if isinstance(value, str | int | float):  # others have no form that can be typed
+                parts += [option, quote(f"{name}={value!r}")]
+    options = {
+        "--batch": entry.batch,
+        "--dtype": entry.dtype,
+        "--runtime": None if pairing.runtime == TORCH else pairing.runtime,
+        "--threads": pairing.threads,
+        "--clock": None if pairing.clock == "wall" else pairing.clock,
+    }
+    for option, value in options.items():
+        parts += [] if value is None else [option, quote(str(value))]
     return " ".join(parts)
+
+
+def _typed(target: str, folder: Path) -> str:
+    """Return a target as it is typed in the working directory."""
+    path, rest = split_file(placed(target, folder)) or (None, "")
+    return quote(target if path is None else normpath(path) + rest)
 
 
 def _at(entry: Entry, ref: str, commit: str, folder: Path, scratch: Path) -> Reference | NoRatio:
