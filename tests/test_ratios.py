@@ -429,7 +429,7 @@ def test_what_is_neither_a_commit_nor_a_model_says_both_and_cannot_be_judged(
     git(repository, "checkout", "--quiet", "-b", "topic")
     git(repository, "commit", "--quiet", "--all", "--message", "a wider one")
     folder = tmp_path_factory.mktemp("clone")
-    git(folder, "clone", "--quiet", "--depth", "1", f"file://{repository}", "shallow")
+    git(folder, "clone", "--quiet", "--depth", "1", repository.as_uri(), "shallow")
     (folder / "none").mkdir()
     (folder / "none" / "net.yaml").write_text(network(8))
     said = {}
