@@ -98,7 +98,7 @@ class ArchitectureVersions:
         return Arguments((random_input(shape, **setting.place),), {})
 
     def program(
-        self, variant: str, swaps: "Sequence[Swap]", setting: "Setting"
+        self, variant: str, swaps: "Sequence[Swap]", setting: "Setting", *, seed: int = 0
     ) -> "tuple[Program, Mapping[str, str]]":
         """Return a version as data, which takes no torch; no layer has to be left."""
         from dscost.networks.network import with_batch
@@ -107,7 +107,7 @@ class ArchitectureVersions:
         operations = self.written(variant, swaps)
         if setting.batch is not None:
             operations = with_batch(operations, setting.batch)
-        return OperationsProgram("the whole model", operations), {}
+        return OperationsProgram("the whole model", operations, seed), {}
 
     def written(self, variant: str, swaps: "Sequence[Swap]") -> Sequence[Operation]:
         """Return the operations of a version of the model by its name."""

@@ -172,7 +172,7 @@ class Bench:
         self.tell(f"preparing {work.name}")
         try:
             with self.making.of(setting.runtime):
-                return prepared(work, threads=self.threads, seed=self.options.seed)
+                return prepared(work, threads=self.threads, seed=self.options.program_seed)
         # what a runtime cannot run, and whatever a model's own code raises
         except Exception as error:  # noqa: BLE001
             self.lack(work.name, why_not_run(work, error))

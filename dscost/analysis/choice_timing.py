@@ -202,7 +202,7 @@ def _by_turns(
     (setting,) = bench.settings
     calls = []
     for name, model in models.items():
-        prepared = bench.prepared(model.work(name, setting))
+        prepared = bench.prepared(model.work(name, setting, seed=bench.options.program_seed))
         if prepared is None:
             return None, None
         calls.append(prepared)
@@ -216,7 +216,7 @@ def _why_not(bench: Bench) -> str:
 
 
 def _measured(bench: Bench, convs: Sequence[Timeable], budget_s: float) -> dict[Key, Times]:
-    (setting,), began = bench.settings, perf_counter()
+    (setting,), began, seed = bench.settings, perf_counter(), bench.options.program_seed
     standard: dict[Key, Prepared | None] = {}
     cases: list[Case] = []
     timed: dict[str, tuple[Timeable, int]] = {}
@@ -225,9 +225,11 @@ def _measured(bench: Bench, convs: Sequence[Timeable], budget_s: float) -> dict[
         if perf_counter() - began > BUILDING_SHARE * budget_s:
             break
         if one.key not in standard:
-            standard[one.key] = bench.prepared(work_of(_stages(one, AS_IS, setting), setting))
+            work = work_of(_stages(one, AS_IS, setting), setting, seed=seed)
+            standard[one.key] = bench.prepared(work)
         first = standard[one.key]
-        second = first and bench.prepared(work_of(_stages(one, rank, setting), setting))
+        work = work_of(_stages(one, rank, setting), setting, seed=seed)
+        second = first and bench.prepared(work)
         if first and second:
             name = f"{one.name} on {format_shape(one.shape)}, rank {rank}"
             cases.append(bench.case(name, setting, first, second))

@@ -55,9 +55,12 @@ if TYPE_CHECKING:
             ...
 
         def program(
-            self, variant: str, swaps: "Sequence[Swap]", setting: "Setting"
+            self, variant: str, swaps: "Sequence[Swap]", setting: "Setting", *, seed: int = 0
         ) -> "tuple[Program, Mapping[str, str]]":
-            """Return a version to be run by another than torch, and what had to be left."""
+            """Return a version to be run by another than torch, and what had to be left.
+
+            Its random weights and inputs are those of the seed.
+            """
             ...
 
 

@@ -153,7 +153,7 @@ class GraphVersions:
         return totals_of(self.trace, costs_of(self.trace), self._given.nbytes, swaps)
 
     def program(
-        self, variant: str, swaps: Sequence[Swap], setting: "Setting"
+        self, variant: str, swaps: Sequence[Swap], setting: "Setting", *, seed: int = 0
     ) -> tuple["Program", Mapping[str, str]]:
         """Return a version of the model to be run, and why layers had to be left, by name.
 
@@ -165,13 +165,13 @@ class GraphVersions:
         """
         from dscost.runtimes.programs import GraphProgram
 
-        inputs = self._made_up(setting)
+        inputs = self._made_up(setting, seed)
         due = [swap for swap in swaps if swap.is_pair != (variant == SEPARABLE)]
         graph: bytes | Path = self._source.path
         done: Sequence[Swap] = ()
         left: Mapping[str, str] = {}
         if variant != "as_is" and due:
-            graph, done, left = self._written(variant, due)
+            graph, done, left = self._written(variant, due, seed)
         macs = getattr(self.totals(done), variant).macs
         if setting.batch is not None:
             macs = macs * setting.batch // self._batch
@@ -184,7 +184,7 @@ class GraphVersions:
         return max(1, *first.shape[:1]) if first and first.shape else 1
 
     def _written(
-        self, variant: str, due: Sequence[Swap]
+        self, variant: str, due: Sequence[Swap], seed: int
     ) -> tuple[bytes, Sequence[Swap], Mapping[str, str]]:
         """Return a model with swaps done, which of them, and why others are not."""
         from dscost.graphs.reading import read_whole
@@ -204,10 +204,10 @@ class GraphVersions:
         places = {name: here[id(node)] for name, node in self.nodes.items() if id(node) in here}
         with _named(self._target):
             whole = read_whole(source.path)
-            made = rewritten(whole, self.trace.events, places, due, variant)
+            made = rewritten(whole, self.trace.events, places, due, variant, seed=seed)
             return serialized(made.model), made.done, made.left
 
-    def _made_up(self, setting: "Setting") -> "Mapping[str, np.ndarray]":
+    def _made_up(self, setting: "Setting", seed: int) -> "Mapping[str, np.ndarray]":
         """Return inputs of the sizes that were counted, in another batch if any."""
         from dscost.graphs.running import made_up
 
@@ -215,7 +215,7 @@ class GraphVersions:
         if setting.batch is not None:
             request = request._replace(batch=setting.batch)
         try:
-            return made_up(inputs_given(self._source, request, target=self._target))
+            return made_up(inputs_given(self._source, request, target=self._target), seed)
         except TypeError as error:  # dtypes that numpy has not
             told = f"its inputs cannot be made up: {first_line(error)}"
             raise InputError(f"{self._target}: {told}") from error

@@ -233,7 +233,7 @@ class Elsewhere:
         raise UnavailableError(f"{self._target} is in a process of its own")
 
     def program(
-        self, variant: str, swaps: Sequence[Any], setting: "Setting"
+        self, variant: str, swaps: Sequence[Any], setting: "Setting", *, seed: int = 0
     ) -> "tuple[Program, Mapping[str, str]]":
         """Refuse: the module is in the worker."""
         raise UnavailableError(f"{self._target} is in a process of its own")

@@ -163,7 +163,7 @@ class _Trial:
         if options.with_norm:
             named = parts or [(stage.name, stage.conv) for stage in stages if stage.conv]
             parts = tuple(with_norms(named))
-        return work_of(stages, self.setting, parts, seed=options.seed)
+        return work_of(stages, self.setting, parts, seed=options.program_seed)
 
     @property
     def key(self) -> str:

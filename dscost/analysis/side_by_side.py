@@ -61,7 +61,7 @@ class Entry(NamedTuple):
         """Return one pass of it; the bench is told of layers that had to be left as they are."""
         versions = self.model.runnable
         assert versions is not None
-        swaps = self.model.swaps
+        swaps, seed = self.model.swaps, bench.options.program_seed
 
         def whole(made: tuple[_Made, Mapping[str, str]]) -> _Made:
             if made[1]:
@@ -73,7 +73,7 @@ class Entry(NamedTuple):
             setting,
             lambda: whole(versions.build(self.version, swaps)),
             lambda: versions.arguments(setting),
-            lambda: whole(versions.program(self.version, swaps, setting)),
+            lambda: whole(versions.program(self.version, swaps, setting, seed=seed)),
             macs=int(self.cost.macs * inputs_ratio(self.report, setting)),
             needed_bytes=self.needed_bytes(setting),
         )

@@ -108,7 +108,7 @@ def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: 
         if perf_counter() - began > BUILDING_SHARE * budget_s:
             break
         tried += 1
-        seed = bench.options.seed
+        seed = bench.options.program_seed
         works = (work_of(plan.stages[name], setting, seed=seed) for name in BOTH_WAYS)
         standard, separable = map(bench.prepared, works)
         if standard and separable:
@@ -180,7 +180,7 @@ def _beside(
         agrees = low <= plan.fewer_macs and high >= AGREES_FROM * plan.fewer_macs
         if agrees or not stages:
             continue
-        pointwise = bench.prepared(work_of(stages, setting, seed=bench.options.seed))
+        pointwise = bench.prepared(work_of(stages, setting, seed=bench.options.program_seed))
         if pointwise:
             name = f"{case.name}, {NAME}"
             further[case.name] = replace(case, name=name, second=pointwise.call)

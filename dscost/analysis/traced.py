@@ -133,9 +133,12 @@ class TracedVersions:
         return rewritten(module, self.traced.events, swaps, variant)
 
     def program(
-        self, variant: str, swaps: Sequence[Swap], setting: Setting
+        self, variant: str, swaps: Sequence[Swap], setting: Setting, *, seed: int = 0
     ) -> tuple[ModuleProgram, Mapping[str, str]]:
-        """Return a version to be run by another than torch, and why layers had to be left."""
+        """Return a version to be run by another than torch, and why layers had to be left.
+
+        Whatever is random in it is of torch's own seed, which the bench has set.
+        """
         module, left = self.build(variant, swaps)
         place = setting._replace(dtype="float32") if setting.dtype == "int8" else setting
         module = placed(module, **place.place)

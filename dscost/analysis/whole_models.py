@@ -24,25 +24,25 @@ class WholeModel(NamedTuple):
     Args:
         build: Makes the module, for torch.
         arguments: Makes what that is called with under a setting.
-        program: Makes it for any other runtime.
+        program: Makes it for any other runtime, what is random in it by a seed.
         cost: Of one call; of a model that becomes cheaper what it was will do.
         dtype: Of its weights.
     """
 
     build: "Callable[[], nn.Module]"
     arguments: "Callable[[Setting], Arguments]"
-    program: "Callable[[Setting], Program]"
+    program: "Callable[[Setting, int], Program]"
     cost: Cost
     dtype: str
 
-    def work(self, name: str, setting: Setting) -> Work:
+    def work(self, name: str, setting: Setting, *, seed: int = 0) -> Work:
         """Return it as something to be run."""
         return Work(
             name,
             setting,
             self.build,
             partial(self.arguments, setting),
-            partial(self.program, setting),
+            partial(self.program, setting, seed),
             macs=self.cost.macs,
             needed_bytes=2 * self.cost.weight_bytes + self.cost.traffic_bytes // 2,
         )
@@ -53,7 +53,7 @@ def model_of_torch(
 ) -> WholeModel:
     """Return a module to be timed on some arguments; it is left as it is."""
 
-    def program(setting: Setting) -> "Program":
+    def program(setting: Setting, _: int) -> "Program":
         from dscost.modules.building import placed
         from dscost.runtimes.programs import ModuleProgram
 

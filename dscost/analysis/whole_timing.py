@@ -240,7 +240,8 @@ class Whole:
         return module
 
     def _program(self, version: str, swaps: Sequence[Swap]) -> "Program":
-        program, left = self.model.versions.program(version, swaps, self.setting)
+        seed = self.bench.options.program_seed
+        program, left = self.model.versions.program(version, swaps, self.setting, seed=seed)
         self._keep_left(version, left)
         return program
 

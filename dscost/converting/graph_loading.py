@@ -84,8 +84,9 @@ class GraphSubject(NamedTuple):
         """Return it, or another model in its place, to be timed by what takes ONNX."""
         own = self.model if model is None else model
 
-        def program(setting: Setting) -> GraphProgram:
-            return GraphProgram(self.target, serialized(own), made_up(self.given), self.cost.macs)
+        def program(setting: Setting, seed: int) -> GraphProgram:
+            inputs = made_up(self.given, seed)
+            return GraphProgram(self.target, serialized(own), inputs, self.cost.macs)
 
         return WholeModel(self._no_module, self._no_module, program, self.cost, self.dtype)
 

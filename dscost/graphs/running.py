@@ -57,9 +57,9 @@ def runners() -> list[Runner]:
     return found
 
 
-def made_up(inputs: Mapping[str, Value]) -> dict[str, np.ndarray]:
-    """Return something to be given for each input: its own values, else small ones."""
-    random = np.random.default_rng(0)
+def made_up(inputs: Mapping[str, Value], seed: int = 0) -> dict[str, np.ndarray]:
+    """Return something to be given for each input: its own values, else small ones of a seed."""
+    random = np.random.default_rng(seed)
     made: dict[str, np.ndarray] = {}
     for name, value in inputs.items():
         if value.content is not None:

@@ -183,6 +183,11 @@ class TimingOptions(_Options):
         return (), self._asdict()
 
     @property
+    def program_seed(self) -> int:
+        """The seed as NumPy takes it, which knows no negative one."""
+        return self.seed % 2**64
+
+    @property
     def is_by_another(self) -> bool:
         """Whether a runtime other than torch takes part."""
         return any(name != TORCH for name in self.runtimes)
