@@ -450,3 +450,11 @@ def test_a_table_of_models_says_on_a_terminal_what_else_there_is() -> None:
     assert "--layers shows" not in shown("resnet18", "mobilenet_v2", layers=False)
     assert "--time times them" not in shown("resnet18", "resnet34")
     assert "--layers" not in run("compare", "resnet18", "mobilenet_v2").stdout
+
+
+def test_a_comparison_is_timed_in_the_dtype_that_it_is_counted_in() -> None:
+    with pytest.raises(InputError) as refused:
+        dscost.compare("resnet18", "resnet34", time=True, timing={"dtypes": "int8"})
+    assert str(refused.value) == (
+        "timing: each model is timed in the dtype it is counted in, found ('int8',): give dtype='int8'"
+    )

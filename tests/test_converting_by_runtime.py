@@ -1,6 +1,7 @@
 """Models converted by the times of the runtime that they are deployed with, and checked as a whole under it."""
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,11 +15,12 @@ import pytest
 import torch
 from jsonschema import Draft7Validator
 from program import PROGRAM, Ran, run, start
+from test_measuring import FakeEngine
 from test_timing_sheets import ENVIRONMENT
 from torch import nn
 
 import dscost
-from dscost.analysis import Request
+from dscost.analysis import Request, bench
 from dscost.converting import fastest
 from dscost.converting.convert import convert_target
 from dscost.converting.plan_file import KEEP, read_plan
@@ -311,6 +313,25 @@ def test_what_pays_of_an_onnx_file_is_converted_now_or_by_a_report(here: Path) -
     assert (again["proof"], again["runtime"]) == ("r.json", "onnxruntime")
     report = json.loads((here / "r.json").read_text(encoding="utf-8"))
     assert list(again["plan"]) == report["subjects"][0]["advice"]["swaps"]
+
+
+@pytest.mark.parametrize("is_saved", [False, True], ids=["at once", "from a report"])
+def test_the_command_that_is_advised_of_an_onnx_file_writes_one(
+    here: Path, monkeypatch: pytest.MonkeyPatch, is_saved: bool
+) -> None:
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    onnx.save(graph_of_two(onnx), here / "net.onnx")
+    monkeypatch.setattr(bench, "compare", FakeEngine().compare)
+    asked = ["net.onnx", *GIVEN[2:], "--runtime", "onnxruntime"]
+    exported = ["--export", "json=r.json"] if is_saved else []
+    told = run("model", *asked, *exported, cwd=here).stdout.splitlines()[-1]
+    line = shlex.split(told.removeprefix("Get it:"))
+    assert line[-2:] == ["--save", "cheaper.onnx"]
+    ran = run(*line[1:], cwd=here)
+    assert ran.returncode == 0, ran.stderr
+    products = [one for one in onnx.load(here / "cheaper.onnx").graph.node if one.op_type == "Conv"]
+    assert len(products) == 4
 
 
 def graph_of_two(onnx: Any) -> Any:

@@ -47,7 +47,7 @@ def conv(channels: int, out: int, kernel: tuple[int, ...], **more: object) -> Co
 
 def one(spec: ConvSpec, *extents: int, **by_hand: object) -> Layer:
     """Return a layer of one convolution, which torch computes with the arguments given."""
-    function = {1: functional.conv1d, 2: functional.conv2d}[len(extents)]
+    function = (functional.conv1d, functional.conv2d, functional.conv3d)[len(extents) - 1]
     return Layer(
         [("conv", spec)],
         (1, spec.in_channels, *extents),
@@ -85,6 +85,8 @@ LAYERS = {
     "pointwise": one(conv(16, 40, (1, 1)), 14, 14),
     "7x7 stem": one(conv(3, 32, (7, 7), stride=(2, 2)), 32, 32, padding=3, stride=2),
     "1-D": one(conv(8, 16, (3,)), 40, padding=1),
+    "3-D": one(conv(4, 8, (3, 3, 3)), 6, 8, 8, padding=1),
+    "3-D depthwise": one(conv(8, 8, (3, 3, 3), groups=8), 6, 8, 8, padding=1, groups=8),
     "transposed": Layer(
         [("conv", conv(16, 8, (4, 4), **TRANSPOSED))],
         (1, 16, 7, 7),
@@ -102,7 +104,10 @@ LAYERS = {
     ),
 }
 
-REFUSED: Mapping[tuple[str, str], str] = {}
+REFUSED: Mapping[tuple[str, str], str] = {
+    ("executorch", "3-D"): "ExecuTorch cannot run it: ",
+    ("executorch", "3-D depthwise"): "ExecuTorch cannot run it: ",
+}
 """What a runtime has not, with words of its reason."""
 
 

@@ -79,6 +79,8 @@ def test_a_runtime_that_is_not_installed_ends_it_before_anything_is_counted(
         ("layer 8 8 3 --runtime onnxrutime", "unknown runtime 'onnxrutime' (did you mean 'onnxruntime'?)"),
         ("layer 8 8 3 --runtime ,", "expected a runtime, see dscost list runtimes"),
         ("layer 8 8 3 --runtime present --dtype int8", "--runtime present runs float32, not int8: see --dtype"),
+        ("layer 8 8 3 --runtime torch --dtype int8", "--runtime torch runs float32, float16, bfloat16, float64, not int8: see --dtype"),
+        ("layer 8 8 3 --runtime torch,present --device cuda", "--runtime present runs on the CPU, found --device cuda alone: add --device cpu"),
         ("layer 8 8 3 --runtime present --mode compile", "--mode is of --runtime torch, which is not asked for"),
         ("layer 8 8 3 --clock sun", "unknown clock 'sun' (known: wall, cpu)"),
         ("layer 8 8 3 --clock cpu --threads 2", "--clock cpu is of one thread: with 2 it is the time of all together"),

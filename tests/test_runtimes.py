@@ -143,10 +143,18 @@ def test_what_is_off_by_rounding_is_timed() -> None:
 
 
 def test_int8_is_held_to_its_noise() -> None:
-    off = runtime_that(lambda right, _: [0.6 * right[0]])
-    assert checked(off, separable(), INT8).error == pytest.approx(0.4)
-    with pytest.raises(WrongOutputError, match="off by 1 of its output by root mean square"):
-        checked(runtime_that(lambda right, _: [0 * right[0]]), separable(), INT8)
+    off = runtime_that(lambda right, _: [0.96 * right[0]])
+    assert checked(off, separable(), INT8).error == pytest.approx(0.04)
+    # two convolutions: 0.05 × √2
+    told = "off by 0.4 of its output by root mean square, at most 0.0707"
+    with pytest.raises(WrongOutputError, match=told):
+        checked(runtime_that(lambda right, _: [0.6 * right[0]]), separable(), INT8)
+
+
+def test_the_dtype_of_others_is_held_to_the_error_of_float32() -> None:
+    off = runtime_that(lambda right, _: [right[0] * 1.01])
+    with pytest.raises(WrongOutputError, match="off by 0.01 of the largest value, at most 0.0001"):
+        checked(off, separable(), How(1, "float64"))
 
 
 # -- what they run

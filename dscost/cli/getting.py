@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dscost.files import split_report_name
 from dscost.reports.records import Report
 from dscost.runtimes import TORCH
+from dscost.sources import is_graph
 
 if TYPE_CHECKING:
     from dscost.cli.measuring import Measuring
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from dscost.cli.printing import Output
 
 SAVED_TO = "cheaper.pt"
+GRAPH_SAVED_TO = "cheaper.onnx"
 NOT_BY_NAME = ("layer", "module")
 """Sources of reports whose model no command line can name."""
 
@@ -52,7 +54,8 @@ def command_for(
     words += ["--from", saved] if saved else _measured(measuring)
     if own.min_channels is not None:
         words += ["--min-channels", str(own.min_channels)]
-    return shlex.join(["dscost", "convert", *words, "--save", SAVED_TO])
+    path = GRAPH_SAVED_TO if is_graph(words[0]) else SAVED_TO
+    return shlex.join(["dscost", "convert", *words, "--save", path])
 
 
 def _written(out: "Output") -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Options that say how to measure: one record for every command that does."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, NamedTuple
 
@@ -104,6 +104,8 @@ class Measuring(NamedTuple):
             given["min_channels"] = min_channels
         if self.runtime is not None:
             given["runtimes"] = parse_names(self.runtime)
+            if self.time:
+                _require_dtypes_of_torch(given["runtimes"], cases.dtypes)
         if self.time_budget is not None or self.precision is not None:
             # exact numbers take a while to import, and few ask for them
             from dscost.notation.quantities import parse_seconds, parse_share
@@ -127,6 +129,14 @@ class Measuring(NamedTuple):
             profile=profile,
             **given,
         )
+
+
+def _require_dtypes_of_torch(runtimes: Sequence[str], dtypes: Sequence[str]) -> None:
+    """Refuse torch where it is asked for by name, and alone, and runs none of the dtypes."""
+    from dscost.runtimes import RUNTIMES, TORCH, require_dtypes
+
+    if dtypes and set(runtimes) == {TORCH}:
+        require_dtypes(RUNTIMES[TORCH], dtypes)
 
 
 AS_USUAL = Measuring()

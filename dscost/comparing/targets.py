@@ -79,7 +79,7 @@ def compare(
 
     Raises:
         InputError: There are fewer than two targets, or one cannot be read or counted; or all are
-            saved reports and are to be timed.
+            saved reports and are to be timed; or `timing` has dtypes.
         UnavailableError: A target needs a library that is not installed.
 
     >>> found = compare("resnet18", "resnet34").versus[0]
@@ -93,6 +93,9 @@ def compare(
         options = timing_options(
             device, threads, memory_format, time_budget_s, timing, runtime=runtime, clock=clock
         )
+        if options.dtypes:
+            told = f"found {options.dtypes}: give dtype={options.dtypes[0]!r}"
+            raise InputError(f"timing: each model is timed in the dtype it is counted in, {told}")
     return compared(
         [*targets, *others],
         Request(input, batch, dtype, settings, kwargs, trust),

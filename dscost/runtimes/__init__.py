@@ -180,12 +180,20 @@ def find_runtimes(names: Iterable[str], dtypes: Sequence[str] = ()) -> list[Runt
     found = [RUNTIMES[name] for name in names if name != TORCH]
     for one in found:
         one.require()
-        if dtypes and not set(dtypes) & set(one.dtypes):
-            wanted = " or ".join(dtypes)
-            raise InputError(
-                f"--runtime {one.name} runs {some_of(one.dtypes)}, not {wanted}: see --dtype"
-            )
+        if dtypes:
+            require_dtypes(one, dtypes)
     return found
+
+
+def require_dtypes(runtime: Runtime, dtypes: Sequence[str]) -> None:
+    """Refuse a runtime that multiplies in none of some dtypes.
+
+    Raises:
+        InputError: The text says in which it does.
+    """
+    if not set(dtypes) & set(runtime.dtypes):
+        runs, wanted = some_of(runtime.dtypes), " or ".join(dtypes)
+        raise InputError(f"--runtime {runtime.name} runs {runs}, not {wanted}: see --dtype")
 
 
 def _is_here(module: str) -> bool:

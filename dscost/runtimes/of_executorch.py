@@ -32,6 +32,7 @@ def load(program: Program, how: How) -> Running:
     with refusing(TITLE), quietly(_SPEAKERS), silent_output():
         content, told = _lowered(form)
         method = _Method(content, form, how.threads)
+        method.run()  # what it has no kernel for, it tells only now
     return Running(method.run, method.outputs, "torch.export", told)
 
 

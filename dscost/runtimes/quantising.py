@@ -33,8 +33,6 @@ LEAST_OPSET = 13
 """Of ONNX, that has a scale for each channel."""
 OPSET = 17
 """What an older model becomes."""
-MOST_BYTES = 2**31 - 2**20
-"""Of a model whose weights lie in it, as protobuf has it."""
 VNNI = {"avx512_vnni", "avx_vnni"}
 """What Linux calls it among the flags of a processor."""
 MOST_KEPT = 8
@@ -114,6 +112,7 @@ def _fold(graph: bytes | Path, path: Path) -> None:
     from onnx import version_converter
 
     from dscost.graphs.running import loaded
+    from dscost.graphs.writing import MOST_BYTES
 
     model = loaded(graph)
     if model.ByteSize() > MOST_BYTES:

@@ -240,8 +240,11 @@ class TimingOptions(_Options):
         from dscost.runtimes import find_runtimes
 
         dtypes = () if TORCH in self.runtimes else self.dtypes
-        find_runtimes(self.runtimes, dtypes)
+        others = find_runtimes(self.runtimes, dtypes)
         if TORCH in self.runtimes:
+            if "cpu" not in self.devices:
+                told = f"--runtime {others[0].name} runs on the CPU"
+                raise InputError(f"{told}, found --device cuda alone: add --device cpu")
             return
         of_torch = {
             "--device cuda": "cuda" in self.devices,

@@ -2,7 +2,7 @@
 
 from time import process_time
 
-from dscost.errors import UnavailableError
+from dscost.errors import InputError
 from dscost.notation.units import format_seconds
 from dscost.timing.engine import Clock
 
@@ -16,11 +16,11 @@ def processor_clock(clock: Clock = process_time) -> Clock:
     """Return the clock of the processor time of this process, all its threads together.
 
     Raises:
-        UnavailableError: It is too coarse for blocks of calls, as that of Windows is.
+        InputError: It is too coarse for blocks of calls, as that of Windows is.
     """
     step_s = min(_step_s(clock) for _ in range(STEPS))
     if step_s > COARSEST_S:
-        raise UnavailableError(
+        raise InputError(
             "--clock cpu: the processor time of this system is told in steps of "
             f"{format_seconds(step_s)}, at most {format_seconds(COARSEST_S)} are in order: "
             "time with --clock wall"
