@@ -1,6 +1,7 @@
 """Processor time in reports and on pages: beside the clock on the wall, with a floor and a verdict of its own."""
 
 import json
+from collections.abc import Sequence
 from math import log
 
 import pytest
@@ -83,6 +84,9 @@ def test_each_clock_has_the_noise_floor_of_its_own_pairs() -> None:
     assert bench.noise_floors.keys() == bench.cpu_floors.keys() == {"cpu"}
     assert bench.noise_floors["cpu"] != bench.cpu_floors["cpu"]
     assert bench.threads == 1
+    where = bench.environment()
+    assert where.noise_floors == {"cpu": where.noise_floor}
+    assert where.cpu_noise_floors == bench.cpu_floors
 
 
 def test_a_layer_and_its_saved_report_have_both_clocks() -> None:
@@ -206,6 +210,34 @@ def test_a_busy_machine_offers_the_clock_of_the_processor_once() -> None:
     assert notes(clock="cpu")[0].endswith(again)
     assert notes("cuda")[0].endswith(again)  # whose time it does not see
     assert notes(noise=(Noise("throttled", 0.5, 0.75),))[0].endswith(again)
+
+
+def floor_told(keys: Sequence[str], **changed: object) -> str:
+    where = ENVIRONMENT._replace(**changed)
+    line = measured_notes(where, dict.fromkeys(keys))[-1]
+    return next(part for part in line.rstrip(".").split("; ") if part.startswith("differences"))
+
+
+def test_each_place_is_told_with_the_noise_floor_that_it_was_judged_by() -> None:
+    floors = {"cpu": 0.01, "cpu:onnxruntime": 0.21}
+    both = floor_told(["cpu", "cpu:onnxruntime:int8"], noise_floors=floors)
+    told = "differences under 3.0 % (torch) or 21 % (ONNX Runtime) are noise here and not reported"
+    assert both == told
+    one = "differences under {} are noise here and not reported"
+    assert floor_told(["cpu:channels_last"], noise_floors=floors) == one.format("3.0 %")
+    assert floor_told(["cpu:onnxruntime"], noise_floors=floors) == one.format("21 %")
+    # both less than is ever called
+    quiet = {"cpu": 0.01, "cpu:onnxruntime": 0.02}
+    assert floor_told(["cpu", "cpu:onnxruntime"], noise_floors=quiet) == one.format("3.0 %")
+    # a report that was saved before they were known
+    assert floor_told(["cpu", "cpu:onnxruntime"]) == one.format("20 %")
+
+
+def test_processor_time_has_a_noise_floor_of_its_own() -> None:
+    told = floor_told(["cpu"], noise_floors={"cpu": 0.2}, cpu_noise_floors={"cpu": 0.04})
+    assert told == (
+        "differences under 20 % are noise here and not reported, of CPU time those under 4.0 %"
+    )
 
 
 def test_the_method_says_what_processor_time_is() -> None:

@@ -116,8 +116,7 @@ class Bench:
         """
         by_cpu = self.options.clock == "cpu"
         self._cpu_clock = processor_clock() if by_cpu else None
-        usual = 1 if by_cpu else default_threads()
-        self.threads = self.options.threads or usual
+        self.threads = self.options.threads or (1 if by_cpu else default_threads())
         if self.options.allocator == "tuned" and keep_freed_memory():
             self.allocator = "tuned"
         self._began = self.clock()
@@ -314,12 +313,10 @@ class Bench:
         from dscost.timing.ceilings import Wanted, find_ceilings
 
         layouts = tuple(dict.fromkeys(one.memory_format for one in self.settings))
-        found = None
+        wanted, found = Wanted(*key, self.threads, layouts), None
         self.tell("looking what this machine can do")
         try:
-            found = find_ceilings(
-                Wanted(*key, self.threads, layouts), progress=self.progress
-            ).ceilings
+            found = find_ceilings(wanted, progress=self.progress).ceilings
         except UnavailableError as error:
             self.warn(f"No roofline: {error}")
         self.tell("summing up")
@@ -397,4 +394,6 @@ class Bench:
             runtimes=versions,
             clock=self.options.clock,
             with_norm=self.options.with_norm,
+            noise_floors=dict(self.noise_floors),
+            cpu_noise_floors=dict(self.cpu_floors),
         )

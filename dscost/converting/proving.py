@@ -1,6 +1,6 @@
 """A converted model against the clock: whether it keeps the time that was promised. No torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from dscost.analysis.choice_timing import BothTimes
@@ -159,7 +159,14 @@ def _seen_from(first: Environment | None, last: Environment) -> Environment:
         load_after=last.load_after,
         noise=tuple(worst.values()),
         noise_floor=max(floors, default=None),
+        noise_floors=_worst(first.noise_floors, last.noise_floors),
+        cpu_noise_floors=_worst(first.cpu_noise_floors, last.cpu_noise_floors),
     )
+
+
+def _worst(first: Mapping[str, float], last: Mapping[str, float]) -> dict[str, float]:
+    """Return the larger of two noise floors of each place."""
+    return {place: max(first.get(place, 0.0), last.get(place, 0.0)) for place in {**first, **last}}
 
 
 def _better(first: _Timed[M], again: _Timed[M]) -> M:

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dscost.notation.units import DTYPE_BYTES, counted
 from dscost.pages.clocks import WHAT_IT_IS, is_read
 from dscost.pages.page import Toned
-from dscost.pages.runs import ran_under
+from dscost.pages.runs import ran_under, setting_title
 from dscost.reports.records import SAME_WITHIN, UNKNOWN_FLOOR, Environment, Noise, Timing
 from dscost.runtimes import TORCH
-from dscost.timing import runtime_of
+from dscost.timing import place_of, runtime_of
 
 _BUSY = {
     "load": "load {figure:.1f} on {limit:.0f} cores",
@@ -136,7 +136,7 @@ def method_line(where: Environment, timings: Mapping[str, Timing | None]) -> str
         "medians with 95 % intervals",
         *([f"in turns with {_joined(others)}"] if others else []),
         *_rooflines(where),
-        _floor(where.noise_floor),
+        _floor(where, timings),
         *([WHAT_IT_IS] if is_read(where) else []),
     ]
     if where.unknown:
@@ -163,11 +163,34 @@ def _rooflines(where: Environment) -> list[str]:
     return found
 
 
-def _floor(noise_floor: float | None) -> str:
+def _floor(where: Environment, timings: Mapping[str, Timing | None]) -> str:
+    """Return which differences are noise: by place where they differ, and by either clock."""
+    places = dict.fromkeys(map(place_of, timings))
+    known = {place: where.noise_floors[place] for place in places if place in where.noise_floors}
+    if not known:
+        told = _one_floor(where.noise_floor)
+    elif len(places) == 1:
+        told = _one_floor(*known.values())
+    else:
+        found = {place: _percent(_least(known.get(place, UNKNOWN_FLOOR))) for place in places}
+        if len({*found.values()}) == 1 and len(known) == len(places):
+            told = _one_floor(max(known.values()))
+        else:
+            named = [f"{percent} ({setting_title(place)})" for place, percent in found.items()]
+            told = f"differences under {' or '.join(named)} are noise here and not reported"
+    by_cpu = [where.cpu_noise_floors[place] for place in places if place in where.cpu_noise_floors]
+    return f"{told}, of CPU time those under {_percent(_least(*by_cpu))}" if by_cpu else told
+
+
+def _least(*noise_floors: float) -> float:
+    """Return the least difference that is called."""
+    return max(*noise_floors, SAME_WITHIN)
+
+
+def _one_floor(noise_floor: float | None) -> str:
     if noise_floor is None:
         return (
             "the noise floor could not be found in so short a time, "
             f"differences under {_percent(UNKNOWN_FLOOR)} are taken for noise and not reported"
         )
-    floor = max(noise_floor, SAME_WITHIN)
-    return f"differences under {_percent(floor)} are noise here and not reported"
+    return f"differences under {_percent(_least(noise_floor))} are noise here and not reported"

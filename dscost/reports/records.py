@@ -532,7 +532,8 @@ class Environment(NamedTuple):
         torch_version: Version of torch; nothing where it took no part.
         load_before: Load average of the last minute when measuring began.
         load_after: When it ended.
-        noise_floor: How far a thing timed against itself was from 1, 0.01 for 1 %.
+        noise_floor: How far a thing timed against itself was from 1, 0.01 for 1 %; of several
+            devices and runtimes the worst.
         noise: What made the measurement noisy.
         unknown: Counters that this system does not have.
         flags: Settings of torch that speed depends on, such as TF32.
@@ -542,6 +543,9 @@ class Environment(NamedTuple):
         clock: `wall`, or `cpu` where processor time was taken as well.
         with_norm: Whether the convolutions of a layer were timed with a batch normalisation and a
             ReLU after each.
+        noise_floors: The noise floor of each place, a device or a device and a runtime such as
+            `cpu:onnxruntime`.
+        cpu_noise_floors: The same by processor time, where that was read.
     """
 
     device: str
@@ -561,6 +565,8 @@ class Environment(NamedTuple):
     runtimes: Mapping[str, str] = MappingProxyType({})
     clock: str = "wall"
     with_norm: bool = False
+    noise_floors: Mapping[str, float] = MappingProxyType({})
+    cpu_noise_floors: Mapping[str, float] = MappingProxyType({})
 
 
 class Doubt(NamedTuple):

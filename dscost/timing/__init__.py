@@ -117,6 +117,16 @@ def runtime_of(key: str) -> str:
     return TORCH if is_torch else first
 
 
+def place_of(key: str) -> str:
+    """Return the device, and the runtime where that is not torch, of a key, as `Setting.where`.
+
+    >>> place_of("cpu:onnxruntime:int8"), place_of("cuda:float16")
+    ('cpu:onnxruntime', 'cuda')
+    """
+    device, runtime = key.partition(":")[0], runtime_of(key)
+    return device if runtime == TORCH else f"{device}:{runtime}"
+
+
 class _Options(NamedTuple):
     devices: tuple[str, ...] = ("cpu",)
     memory_formats: tuple[str, ...] = ()
