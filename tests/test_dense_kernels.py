@@ -9,7 +9,6 @@ import pytest
 import dscost
 from dscost.analysis import bench
 from dscost.analysis.making import Making
-from dscost.errors import InputError
 from dscost.reports.records import Report
 from dscost.timing.engine import Case
 from dscost.timing.samples import Block, Measurement, Quartet, Round
@@ -131,15 +130,30 @@ def test_layers_of_a_model_are_held_against_a_1x1_beyond_and_below_their_macs(
     assert all(one.error < 1e-4 for one in ran.values())
 
 
-def test_a_comparison_takes_no_dtypes_that_it_would_not_time_in() -> None:
-    timing = {"dtypes": ("int8",)}
-    with pytest.raises(InputError, match="expected dtype='int8'"):
-        dscost.compare("resnet18", "mobilenet_v2", time=True, timing=timing, runtime="onnxruntime")
-
-
 def test_making_that_takes_longer_than_the_budget_is_told() -> None:
     making = Making({"torch": 99.0, "executorch": 52.0})
     (said,) = making.over(10.0, "10 s (--time-budget)")
     assert said == "Making programs for ExecuTorch took 52.0 s, more than 10 s (--time-budget)."
     assert not list(making.over(60.0, "60 s"))
-    assert (making.leaves_time(103.0), making.leaves_time(105.0)) == (False, True)
+
+
+def test_what_only_explains_is_made_as_long_as_making_leaves_time_for_it() -> None:
+    making = Making({"torch": 99.0, "executorch": 52.0, "onnxruntime": 3.9})
+    assert [making.leaves_time("executorch", budget_s) for budget_s in (103.0, 105.0)] == [
+        False,
+        True,
+    ]
+    assert making.leaves_time("onnxruntime", 2.0)  # which is loaded in that time
+    assert making.leaves_time("torch", 2.0)
+
+
+def test_the_stages_and_the_1x1_are_left_out_where_making_took_long(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = told({})
+    dscost.layer(**LAYER, **HOW)
+    assert {f"{KEY}, stages", BESIDE} <= set(names)
+    names.clear()
+    monkeypatch.setattr(Making, "leaves_time", lambda *_: False)
+    assert KEY in dscost.layer(**LAYER, **HOW).latency
+    assert not {f"{KEY}, stages", BESIDE} & set(names)

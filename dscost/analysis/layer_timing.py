@@ -145,7 +145,7 @@ class _Trial:
         bench = self.bench
         if SEPARABLE in self.calls:
             for stage in self.stages[SEPARABLE]:
-                if not bench.making.leaves_time(bench.budget_s):
+                if not self._may_explain():
                     break
                 part = bench.prepared(self._work([stage]))
                 if part:
@@ -154,7 +154,7 @@ class _Trial:
             return  # what torch computes at which speed is known beforehand
         (dense,) = self.stages[STANDARD]
         pointwise = pointwise_of(dense, dtype_bytes(self.setting.dtype))
-        if pointwise and bench.making.leaves_time(bench.budget_s):
+        if pointwise and self._may_explain():
             self.pointwise = bench.prepared(self._work(pointwise))
 
     def _work(self, stages: Sequence[Stage], parts: Sequence[Part] = ()) -> Work:
@@ -164,6 +164,10 @@ class _Trial:
             named = parts or [(stage.name, stage.conv) for stage in stages if stage.conv]
             parts = tuple(with_norms(named))
         return work_of(stages, self.setting, parts, seed=options.program_seed)
+
+    def _may_explain(self) -> bool:
+        """Whether making has left time for what only explains."""
+        return self.bench.making.leaves_time(self.setting.runtime, self.bench.budget_s)
 
     @property
     def key(self) -> str:

@@ -9,7 +9,9 @@ from dscost.notation.units import format_seconds
 from dscost.runtimes import RUNTIMES, TORCH
 
 SHARE = 0.5
-"""Of the time, that making may take before what only explains is left out."""
+"""Of the time, that making for a runtime may take before what only explains is left out."""
+LEAST_S = 4.0
+"""It may take so long in any case: a runtime is loaded before its first program."""
 
 
 @dataclass(slots=True)
@@ -28,10 +30,10 @@ class Making:
             took_s = perf_counter() - began
             self.seconds[runtime] = self.seconds.get(runtime, 0.0) + took_s
 
-    def leaves_time(self, budget_s: float) -> bool:
-        """Whether what only explains may be made as well."""
-        took_s = sum(one for runtime, one in self.seconds.items() if runtime != TORCH)
-        return took_s <= SHARE * budget_s
+    def leaves_time(self, runtime: str, budget_s: float) -> bool:
+        """Whether what only explains may be made for a runtime as well."""
+        took_s = 0.0 if runtime == TORCH else self.seconds.get(runtime, 0.0)
+        return took_s <= max(LEAST_S, SHARE * budget_s)
 
     def over(self, budget_s: float, budget: str) -> Iterator[str]:
         """Yield for which runtimes making took more than the whole budget, told by its words."""

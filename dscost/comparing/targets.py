@@ -124,11 +124,6 @@ def compared(
     if len(targets) < 2:
         raise InputError(f"a comparison takes two targets or more, found {len(targets)}")
     if options is not None:
-        if options.dtypes:
-            raise InputError(
-                "a comparison times every model in the dtype that it is counted in: expected "
-                f"dtype={options.dtypes[0]!r}, found it as timing={{'dtypes': …}}"
-            )
         request = request._replace(by_runtime=options.is_by_another)
     if request.dtype is not None:
         dtype_bytes(request.dtype)  # refused before any model is made
