@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from dscost.layers.variants import MIN_CHANNELS, SEPARABLE, STANDARD, too_few_channels
+from dscost.reports.one_setting import setting_of_layers, under_setting
 from dscost.reports.records import Advice, KeptLayer, Layer, Report, Speedup
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -22,8 +23,8 @@ def advice_of(
 ) -> Advice | None:
     """Return which convolutions to swap: those that measured faster, and have enough channels.
 
-    Times are those of the whole model where they are of just these swaps, or else estimated from
-    the layers.
+    All is by the first setting asked for under which such a layer was timed. Times are those of
+    the whole model where they are of just these swaps, or else estimated from the layers.
 
     Args:
         report: Of a model.
@@ -35,13 +36,13 @@ def advice_of(
         `None` where nothing was timed that could be swapped.
     """
     layers = [layer for layer in report.layers if layer.swappable and layer.variants]
-    timed = [
-        *(key for layer in layers for key in layer.latency),
-        *(report.latency if together else ()),
-    ]
-    if not timed or not layers:
+    setting = setting_of_layers(report, layers)
+    if setting is None and together:
+        setting = next(iter(report.latency), None)
+    if setting is None or not layers:
         return None
-    setting = timed[0]
+    report = under_setting(report, setting)
+    layers = [layer for layer in report.layers if layer.swappable and layer.variants]
     reasons = {
         layer.name: _why_kept(layer, min_channels, irreplaceable, together=together)
         for layer in layers

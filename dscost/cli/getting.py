@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.files import split_report_name
-from dscost.reports.records import Report
+from dscost.reports.records import Advice, Report
 from dscost.runtimes import TORCH
 from dscost.sources import is_graph
+from dscost.timing import runtime_of
 
 if TYPE_CHECKING:
     from dscost.cli.measuring import Measuring
@@ -51,7 +52,7 @@ def command_for(
     if saved is None and (measuring.dtype is not None or measuring.mode is not None):
         return None  # convert measures eagerly, in the dtype of the model
     words += ["--fastest"]
-    words += ["--from", saved] if saved else _measured(measuring)
+    words += ["--from", saved] if saved else _measured(measuring, report.advice)
     if own.min_channels is not None:
         words += ["--min-channels", str(own.min_channels)]
     path = GRAPH_SAVED_TO if is_graph(words[0]) else SAVED_TO
@@ -82,10 +83,12 @@ def _settings_of(report: Report) -> Iterator[str]:
         yield from ("--input", ",".join(map(str, report.inputs[0].shape)))
 
 
-def _measured(measuring: "Measuring") -> Iterator[str]:
+def _measured(measuring: "Measuring", advice: Advice | None = None) -> Iterator[str]:
     if measuring.device:
         yield from ("--device", measuring.device[0])
-    runtime = (measuring.runtime or TORCH).partition(",")[0].strip()  # advice is by the first
+    runtime = (measuring.runtime or TORCH).partition(",")[0].strip()
+    if advice is not None:
+        runtime = runtime_of(advice.setting)
     if runtime != TORCH:
         yield from ("--runtime", runtime)
     if measuring.threads is not None:

@@ -12,7 +12,9 @@ from dscost.pages.layer_table import ROOT, known_causes
 from dscost.pages.page import Page, Row, Sheet, Toned, Typed, View, words
 from dscost.pages.runs import title_of
 from dscost.pages.wording import LONGER, format_speedup, format_times
+from dscost.reports.one_setting import under_setting
 from dscost.reports.records import Advice, KeptLayer, Layer, Report, Speedup
+from dscost.runtimes import TORCH
 from dscost.timing import runtime_of
 
 LEAST_ROOM = 24
@@ -28,6 +30,7 @@ _COLUMNS = [
 
 def advice_page(report: Report, advice: Advice, view: View) -> Page:
     """Return the advice: the whole in a sentence, what to swap and to keep, and the command."""
+    report = under_setting(report, advice.setting)
     rows = [*_swapped_rows(report, advice), *_kept_rows(report, advice)]
     return Page(
         Toned(advice_sentence(report, advice), "verdict"),
@@ -66,7 +69,7 @@ def _lines(text: str, room: int) -> str:
 
 def advice_sentence(report: Report, advice: Advice) -> str:
     """Return how many convolutions to swap and what that comes to; or that none is worth it."""
-    where = _where(advice.setting)
+    where = _where(report, advice.setting)
     together = _together(report, advice)
     if together:
         return (
@@ -99,11 +102,15 @@ def _together(report: Report, advice: Advice) -> Speedup | None:
     return speedup if gain < MUCH < speedup.median else None
 
 
-def _where(setting: str) -> str:
+def _where(report: Report, setting: str) -> str:
+    """Return on what advice holds; torch is named where others were measured as well."""
     device, *others = setting.split(":")
     processor = {"cpu": "this CPU", "cuda": "this GPU"}.get(device, device)
     runtime = runtime_of(setting)
     words = [title_of(runtime) if one == runtime else one for one in others]
+    keys = (*report.latency, *(key for layer in report.layers for key in layer.latency), setting)
+    if runtime == TORCH and len(set(map(runtime_of, keys))) > 1:
+        words.insert(0, title_of(runtime))
     return f"{processor} ({', '.join(words)})" if words else processor
 
 

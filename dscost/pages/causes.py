@@ -166,8 +166,17 @@ def sentences_of(layer: Layer, *, is_all: bool) -> list[str]:
     return sentences
 
 
-def cause_lines(layers: Sequence[Layer], layers_in_all: Sequence[str]) -> list[str]:
-    """Return why layers are as fast as they are; a reason that several share stands once."""
+def cause_lines(
+    layers: Sequence[Layer], layers_in_all: Sequence[str], own: str | None = None
+) -> list[str]:
+    """Return why layers are as fast as they are; a reason that several share stands once.
+
+    Args:
+        layers: With causes.
+        layers_in_all: Names of all from which those that are told are to be told apart.
+        own: The setting of the times beside them, by default the first: others are named.
+    """
+    own = own or next((key for layer in layers for key in layer.latency), None)
     alike: dict[tuple[str, str], list[tuple[Layer, Cause]]] = {}
     for layer in layers:
         for setting in layer.latency:
@@ -176,8 +185,7 @@ def cause_lines(layers: Sequence[Layer], layers_in_all: Sequence[str]) -> list[s
     lines = []
     for (setting, _), group in alike.items():
         (first, cause), *others = group
-        is_first = setting == next(iter(first.latency))
-        under = "" if is_first else f"Under {setting_title(setting)}: "
+        under = "" if setting == own else f"Under {setting_title(setting)}: "
         if others:
             names = in_few_words([layer.name for layer, _ in group], layers_in_all)
             why = shared_cause([cause for _, cause in group])

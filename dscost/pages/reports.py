@@ -31,7 +31,7 @@ from dscost.pages.page import (
     without_interval,
 )
 from dscost.pages.rows import CSV_COLUMNS, rows_of
-from dscost.pages.runs import measured_on
+from dscost.pages.runs import measured_on, setting_title
 from dscost.pages.wording import (
     LATENCY,
     REDUCTION,
@@ -48,7 +48,9 @@ from dscost.pages.wording import (
     variant_titles,
 )
 from dscost.reports.figures import Cost
+from dscost.reports.one_setting import setting_of_layers, under_setting
 from dscost.reports.records import Layer, Report, Timing, document, inputs_text
+from dscost.timing import runtime_of
 
 PENDING = "…"
 FLOPS_NOTE = Toned("FLOPs = 2 × MACs. Many papers call MACs “FLOPs”.", "method")
@@ -212,6 +214,8 @@ def _variant_cells(
 
 
 def _model_page(report: Report, view: View) -> Page:
+    setting = setting_of_layers(report)
+    of_one = under_setting(report, setting)
     lines = [", ".join(f"{name} {value}" for name, value in report.settings.items())]
     if report.peak_activation_bytes is not None:
         lines.append(f"peak activation memory {format_bytes(report.peak_activation_bytes)}")
@@ -219,16 +223,17 @@ def _model_page(report: Report, view: View) -> Page:
         from dscost.pages.tree import trained_line
 
         lines += trained_line(report)
+    lines += _which_engine(report, setting)
     totals = list(_total_rows(report, view))
     sheets = [
-        _layers_sheet(report, view),
+        _layers_sheet(of_one, view),
         chosen_sheet(VARIANT_COLUMNS, totals, view._replace(columns=None)),
     ]
     if report.latency or report.predictions:
         from dscost.pages.timings import model_sheets
 
         sheets += model_sheets(report)
-    closing = model_sentences(report)
+    closing = model_sentences(of_one)
     closing += cpu_sentences(report.timing, VARIANT_TITLES, "as a whole, ")
     if view.explain and report.latency:
         from dscost.pages.runs import run_sheets
@@ -245,7 +250,7 @@ def _model_page(report: Report, view: View) -> Page:
         from dscost.pages.causes import cause_lines
 
         swappable = [layer.name for layer in report.layers if layer.variants]
-        closing += cause_lines(report.layers, swappable)
+        closing += cause_lines(report.layers, swappable, setting)
     return Page(
         heading=f"{report.target}, input {inputs_text(report.inputs)}",
         lines=list(filter(None, lines)),
@@ -254,6 +259,17 @@ def _model_page(report: Report, view: View) -> Page:
         closing=[*closing, *_footnotes(report, sheets)],
         measured=measured_on(report.environment, _settings(report)),
     )
+
+
+def _which_engine(report: Report, setting: str | None) -> Iterator[str]:
+    """Yield under what the layers of the table were timed, where the report leaves it open."""
+    if setting is None:
+        return
+    keys = _settings(report)
+    first = next(iter(report.latency), setting)
+    if len(set(map(runtime_of, keys))) > 1 or setting != first:
+        whole = "" if setting == first else f"; the whole model under {setting_title(first)}"
+        yield Toned(f"Layers are timed under {setting_title(setting)}{whole}.", "method")
 
 
 def _layers_sheet(report: Report, view: View) -> Sheet:
