@@ -14,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
 from dscost.errors import InputError, UnavailableError
+from dscost.graphs import writing
 from dscost.runtimes import exporting
 from dscost.runtimes.programs import ModuleProgram
 
@@ -167,7 +168,7 @@ def test_without_onnxscript_its_pip_command_is_told_where_only_that_could_help(
 
 
 def test_too_many_weights_are_told_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "MOST_BYTES", 100)
+    monkeypatch.setattr(writing, "MOST_BYTES", 100)
     made = program(nn.Conv2d(3, 8, 3, bias=False), torch.randn(IMAGE))
     with pytest.raises(InputError, match=r"its weights are 864 B, and an ONNX model holds at most"):
         _ = made.graph

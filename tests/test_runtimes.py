@@ -3,9 +3,11 @@
 import gc
 import logging
 import platform
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from dscost.errors import UnavailableError
+from dscost.graphs import running as graph_running
 from dscost.layers.convolution import conv2d
 from dscost.layers.others import ActivationSpec, BatchNormSpec, Part
 from dscost.networks.network import stage_operations
-from dscost.runtimes import RUNTIMES, How, Running, Runtime, quantising
+from dscost.runtimes import RUNTIMES, How, Running, Runtime, programs, quantising
 from dscost.runtimes.checking import Checked, WrongOutputError, checked, largest_error, noise_of
 from dscost.runtimes.fusing import Kernel, folded_away, nodes_of, told
 from dscost.runtimes.programs import GraphProgram, OperationsProgram, Program
@@ -149,6 +152,22 @@ def test_int8_is_held_to_its_noise() -> None:
     told = "off by 0.4 of its output by root mean square, at most 0.0707"
     with pytest.raises(WrongOutputError, match=told):
         checked(runtime_that(lambda right, _: [0.6 * right[0]]), separable(), INT8)
+
+
+@WITH_RUNTIME
+@pytest.mark.parametrize(
+    ("pairs", "by"), [(2, "ONNX Runtime .* without optimisations"), (3, "torch ")]
+)
+def test_a_large_layer_does_not_load_torch_and_a_large_network_does(
+    monkeypatch: pytest.MonkeyPatch, pairs: int, by: str
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(graph_running, "MOST_MACS_OF_REFERENCE", 1)
+    monkeypatch.setattr(programs, "sys", SimpleNamespace(modules={}))
+    parts = [
+        part for at in range(pairs) for part in with_norm(f"c{at}", conv2d(8, 8, 3, padding=1))
+    ]
+    assert re.match(by, OperationsProgram("net", stage_operations(parts, SHAPE)).reference.by)
 
 
 def test_the_dtype_of_others_is_held_to_the_error_of_float32() -> None:

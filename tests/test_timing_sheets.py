@@ -11,6 +11,7 @@ from dscost.pages.page import Sheet
 from dscost.pages.timings import (
     devices_sheet,
     explanation_sheet,
+    layer_sheets,
     settings_sheet,
     sums_sheet,
 )
@@ -520,3 +521,14 @@ def test_only_as_many_causes_are_told_as_are_asked_for() -> None:
     report = report._replace(layers=(report.layers[0]._replace(causes=causes),))
     assert render([report], "table", View()).count("fresh pages") == 2
     assert render([report], "table", View(explain=True)).count("fresh pages") == 4
+
+
+def test_of_several_data_types_each_has_its_bytes() -> None:
+    (layer,) = dscost.layer(64, 64, 3, input_size=56).layers
+    timings = {"cpu:onnxruntime": timing(2e-3, 1e-3), "cpu:onnxruntime:int8": timing(1e-3, 1e-3)}
+    (sheet,) = layer_sheets(layer._replace(latency=timings), {}, explain=False)
+    # 64 × 64 × 9 against 64 × 9 + 64 × 64; 56 × 56 × 64 values in, between and out
+    assert column(sheet, "weights") == ["144.0 KiB → 18.25 KiB", "36.00 KiB → 4.562 KiB"]
+    assert column(sheet, "traffic") == ["1.672 MiB → 3.080 MiB", "428.0 KiB → 788.6 KiB"]
+    alone = layer._replace(latency={"cpu": timing(2e-3, 1e-3), "cpu:compile": timing(2e-3, 1e-3)})
+    assert "weights" not in cells(layer_sheets(alone, {}, explain=False)[0])[0]

@@ -1,12 +1,17 @@
 """Sheets of times: settings side by side, stages against the roofline, sums of layers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import isclose
+from fractions import Fraction
+from math import isclose, prod
+from types import MappingProxyType
 
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import (
+    ARROW,
+    DTYPE_BYTES,
     UNKNOWN,
     arrow,
+    format_bytes,
     format_factor,
     format_intensity,
     format_rate,
@@ -26,7 +31,7 @@ from dscost.pages.wording import (
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import Bound, Environment, Latency, Layer, Report, Timing
 from dscost.runtimes import TORCH
-from dscost.timing import batch_of, runtime_of
+from dscost.timing import batch_of, dtype_of, runtime_of
 
 
 def layer_sheets(
@@ -38,7 +43,7 @@ def layer_sheets(
     if len(layer.latency) > 1:
         own = layer.input_shape[0]
         sheets.append(
-            settings_sheet(layer.latency, own, where)
+            settings_sheet(layer.latency, own, where, _bytes_of(layer))
             if usual
             else variants_sheet(layer, titles, where)
         )
@@ -65,9 +70,14 @@ def model_sheets(report: Report) -> list[Sheet]:
 
 
 def settings_sheet(
-    timings: Mapping[str, Timing], own_batch: int, where: Environment | None = None
+    timings: Mapping[str, Timing],
+    own_batch: int,
+    where: Environment | None = None,
+    nbytes: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> Sheet:
     """Return one row per setting, and which is best for which variant: the least time per input.
+
+    Bytes, by setting and column, are those of settings whose data types differ.
 
     The noise floor is that of the machine, for settings that have no speedup with its own.
     """
@@ -79,6 +89,8 @@ def settings_sheet(
         Column("speedup", SPEEDUP, 0, narrow=without_interval),
         cpu_column(1),
         Column("throughput", "separable inputs/s", 4),
+        Column("weights", "weights", 4),
+        Column("traffic", "traffic", 4),
         Column("compiled", "compile", 5),
         words("best", 3, "best for"),
         words("engine", 4, "run by"),
@@ -91,6 +103,7 @@ def settings_sheet(
     rows = []
     for key, timing in timings.items():
         cells = {"setting": key, "speedup": format_speedup(timing.speedup), **cpu_cells(timing)}
+        cells |= nbytes.get(key, {})
         compiled = []
         for name, short in SHORT_TITLES.items():
             latency = timing.of(name)
@@ -105,6 +118,32 @@ def settings_sheet(
         )
         rows.append(Row(cells))
     return filled_sheet(columns, _with_engines(rows, timings, where))
+
+
+def _bytes_of(layer: Layer) -> Mapping[str, Mapping[str, str]]:
+    """Return weights and traffic of both variants by setting, where data types differ.
+
+    Traffic is that of the batch that was counted.
+    """
+    dtypes = {key: dtype_of(key) for key in layer.latency}
+    both = [layer.variants[name] for name in SHORT_TITLES if name in layer.variants]
+    if len(set(dtypes.values())) < 2 or len(both) < len(SHORT_TITLES):
+        return {}
+    values, own_batch = prod(layer.input_shape), layer.input_shape[0]
+    found = {}
+    for key, dtype in dtypes.items():
+        size = DTYPE_BYTES[dtype]
+        scaled = [one.input_bytes and Fraction(size * values, one.input_bytes) for one in both]
+        pairs = {"weights": [one.weight_bytes for one in both]}
+        if batch_of(key, own_batch) == own_batch:
+            pairs["traffic"] = [one.traffic_bytes for one in both]
+        found[key] = {
+            name: ARROW.join(
+                format_bytes(int(each * ratio)) for each, ratio in zip(pair, scaled, strict=True)
+            )
+            for name, pair in pairs.items()
+        }
+    return found
 
 
 def _with_engines(

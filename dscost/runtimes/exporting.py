@@ -27,8 +27,6 @@ EXTRA = "onnx-export"
 OPSETS = 17, 20
 """The versions of the operators that are tried: every runtime knows the first, tracing knows none
 after the last."""
-MOST_BYTES = 2**31 - 2**20
-"""Of weights in one model: protobuf holds less than 2 GiB, some of it for the nodes."""
 _SPEAKERS = ("torch", "onnx")
 
 
@@ -55,7 +53,7 @@ def exported(form: TorchForm) -> ExportedModule:
         UnavailableError: onnx is not installed, or onnxscript, where only that could help.
     """
     with needing_onnx():
-        import onnx  # noqa: F401
+        from dscost.graphs.writing import MOST_BYTES
     nbytes = sum(one.nbytes for one in each_tensor(form.module))
     if nbytes > MOST_BYTES:
         told = f"its weights are {format_bytes(nbytes)}, and an ONNX model holds at most 2 GiB"

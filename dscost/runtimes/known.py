@@ -22,6 +22,7 @@ def _load_of(file: str) -> "Callable[[Program, How], Running]":
 
 FLOAT32 = ("float32",)
 WITH_INT8 = ("float32", "int8")
+OF_INT8 = "of int8, inputs are quantised and outputs turned back into float32 in it"
 
 register_runtime(
     Runtime(
@@ -54,7 +55,7 @@ register_runtime(
         "onnxruntime",
         "ONNX Runtime",
         "one run of a session with all optimisations on the CPU, inputs and outputs bound; its "
-        "threads wait asleep",
+        f"threads wait asleep; {OF_INT8}",
         {"onnxruntime": "onnxruntime", "onnx": "onnx", "numpy": "numpy"},
         "onnx",
         WITH_INT8,
@@ -67,7 +68,8 @@ register_runtime(
         "openvino",
         "OpenVINO",
         "one infer() of a request on the CPU with the LATENCY hint, inputs and outputs set before; "
-        "its threads are tied to no processor",
+        f"its threads are tied to no processor; {OF_INT8}, by a model "
+        "that ONNX Runtime's quantizer made",
         {"openvino": "openvino", "onnx": "onnx", "numpy": "numpy"},
         "onnx",
         WITH_INT8,

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-MOST_MACS_OF_EVALUATOR = 200_000_000
-"""Of a network that onnx's own evaluator runs for reference; it takes a second for a thousand
-million, and is made to be read."""
+MOST_OPERATIONS_OF_LAYER = 8
+"""Of one convolution written otherwise, with what follows it: torch is not loaded for its sake,
+which takes seconds."""
 
 
 class TorchForm(NamedTuple):
@@ -153,9 +153,10 @@ class OperationsProgram(Program):
     @cached_property
     def reference(self) -> Reference:
         """What onnx's evaluator says; of a large network, what torch or ONNX Runtime say."""
-        return reference_of_graph(
-            self._model, self.inputs, self.macs, self if find_spec("torch") else None
-        )
+        is_layer = len(self._operations) <= MOST_OPERATIONS_OF_LAYER
+        can_wait = is_layer and "torch" not in sys.modules and find_spec("onnxruntime") is not None
+        by_torch = find_spec("torch") is not None and not can_wait
+        return reference_of_graph(self._model, self.inputs, self.macs, self if by_torch else None)
 
 
 class ModuleProgram(Program):
@@ -268,18 +269,18 @@ def reference_of_graph(
         model: A `ModelProto`.
         inputs: What it is given.
         macs: Of one call.
-        program: With a torch form of it, where there is one.
+        program: With a torch form of it, where torch is to say it of a large one.
     """
-    from dscost.graphs.running import evaluated, run_as_written
+    from dscost.graphs.running import MOST_MACS_OF_REFERENCE, evaluated, run_as_written
 
     has_runtime = find_spec("onnxruntime") is not None
-    if macs <= MOST_MACS_OF_EVALUATOR:
+    if macs <= MOST_MACS_OF_REFERENCE:
         try:
             return Reference(*evaluated(model, inputs))
         except Exception as error:  # an operator of others, or one that it has not yet
             if must_pass(error) or not has_runtime:
                 raise
-    elif program is not None and ("torch" in sys.modules or not has_runtime):
+    elif program is not None:
         return reference_of_torch(program.torch_form)
     return Reference(*(run_as_written if has_runtime else evaluated)(model, inputs))
 

@@ -104,6 +104,15 @@ def batch_of(key: str, own: int) -> int:
     return sizes[0] if sizes else own
 
 
+def dtype_of(key: str) -> str:
+    """Return the data type that was measured in under a key.
+
+    >>> dtype_of("cpu:onnxruntime:int8"), dtype_of("cuda:float16:batch8"), dtype_of("cpu")
+    ('int8', 'float16', 'float32')
+    """
+    return next((part for part in key.split(":") if part in DTYPE_BYTES), "float32")
+
+
 def runtime_of(key: str) -> str:
     """Return what ran what was measured under a key.
 
