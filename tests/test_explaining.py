@@ -10,9 +10,9 @@ from dscost.analysis.equal_macs import Beside
 from dscost.analysis.explaining import causes_of
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.layers.variants import SEPARABLE
-from dscost.pages.causes import cause_sentence, cause_word
+from dscost.pages.causes import cause_sentence, cause_word, shared_cause
 from dscost.pages.measuring_words import noise_line
-from dscost.reports.records import Cause, Latency, Layer, Noise, Speedup, Timing
+from dscost.reports.records import Cause, Latency, Layer, Noise, Ran, RunNode, Speedup, Timing
 
 CAUSES = (
     "memory_bound",
@@ -190,6 +190,42 @@ def test_the_time_of_the_depthwise_stage_may_be_predicted_where_it_was_not_timed
     assert cause.figures["roofline_fraction"] == pytest.approx(moving)
     assert "is expected to take 40% of the time" in cause_sentence(cause)
     assert of_depthwise(causes_of(LAYER, {key: timing()}, moving_in(moving * 0.4e-3))) is None
+
+
+NAMED = [
+    RunNode("depthwise/output_nchwc", "FusedConv", 30e-6, "NCHWc"),
+    RunNode("output_nchwc", "Conv", 50e-6, "NCHWc"),
+    RunNode("input_abcd_acdb_depthwise", "Reorder", 15e-6),
+    RunNode("depthwise_abcd_acdb_output", "Reorder", 5e-6),
+]
+"""The depthwise kernel has 30 % of what a profile tells."""
+
+
+@pytest.mark.parametrize("known", [None, moving_in(0.1e-3)], ids=["no roofline", "a roofline"])
+def test_what_another_runtime_timed_alone_gives_way_to_its_profile(known: Ceilings | None) -> None:
+    alone = timing(2e-3, 1e-3, stages={"depthwise": 0.79e-3, "pointwise": 0.1e-3})
+    ran = {"depthwise_separable": Ran("ONNX", 0.0, "torch", nodes=tuple(NAMED))}
+    kinds_of_it = ("depthwise_kernel", "slow_depthwise")
+
+    def told(times: Timing) -> Cause | None:
+        found = causes_of(LAYER, {"cpu:onnxruntime": times}, known)
+        return next((cause for cause in found if cause.kind in kinds_of_it), None)
+
+    by_itself, by_profile = told(alone), told(alone._replace(ran=ran))
+    assert by_itself is not None
+    assert by_profile is not None
+    assert by_itself.figures["share_of_time"] == pytest.approx(0.79)
+    assert "stage, timed alone with its own call and reorders, takes 79%" in cause_sentence(
+        by_itself
+    )
+    assert shared_cause([by_itself]).endswith("79 % of its time, timed alone")
+    assert by_profile.figures["share_of_time"] == pytest.approx(0.3)
+    assert "stage, by the engine's own profile, takes 30%" in cause_sentence(by_profile)
+    efficiency = (DEPTHWISE / 0.3e-3) / (STANDARD / 2e-3)  # its share of the 1 ms that was timed
+    assert by_profile.figures["efficiency"] == pytest.approx(efficiency)
+    little = [NAMED[0]._replace(seconds=25e-6), *NAMED[1:]]  # 26 % explain nothing
+    ran = {"depthwise_separable": ran["depthwise_separable"]._replace(nodes=tuple(little))}
+    assert told(alone._replace(ran=ran)) is None
 
 
 @pytest.mark.parametrize("moving", [1.2, 0.1], ids=["from a cache", "slow"])

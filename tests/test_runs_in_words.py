@@ -120,7 +120,7 @@ def test_causes_tell_the_runtime_that_they_are_of() -> None:
     alone = layer._replace(causes=(dense,))
     of_torch, of_runtime = sentences_of(layer, is_all=False)
     assert not of_torch.startswith("Under")
-    assert of_runtime.startswith("Under ONNX Runtime, int8: Slow dense kernel")
+    assert of_runtime.startswith("Under ONNX Runtime, int8: slow dense kernel")
     for one in (layer, alone):  # also where the first setting needs none
         *_, last = cause_lines([one], [one.name])
         assert last.startswith("Under ONNX Runtime, int8: ")
@@ -172,6 +172,28 @@ def test_standard_is_told_only_where_it_is_another_thing() -> None:
     other = ON_ORT._replace(ran={"as_is": by("ONNX"), "standard": by("ONNX", "Conv")})
     (sheet,), _ = run_sheets({"cpu:onnxruntime": other}, titles)
     assert column(sheet, "version") == ["as it is", "standard"]
+
+
+def test_kernels_that_take_longer_by_the_profile_than_the_calls_are_told_so() -> None:
+    _, notes = run_sheets(ALONE.latency, SHORT_TITLES)  # 550 µs of 400
+    assert "(separable 1.38×)" in notes[2]
+    slower = {"cpu:onnxruntime": ON_ORT._replace(latencies=timing(2.4e-3, 0.43e-3).latencies)}
+    _, notes = run_sheets(slower, SHORT_TITLES)  # 1.28 times as long
+    assert len(notes) == 2
+
+
+def test_a_runtime_without_a_profile_is_told_so() -> None:
+    both = {"cpu": ON_TORCH, "cpu:onnxruntime": ON_ORT, "cpu:ncnn": ON_NCNN}
+    _, notes = run_sheets(both, SHORT_TITLES)
+    assert notes[-1] == "ncnn has no profile of its own."
+    assert not any("no profile" in note for note in run_sheets(BOTH.latency, SHORT_TITLES)[1])
+
+
+def test_the_sentence_of_a_layer_has_the_speedup_under_every_runtime() -> None:
+    timings = {"cpu:onnxruntime": ON_ORT, "cpu:ncnn": ON_NCNN, "cpu": ON_TORCH}
+    said = " ".join(text(measured(timings, runtimes=VERSIONS)).split())
+    assert "under ONNX Runtime the clock says 6.0× faster [5.9, 6.1]" in said
+    assert "; under ncnn 3.00× faster [2.97, 3.03]; under torch 4.00× faster [3.96, 4.04]." in said
 
 
 def test_the_kernels_that_take_longest_come_first_and_the_rest_is_added_up() -> None:

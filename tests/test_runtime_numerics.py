@@ -137,6 +137,7 @@ def test_a_layer_is_what_torch_makes_of_it_or_is_refused(runtime: Runtime, name:
     found = checked(runtime, program, How(1))
     (made,) = found.running.outputs()
     assert found.error <= MOST
+    assert (found.running.nodes is not None) == runtime.has_profile
     assert is_right(made, layer, program)
 
 

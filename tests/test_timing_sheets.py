@@ -256,6 +256,20 @@ def test_the_explanation_says_where_both_bounds_are_near(
     assert column(explanation_sheet(layer._replace(latency={"cpu": one})), "bound") == [said]
 
 
+def test_the_intensity_is_that_of_the_dtype_and_the_batch_of_the_setting() -> None:
+    (layer,) = COUNTED.layers
+    keys = ["cpu:onnxruntime", "cpu:onnxruntime:int8", "cpu:batch8"]
+    several = layer._replace(latency={key: timing(1e-4) for key in keys})
+    # 256 → 256, 3×3 at 14×14: FLOPs of one input, values of both maps, weights
+    flops, maps, weights = 2 * 9 * 256 * 256 * 196, 2 * 256 * 196, 9 * 256 * 256
+    expected = [flops / 4 / (maps + weights), flops / (maps + weights)]
+    expected.append(8 * flops / 4 / (8 * maps + weights))
+    found = column(explanation_sheet(several), "flops_per_byte")
+    assert found == [f"{one:.1f}" for one in expected]
+    of_int8 = column(explanation_sheet(several, dtype="int8"), "flops_per_byte")
+    assert float(of_int8[1]) == pytest.approx(flops / 4 / (maps + weights), abs=0.05)
+
+
 def test_the_explanation_names_the_setting_where_there_are_several() -> None:
     layer = explained()
     several = layer._replace(latency={**layer.latency, "cpu:channels_last": timing(1e-4, 5e-5)})

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dscost.analysis.equal_macs import Beside
 from dscost.devices.roofline import Ceilings, operator_class, predict
 from dscost.layers.variants import SEPARABLE, STANDARD
-from dscost.reports.records import SAME_WITHIN, Cause, Latency, Layer, Stage, Timing
+from dscost.reports.records import SAME_WITHIN, Cause, Latency, Layer, RunNode, Stage, Timing
 from dscost.runtimes import TORCH
 from dscost.timing import runtime_of
 
@@ -147,11 +147,11 @@ def _depthwise_stage(case: _Case) -> Iterator[Cause]:
         yield from _slow_depthwise(case)
         return
     found = predict([stage], ceilings, memory_format=case.memory_format)
-    part = case.timing.stages.get(stage.name)
     expected_s = found.predicted_s if case.is_eager else None  # calibrated speeds are eager
-    seconds = part.median_s if part else expected_s
-    if seconds is None:
+    known = _time_of(stage, case) or (expected_s and (expected_s, "predicted"))
+    if not known:
         return
+    seconds, known_by = known
     share_of_time = min(1.0, seconds / case.separable_s)
     share_of_macs = stage.cost.macs / sum(one.cost.macs for one in case.stages)
     if share_of_time < DOMINANT or share_of_time < share_of_macs:
@@ -163,7 +163,7 @@ def _depthwise_stage(case: _Case) -> Iterator[Cause]:
         "flops_per_byte": intensity,
         "ridge_flops_per_byte": ceilings.ridge_flops_per_byte,
         "roofline_fraction": min(1.0, found.roofline_s / seconds),
-        "known_by": "measured" if part else "predicted",
+        "known_by": known_by,
     }
     is_left = intensity < ceilings.ridge_flops_per_byte
     if is_left and found.roofline_s >= NEAR_ROOFLINE * seconds:
@@ -176,10 +176,11 @@ def _depthwise_stage(case: _Case) -> Iterator[Cause]:
 def _slow_depthwise(case: _Case) -> Iterator[Cause]:
     """The depthwise stage takes more of the time than of the MACs; no roofline says why."""
     stage = case.stages[0]
-    part = case.timing.stages.get(stage.name)
-    if part is None:
+    known = _time_of(stage, case)
+    if known is None:
         return
-    share_of_time = min(1.0, part.median_s / case.separable_s)
+    seconds, known_by = known
+    share_of_time = min(1.0, seconds / case.separable_s)
     share_of_macs = stage.cost.macs / sum(one.cost.macs for one in case.stages)
     if share_of_time >= max(DOMINANT, share_of_macs):
         yield case.cause(
@@ -187,9 +188,37 @@ def _slow_depthwise(case: _Case) -> Iterator[Cause]:
             weight=share_of_time,
             share_of_time=share_of_time,
             share_of_macs=share_of_macs,
-            efficiency=stage.cost.flops / part.median_s / case.usual_flops_per_s,
-            known_by="measured",
+            efficiency=stage.cost.flops / seconds / case.usual_flops_per_s,
+            known_by=known_by,
         )
+
+
+def _time_of(stage: Stage, case: _Case) -> tuple[float, str] | None:
+    """Return the seconds that a stage of the separable layer takes, and how they are known.
+
+    What a runtime other than torch timed alone has its own call and reorders in it, which the
+    stage does not have in the layer: the share that its profile tells is better where there is one.
+    """
+    ran = case.timing.ran.get(SEPARABLE)
+    nodes = ran.nodes if ran else ()
+    own_s = sum(node.seconds for node in nodes if _computes(node, stage))
+    if own_s:
+        share = own_s / sum(node.seconds for node in nodes)
+        return share * case.separable_s, "profile"
+    part = case.timing.stages.get(stage.name)
+    if part is None:
+        return None
+    return part.median_s, "measured" if runtime_of(case.key) == TORCH else "alone"
+
+
+def _computes(node: RunNode, stage: Stage) -> bool:
+    """Whether a kernel is the convolution of a stage, after which runtimes name it.
+
+    That is `depthwise`, `depthwise/output_nchwc` or `depthwise_token_1`; reorders are named after
+    both of the kernels that they stand between.
+    """
+    name, after = node.name[: len(stage.name)], node.name[len(stage.name) :]
+    return name == stage.name and not after[:1].isalnum() and "Conv" in node.op
 
 
 def _dense_alone(

@@ -20,7 +20,7 @@ CAUSES_SHOWN = 2
 """Causes that are told of a layer whose user has not asked for all."""
 
 _DEPTHWISE_SHARE = (
-    "Its depthwise stage {takes} {share_of_time:.0%} of the time "
+    "Its depthwise stage{takes} {share_of_time:.0%} of the time "
     "for {share_of_macs:.0%} of the MACs: "
 )
 _CAUSES: Mapping[str, tuple[str, str]] = {
@@ -132,7 +132,9 @@ def shared_cause(causes: Sequence[Cause]) -> str:
     if not known:
         return cause_word(causes[0])
     whose = "their" if len(causes) > 1 else "its"
-    return text.format(format_range(min(known), max(known), unit), whose=whose)
+    said = text.format(format_range(min(known), max(known), unit), whose=whose)
+    is_alone = any(one.figures.get("known_by") == "alone" for one in causes)
+    return f"{said}, timed alone" if is_alone else said
 
 
 def format_range(low: float, high: float, unit: str) -> str:
@@ -161,7 +163,7 @@ def sentences_of(layer: Layer, *, is_all: bool) -> list[str]:
         causes = known_causes(layer, setting)
         told = [cause_sentence(cause) for cause in (causes if is_all else causes[:CAUSES_SHOWN])]
         if told and at:
-            told[0] = f"Under {setting_title(setting)}: {told[0]}"
+            told[0] = f"Under {setting_title(setting)}: {told[0][0].lower()}{told[0][1:]}"
         sentences += told
     return sentences
 
@@ -206,6 +208,14 @@ _TEXTS: Mapping[str, Callable[[float], str]] = {
 }
 """How figures are written, by the end of their names; a text in their place is not understood."""
 
+_TAKES: Mapping[float | str, str] = {
+    "measured": " takes",
+    "predicted": " is expected to take",
+    "profile": ", by the engine's own profile, takes",
+    "alone": ", timed alone with its own call and reorders, takes",
+}
+"""What a stage does for so much of the time, by how that is known."""
+
 
 def _in_words(figures: Mapping[str, float | str]) -> dict[str, float | str]:
     """Return the figures of a cause as sentences take them: times and gains are text already."""
@@ -217,8 +227,7 @@ def _in_words(figures: Mapping[str, float | str]) -> dict[str, float | str]:
         elif not isinstance(value, str):
             words[name] = text_of(value)
     if "known_by" in figures:
-        is_measured = figures["known_by"] == "measured"
-        words["takes"] = "takes" if is_measured else "is expected to take"
+        words["takes"] = _TAKES.get(figures["known_by"], _TAKES["predicted"])
     of_depthwise = words.get("depthwise_gain")
     words["of_depthwise"] = f" (its depthwise stage {of_depthwise})" if of_depthwise else ""
     return words

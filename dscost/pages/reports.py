@@ -138,7 +138,11 @@ def _layer_page(report: Report, view: View) -> Page:
         from dscost.pages.timings import layer_sheets
 
         sheets += layer_sheets(
-            layer, variant_titles(report), explain=view.explain, where=report.environment
+            layer,
+            variant_titles(report),
+            explain=view.explain,
+            where=report.environment,
+            dtype=report.inputs[0].dtype if report.inputs else "float32",
         )
     explains_bounds = view.explain and not (layer.latency or view.pending)
     if explains_bounds:

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from dscost.errors import DscostError
 from dscost.layers.variants import STANDARD
-from dscost.notation.units import counted, format_seconds
+from dscost.notation.units import counted, format_factor, format_seconds
 from dscost.pages.page import Column, Row, Sheet, Toned, filled_sheet, words
 from dscost.printable import without_middle
 from dscost.reports.records import Environment, Ran, RunNode, Timing
@@ -23,6 +23,8 @@ KERNELS_NOTE = Toned(
     "Kernels are by the own profile of each runtime, of calls apart from those that were timed.",
     "method",
 )
+MORE_BY_PROFILE = 1.3
+"""So many times the latency, and the times of a profile are not those of the calls timed."""
 
 
 def measured_on(where: Environment | None, keys: Iterable[str]) -> str:
@@ -84,6 +86,14 @@ def under(timings: Mapping[str, Timing]) -> str:
     return f"under {title_of(names[0])} " if len(names) > 1 else ""
 
 
+def other_engines(timings: Mapping[str, Timing]) -> list[tuple[str, Timing]]:
+    """Return every runtime but the first, as people write it, with its first timing."""
+    firsts: dict[str, Timing] = {}
+    for key, timing in timings.items():
+        firsts.setdefault(runtime_of(key), timing)
+    return [(title_of(name), timing) for name, timing in firsts.items()][1:]
+
+
 def run_by(key: str, timing: Timing | None, where: Environment) -> str:
     """Return what ran under a setting and what it was given, `ONNX Runtime 1.32.0, by ONNX`."""
     runs = list(timing.ran.values()) if timing else []
@@ -109,24 +119,61 @@ def run_sheets(
     """
     sheets: list[Sheet] = []
     notes: list[str] = []
-    runs = list(_runs(timings, titles))
+    found = list(_runs(timings, titles))
+    runs = [(title, ran) for title, ran, _ in found]
     if runs:
         sheets.append(_ran_sheet(runs))
         notes.append(ERROR_NOTE)
     if any(ran.nodes for _, ran in runs):
         sheets.append(_kernels_sheet(runs))
-        notes.append(KERNELS_NOTE)
+        notes += [KERNELS_NOTE, *_longer_by_profile(found)]
+    notes += _without_profile(timings)
     return sheets, notes
 
 
-def _runs(timings: Mapping[str, Timing], titles: Mapping[str, str]) -> Iterator[tuple[str, Ran]]:
-    """Yield what each version is called and how it ran; standard, where that is not as it is."""
+def _longer_by_profile(runs: Sequence[tuple[str, Ran, float | None]]) -> Iterator[Toned]:
+    """Yield of which versions the kernels take longer, by their profile, than the calls timed."""
+    sums = [(title, _whole_s(ran.nodes), call_s) for title, ran, call_s in runs if ran.nodes]
+    more = [
+        f"{title} {format_factor(whole_s / call_s)}"
+        for title, whole_s, call_s in sums
+        if call_s and whole_s > MORE_BY_PROFILE * call_s
+    ]
+    if more:
+        yield Toned(
+            f"Kernels add up to more than the latency ({', '.join(more)}): the clock of the "
+            "profile costs time, or the machine was busier; take their shares, not their times.",
+            "method",
+        )
+
+
+def _without_profile(timings: Mapping[str, Timing]) -> Iterator[Toned]:
+    """Yield which runtimes tell nothing of their kernels."""
+    for name in dict.fromkeys(runtime_of(key) for key, timing in timings.items() if timing.ran):
+        with suppress(DscostError):  # of one that is not known here nobody knows
+            if not RUNTIMES[name].has_profile:
+                yield Toned(f"{title_of(name)} has no profile of its own.", "method")
+
+
+def _whole_s(nodes: Sequence[RunNode]) -> float:
+    return sum(node.seconds for node in nodes)
+
+
+def _runs(
+    timings: Mapping[str, Timing], titles: Mapping[str, str]
+) -> Iterator[tuple[str, Ran, float | None]]:
+    """Yield what each version is called, how it ran, and the seconds that a call of it took.
+
+    Standard is left out where that is as it is.
+    """
     for key, timing in timings.items():
         for name, ran in timing.ran.items():
             if name == STANDARD and _is_alike(ran, timing.ran.get("as_is")):
                 continue
             title = titles.get(name, name)
-            yield (title if len(timings) == 1 else f"{key}, {title}"), ran
+            latency = timing.of(name)
+            head = title if len(timings) == 1 else f"{key}, {title}"
+            yield head, ran, latency.median_s if latency else None
 
 
 def _is_alike(ran: Ran, other: Ran | None) -> bool:
@@ -180,7 +227,7 @@ def _kernels_sheet(runs: Sequence[tuple[str, Ran]]) -> Sheet:
 
 def _kernel_rows(title: str, nodes: Sequence[RunNode]) -> Iterator[Row]:
     """Yield the kernels of a version that take longest, and what the others take together."""
-    whole_s = sum(node.seconds for node in nodes)
+    whole_s = _whole_s(nodes)
     number = counted(len(nodes), "kernel")
     yield Row({"node": title, "op": number, "time": format_seconds(whole_s)}, "strong")
     order = sorted(nodes, key=lambda node: -node.seconds)

@@ -28,16 +28,29 @@ from dscost.pages.wording import (
     format_latency,
     format_speedup,
 )
-from dscost.reports.figures import FIGURES
+from dscost.reports.figures import FIGURES, Cost
 from dscost.reports.records import Bound, Environment, Latency, Layer, Report, Timing
 from dscost.runtimes import TORCH
 from dscost.timing import batch_of, dtype_of, runtime_of
 
 
 def layer_sheets(
-    layer: Layer, titles: Mapping[str, str], *, explain: bool, where: Environment | None = None
+    layer: Layer,
+    titles: Mapping[str, str],
+    *,
+    explain: bool,
+    where: Environment | None = None,
+    dtype: str = "float32",
 ) -> list[Sheet]:
-    """Return what there is to say of one layer's times besides those that stand with its costs."""
+    """Return what there is to say of one layer's times besides those that stand with its costs.
+
+    Args:
+        layer: With times.
+        titles: Of its variants.
+        explain: Whether to tell what the times could be.
+        where: They were taken.
+        dtype: That the costs of the layer are counted in.
+    """
     usual = layer.variants.keys() <= SHORT_TITLES.keys()
     sheets = []
     if len(layer.latency) > 1:
@@ -48,7 +61,7 @@ def layer_sheets(
             else variants_sheet(layer, titles, where)
         )
     if explain and layer.latency:
-        sheets.append(explanation_sheet(layer, SHORT_TITLES if usual else titles))
+        sheets.append(explanation_sheet(layer, SHORT_TITLES if usual else titles, dtype))
     if layer.predictions:
         sheets.append(devices_sheet(layer.predictions) if usual else bounds_sheet(layer, titles))
     return sheets
@@ -210,8 +223,13 @@ def _best(
 # -- why
 
 
-def explanation_sheet(layer: Layer, titles: Mapping[str, str] = SHORT_TITLES) -> Sheet:
-    """Return what each variant and stage could, should and does take, setting by setting."""
+def explanation_sheet(
+    layer: Layer, titles: Mapping[str, str] = SHORT_TITLES, dtype: str = "float32"
+) -> Sheet:
+    """Return what each variant and stage could, should and does take, setting by setting.
+
+    The layer is counted in one dtype and batch; what moves under a setting is of its own.
+    """
     columns = [
         words("setting", 4),
         words("part"),
@@ -224,30 +242,43 @@ def explanation_sheet(layer: Layer, titles: Mapping[str, str] = SHORT_TITLES) ->
         words("backend", 3),
     ]
     rows = [
-        row for key, timing in layer.latency.items() for row in _parts(layer, titles, key, timing)
+        row
+        for key, timing in layer.latency.items()
+        for row in _parts(layer, titles, key, timing, dtype)
     ]
     if len(layer.latency) == 1:
         columns = columns[1:]
     return filled_sheet(columns, rows)
 
 
-def _parts(layer: Layer, titles: Mapping[str, str], key: str, timing: Timing) -> Iterator[Row]:
+def _parts(
+    layer: Layer, titles: Mapping[str, str], key: str, timing: Timing, dtype: str
+) -> Iterator[Row]:
     setting = {"setting": key}
+    size_ratio = DTYPE_BYTES[dtype_of(key)] / DTYPE_BYTES.get(dtype, DTYPE_BYTES["float32"])
+    own = max(1, layer.input_shape[0])
+    batch_ratio = batch_of(key, own) / own
+
+    def intensity_of(cost: Cost) -> float | None:
+        per_batch_bytes = batch_ratio * (cost.traffic_bytes - cost.weight_bytes)
+        moved_bytes = size_ratio * (cost.weight_bytes + per_batch_bytes)
+        return batch_ratio * cost.flops / moved_bytes if moved_bytes else None
+
     for name in layer.stages:
         latency = timing.of(name)
         if latency is None:
             continue
-        intensity = layer.variants[name].flops_per_byte
+        intensity = intensity_of(layer.variants[name])
         cells = _bounded(latency, intensity, timing.backends.get(name, ""))
         yield Row({**setting, "part": titles[name], **cells}, "strong")
         for stage in layer.parts_of(name):
-            part, intensity = timing.part(name, stage.name), stage.cost.flops_per_byte
+            part, intensity = timing.part(name, stage.name), intensity_of(stage.cost)
             head = {**setting, "part": f"  {stage.name}"}
             if part:
                 cells = _bounded(part, intensity, timing.backends.get(stage.name, ""))
                 yield Row({**head, **cells}, "faint")
-            elif own := timing.backends.get(f"{name}.{stage.name}"):
-                cells = {"flops_per_byte": format_intensity(intensity), "backend": own}
+            elif backend := timing.backends.get(f"{name}.{stage.name}"):
+                cells = {"flops_per_byte": format_intensity(intensity), "backend": backend}
                 yield Row({**head, **cells}, "faint")
     between_s = between_calls_s(timing)
     if between_s is not None:

@@ -17,7 +17,7 @@ from dscost.notation.units import (
 )
 from dscost.pages.left_alone import left_by_convert
 from dscost.pages.page import Toned, judged_as
-from dscost.pages.runs import under
+from dscost.pages.runs import other_engines, under
 from dscost.reports.records import (
     Latency,
     Layer,
@@ -179,7 +179,11 @@ def _one_variant(report: Report, name: str, pending: bool) -> str:
     )
     speedup = timing.speedup_of(name) if timing else None
     if speedup:
-        return f"{on_paper}; {under(layer.latency)}{_clock_agrees(speedup, reduction.macs)}"
+        said = _clock_agrees(speedup, reduction.macs)
+        for title, other in other_engines(layer.latency):
+            if one := other.speedup_of(name):
+                said = f"{said[:-1]}; under {title} {format_speedup(one)}."
+        return f"{on_paper}; {under(layer.latency)}{said}"
     return f"{on_paper}; {_not_yet('whether it is faster', pending)}"
 
 

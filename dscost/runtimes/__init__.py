@@ -94,6 +94,7 @@ class Runtime(NamedTuple):
         load: Returns a program ready to be called. Whatever it raises says that the runtime cannot
             run it.
         extra: Of dscost, with which it is installed; nothing where another package brings it.
+        has_profile: Whether it times its kernels by itself: `Running.nodes` asks for that.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Runtime(NamedTuple):
     dtypes: tuple[str, ...]
     load: Callable[["Program", How], Running]
     extra: str = ""
+    has_profile: bool = False
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ register_runtime(
         WITH_INT8,
         _load_of("of_onnxruntime"),
         "onnxruntime",
+        has_profile=True,
     )
 )
 register_runtime(
@@ -75,6 +76,7 @@ register_runtime(
         WITH_INT8,
         _load_of("of_openvino"),
         "openvino",
+        has_profile=True,
     )
 )
 register_runtime(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -20,7 +21,8 @@ TITLE = "ONNX Runtime"
 PROVIDERS = ["CPUExecutionProvider"]
 _FATAL = 4
 PROFILED_CALLS = 20
-"""Of which the profile has the mean per kernel, the first left out."""
+"""Of which the profile has the median per kernel, the first few left out."""
+WARM_UP_CALLS = 5
 MOST_INPUTS_OF_CONV = 3
 """Input, weights and bias; a fourth is added to what comes out."""
 
@@ -118,26 +120,24 @@ def _kernel(node: Any, how: How) -> Kernel:
 
 
 def _profiled(graph: bytes | Path, how: How, inputs: Mapping[str, Any]) -> Sequence[Node]:
-    """Return the kernels of a graph with their mean times, in the order in which they run."""
+    """Return the kernels of a graph with their median times, in the order in which they run."""
     with TemporaryDirectory() as folder:
         options = _options(how)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder, "profile"))
         session = _session(graph, options)
         binding = _bound(session, inputs)
-        for _ in range(PROFILED_CALLS):
+        for _ in range(WARM_UP_CALLS + PROFILED_CALLS):
             session.run_with_iobinding(binding)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    times: dict[str, list[float]] = {}
-    ops: dict[str, str] = {}
+    times: dict[tuple[str, str, str | None], list[float]] = {}
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             name = event["name"].removesuffix("_kernel_time")
-            times.setdefault(name, []).append(event["dur"] / 1e6)
-            ops[name] = event["args"]["op_name"]
+            one = name, event["args"]["op_name"], event["args"].get("node_index")
+            times.setdefault(one, []).append(event["dur"] / 1e6)
     layouts = {node.name: _kernel(node, how).layout for node in _optimised(graph, how).node}
-    kept = {name: each[1:] or each for name, each in times.items()}
     return [
-        Node(name, ops[name], sum(each) / len(each), layouts.get(name) or None)
-        for name, each in kept.items()
+        Node(name, op, median(each[WARM_UP_CALLS:] or each), layouts.get(name) or None)
+        for (name, op, _), each in times.items()
     ]

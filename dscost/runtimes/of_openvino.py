@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from dscost.runtimes.refusing import refusing
 
 TITLE = "OpenVINO"
 PROFILED_CALLS = 20
-"""Of which the profile has the mean per kernel, the first left out."""
+"""Of which the profile has the median per kernel, the first few left out."""
+WARM_UP_CALLS = 5
 
 _PRODUCTS = {
     "Convolution": ("Conv", "ConvTranspose"),
@@ -155,16 +157,17 @@ def _kernel(layer: str, info: Mapping[str, str], nodes: Mapping[str, str]) -> Ke
 
 
 def _profiled(graph: bytes | Path, inputs: Mapping[str, Array], how: How) -> Sequence[Node]:
-    """Return the kernels of a model with their mean times, in the order in which they run."""
+    """Return the kernels of a model with their median times, in the order in which they run."""
     request = _request(_compiled(graph, inputs, how, PERF_COUNT=True), inputs)
-    request.infer(share_outputs=True)
-    seconds: dict[str, float] = {}
+    for _ in range(WARM_UP_CALLS):
+        request.infer(share_outputs=True)
+    seconds: dict[str, list[float]] = {}
     for _ in range(PROFILED_CALLS):
         request.infer(share_outputs=True)
         told = [one for one in request.profiling_info if one.status == one.Status.EXECUTED]
         for one in told:
-            spent = one.real_time.total_seconds() / PROFILED_CALLS
-            seconds[one.node_name] = seconds.get(one.node_name, 0.0) + spent
+            seconds.setdefault(one.node_name, []).append(one.real_time.total_seconds())
     return [
-        Node(one.node_name, one.node_type, seconds[one.node_name], one.exec_type) for one in told
+        Node(one.node_name, one.node_type, median(seconds[one.node_name]), one.exec_type)
+        for one in told
     ]

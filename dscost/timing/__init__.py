@@ -23,6 +23,7 @@ __all__ = [
     "Timed",
     "TimingOptions",
     "batch_of",
+    "dtype_of",
     "part_of",
     "runtime_of",
 ]
