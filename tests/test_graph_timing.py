@@ -97,12 +97,12 @@ def test_a_runtime_that_takes_modules_is_refused_with_one_that_takes_files(net: 
 
 def test_a_file_is_counted_as_it_is_where_a_runtime_makes_int8_of_it(net: str) -> None:
     own = dscost.analyze(net, batch=1)
-    report = timed(net, dtype="int8")
+    report = timed(net, runtime="onnxruntime", dtype="int8")
     assert report.totals == own.totals
     assert any("int8" in warning for warning in report.warnings)
     ran = report.latency[f"{KEY}:int8"].ran["as_is"]
     assert any(part.startswith("int8 QLinearConv") for part in ran.fused)
-    both = timed(net, timing={"dtypes": ("float32", "int8")})
+    both = timed(net, runtime="onnxruntime", timing={"dtypes": ("float32", "int8")})
     assert list(both.latency) == [KEY, f"{KEY}:int8"]
 
 

@@ -90,7 +90,8 @@ class FakeEngine:
             for call in (case.first, case.second):
                 call()
             first_s, second_s = self.times.get(case.name, (2e-3, 1e-3))
-            second_s = first_s if case.name.startswith(AGAINST_ITSELF) else second_s
+            is_itself = case.name.startswith(AGAINST_ITSELF) and case.name not in self.times
+            second_s = first_s if is_itself or case.name == AGAINST_ITSELF else second_s
             block = partial(Block, switches=self.switches.get(case.name, 0), faults=0.0)
             quartet = Quartet((block(first_s),) * 2, (block(second_s),) * 2)
             rounds = self.itself_rounds if case.name == AGAINST_ITSELF else 8
