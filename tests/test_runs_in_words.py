@@ -189,6 +189,17 @@ def test_a_runtime_without_a_profile_is_told_so() -> None:
     assert not any("no profile" in note for note in run_sheets(BOTH.latency, SHORT_TITLES)[1])
 
 
+def test_stages_that_another_runtime_ran_alone_are_told_so() -> None:
+    stages = {"depthwise": ON_TORCH.latencies["standard"]}
+    alone = "Stages are timed alone"
+    for timings, said in (
+        ({"cpu": ON_TORCH._replace(stages=stages), "cpu:ncnn": ON_NCNN}, False),
+        ({"cpu": ON_TORCH, "cpu:ncnn": ON_NCNN._replace(stages=stages)}, True),
+    ):
+        _, notes = run_sheets(timings, SHORT_TITLES)
+        assert any(note.startswith(alone) for note in notes) is said
+
+
 def test_the_sentence_of_a_layer_has_the_speedup_under_every_runtime() -> None:
     timings = {"cpu:onnxruntime": ON_ORT, "cpu:ncnn": ON_NCNN, "cpu": ON_TORCH}
     said = " ".join(text(measured(timings, runtimes=VERSIONS)).split())

@@ -23,6 +23,10 @@ KERNELS_NOTE = Toned(
     "Kernels are by the own profile of each runtime, of calls apart from those that were timed.",
     "method",
 )
+ALONE_NOTE = Toned(
+    "Stages are timed alone, each with its own call and reorders, which it has not in the layer.",
+    "method",
+)
 MORE_BY_PROFILE = 1.3
 """So many times the latency, and the times of a profile are not those of the calls timed."""
 
@@ -127,6 +131,8 @@ def run_sheets(
     if any(ran.nodes for _, ran in runs):
         sheets.append(_kernels_sheet(runs))
         notes += [KERNELS_NOTE, *_longer_by_profile(found)]
+    if any(timing.stages and timing.ran for timing in timings.values()):
+        notes.append(ALONE_NOTE)
     notes += _without_profile(timings)
     return sheets, notes
 
