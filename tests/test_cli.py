@@ -460,7 +460,9 @@ def test_what_torch_cannot_run_is_counted_and_said(dtype: str) -> None:
     (subject,) = json.loads(ran.stdout)["subjects"]
     assert subject["totals"]["as_is"]["weight_bytes"] == 16 * 16 * 9
     assert subject["latency"] == {}
-    assert subject["warnings"] == ["Not timed: torch runs no convolution in int8 on cpu."]
+    assert subject["warnings"] == [
+        "Not timed: torch runs no convolution in int8 on cpu; --runtime onnxruntime does."
+    ]
 
 
 def test_the_csv_of_a_model_adds_up(tmp_path: Path) -> None:

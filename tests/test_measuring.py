@@ -354,7 +354,9 @@ def test_what_is_unknown_of_the_memory_is_tried(monkeypatch: pytest.MonkeyPatch)
 def test_one_setting_that_cannot_run_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     report = time_layer(timing={"dtypes": ("int8", "float32")})
     assert list(report.latency) == ["cpu", "cpu:channels_last"]
-    assert report.warnings == ("Not timed: torch runs no convolution in int8 on cpu.",)
+    assert report.warnings == (
+        "Not timed: torch runs no convolution in int8 on cpu; --runtime onnxruntime does.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -1139,7 +1141,10 @@ def test_without_cuda_a_model_is_timed_elsewhere_and_says_once_why_not_there(
 def test_a_model_in_a_dtype_that_torch_cannot_run_says_so() -> None:
     report = time_model(small(), timing={"dtypes": ("int8",)})
     assert report.latency == {}
-    assert "Not timed: torch runs no convolution in int8 on cpu." in report.warnings
+    assert (
+        "Not timed: torch runs no convolution in int8 on cpu; --runtime onnxruntime does."
+        in report.warnings
+    )
 
 
 def test_three_dimensions_have_no_channels_last_and_it_is_said(engine: FakeEngine) -> None:

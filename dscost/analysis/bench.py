@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from dscost.analysis.making import Making
-from dscost.analysis.places import free_on_cuda, message_of, versions_of, why_not_run
+from dscost.analysis.places import free_on_cuda, message_of, runs_no, versions_of, why_not_run
 from dscost.analysis.running import Prepared, Work, prepared
 from dscost.devices.roofline import Ceilings
 from dscost.errors import UnavailableError
@@ -188,9 +188,8 @@ class Bench:
         if memory is not None and work.needed_bytes > MEMORY_SHARE * memory:
             needed, free = format_bytes(work.needed_bytes), format_bytes(memory)
             return f"{work.name} needs {needed} of memory, {free} are free"
-        runtime = RUNTIMES[work.setting.runtime]
-        if dtype not in runtime.dtypes:
-            return f"{runtime.title} runs no convolution in {dtype} on {work.setting.device}"
+        if dtype not in RUNTIMES[work.setting.runtime].dtypes:
+            return runs_no(work.setting)
         return None
 
     def free_bytes(self, setting: Setting) -> int | None:

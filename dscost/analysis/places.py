@@ -27,6 +27,20 @@ def free_on_cuda() -> int:
     return torch.cuda.mem_get_info()[0] + unused
 
 
+def under_of(setting: Setting, settings: Sequence[Setting]) -> str:
+    """Return ` under cpu:batch8` where several settings are measured, else nothing."""
+    return f" under {setting.key}" if len(settings) > 1 else ""
+
+
+def runs_no(setting: Setting) -> str:
+    """Return that a runtime has no convolution in a dtype, and which one has."""
+    others = (name for name in RUNTIMES if setting.dtype in RUNTIMES[name].dtypes)
+    other = next(others, None) if setting.device == "cpu" else None
+    does = f"; --runtime {other} does" if other else ""
+    title = RUNTIMES[setting.runtime].title
+    return f"{title} runs no convolution in {setting.dtype} on {setting.device}{does}"
+
+
 def why_not_run(work: Work, error: Exception) -> str:
     """Return why a runtime does not run a work; what is refused says so by itself."""
     setting = work.setting

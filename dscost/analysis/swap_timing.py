@@ -8,6 +8,7 @@ from typing import NamedTuple
 from dscost.analysis.bench import Bench
 from dscost.analysis.equal_macs import NAME, Beside, pointwise_of
 from dscost.analysis.explaining import AGREES_FROM
+from dscost.analysis.places import under_of
 from dscost.analysis.running import Prepared, work_of
 from dscost.analysis.swappable import SwappableModel
 from dscost.analysis.timed import judge, timing_of, with_roofline, with_runs
@@ -140,8 +141,9 @@ def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: 
             timed.timings.setdefault(layer, of_pair if swap.is_pair else timing)
     late = len(plans) - tried + sum(bench.is_late(case.name, compared) for case in cases)
     if late:
-        told = f"{late} of {len(plans)} distinct layers were not timed within {bench.budget}."
-        bench.lack(LAYERS, told)
+        under = under_of(setting, bench.settings)
+        what = f"{late} of {len(plans)} distinct layers were not timed{under}"
+        bench.lack(LAYERS, f"{what} within {bench.budget}.")
     timed.took_s = perf_counter() - began
     return timed
 

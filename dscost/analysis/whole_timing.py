@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.analysis.bench import Bench
+from dscost.analysis.places import under_of
 from dscost.analysis.predicting import dtype_of, whole_bound
 from dscost.analysis.running import Prepared, Work, bytes_to_run, inputs_ratio
 from dscost.analysis.swap_timing import Layers
@@ -93,7 +94,8 @@ class Whole:
         self._compared = self.bench.compare(cases, enough_s, against_itself=against_itself)
         self.compared_s = perf_counter() - began
         if self.bench.is_late(WHOLE, self._compared):
-            why = f"The whole model was not timed within {self.bench.budget}."
+            under = under_of(self.setting, self.bench.settings)
+            why = f"The whole model was not timed{under} within {self.bench.budget}."
             self.bench.lack(THE_WHOLE, why)
 
     def timing(self, layers: Layers) -> Timing | None:

@@ -68,6 +68,8 @@ def compare(
         given = zip(measuring._fields, measuring, how.AS_USUAL, strict=True)
         changed = next(name for name, value, usual in given if value != usual)
         raise InputError(f"--{changed.replace('_', '-')} needs --time: nothing is measured without")
+    if dtype is not None and "," in dtype:
+        raise InputError(f"--dtype: models are compared in one at a time, found '{dtype}'")
     options = measuring.options() if time else None
     request = asking.request(batch, dtype, trust=trust)
     targets = asking.models(targets, out.note)
@@ -75,8 +77,10 @@ def compare(
         found = compared(
             targets, request, options, every_layer=every_layer, layers=layers, progress=progress
         )
-    out.lacks(found.untimed)
+    timed = not time or any(one.report.latency for one in found.contenders)
+    out.lacks(how.told_of(found.untimed, measuring, timed=timed))
     out.write(found)
+    how.check_timed(measuring, timed=timed, untimed=found.untimed)
 
 
 def _refuse_layers_options(view: View, *, every_layer: bool) -> None:

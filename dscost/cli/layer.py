@@ -50,7 +50,7 @@ def layer(
     sources = opt.check_devices(on)
     cases = how.parse_cases(measuring.dtype, batch)
     if not measuring.time:
-        how.check_untimed(cases)
+        how.check_untimed(measuring, cases)
         if with_norm:
             raise InputError("--with-norm needs timing: what is counted are the convolutions")
     timing = measuring.options(cases, with_norm=with_norm, profile=explain)
@@ -72,8 +72,10 @@ def layer(
     out.check([report])
     with how.only_measuring(), out.meanwhile([report], shown=True), out.progress() as progress:
         report = measure_layer(report, timing, progress)
-    out.lacks(one.text for one in report.untimed)
+    timed, untimed = bool(report.latency), [one.text for one in report.untimed]
+    out.lacks(how.told_of(untimed, measuring, timed=timed))
     out.write([report], models)
+    how.check_timed(measuring, timed=timed, untimed=untimed)
 
 
 def _models(out: Output, report: Report) -> list[Content]:

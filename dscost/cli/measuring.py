@@ -9,6 +9,7 @@ import typer
 from dscost.cli.options import Seed, Threads, TimeBudget, parse_names
 from dscost.errors import InputError, UnavailableError, is_without_torch, without_torch
 from dscost.notation.units import parse_ints
+from dscost.runtimes import TORCH
 from dscost.timing import TimingOptions
 
 
@@ -133,7 +134,7 @@ class Measuring(NamedTuple):
 
 def _require_dtypes_of_torch(runtimes: Sequence[str], dtypes: Sequence[str]) -> None:
     """Refuse torch where it is asked for by name, and alone, and runs none of the dtypes."""
-    from dscost.runtimes import RUNTIMES, TORCH, require_dtypes
+    from dscost.runtimes import RUNTIMES, require_dtypes
 
     if dtypes and set(runtimes) == {TORCH}:
         require_dtypes(RUNTIMES[TORCH], dtypes)
@@ -142,8 +143,11 @@ def _require_dtypes_of_torch(runtimes: Sequence[str], dtypes: Sequence[str]) -> 
 AS_USUAL = Measuring()
 
 
-def check_untimed(cases: Cases) -> None:
-    """Refuse what has no meaning where nothing is timed: several cases."""
+def check_untimed(measuring: Measuring, cases: Cases) -> None:
+    """Refuse what has no meaning where nothing is timed: runtimes, clocks and several cases."""
+    for option in ("runtime", "clock"):
+        if getattr(measuring, option) != getattr(AS_USUAL, option):
+            raise InputError(f"--{option} needs timing: nothing is measured with --no-time")
     for option, values in (("--batch", cases.batches), ("--dtype", cases.dtypes)):
         if len(values) > 1:
             raise InputError(
@@ -157,6 +161,36 @@ def check_undecided(*, skip_losing: bool, min_channels: int | None) -> None:
         raise InputError("--skip-losing needs timing: which layers lose is measured")
     if min_channels is not None:
         raise InputError("--min-channels needs timing: it is for what is advised to be swapped")
+
+
+def told_of(untimed: Sequence[str], measuring: Measuring, *, timed: bool) -> Sequence[str]:
+    """Return what is told of what was not timed: nothing where `check_timed` is going to."""
+    return () if _is_in_vain(measuring, timed=timed) else untimed
+
+
+def check_timed(measuring: Measuring, *, timed: bool, untimed: Sequence[str]) -> None:
+    """Refuse to end well where a runtime was asked for by name and nothing at all was timed.
+
+    Args:
+        measuring: What was asked for.
+        timed: Whether anything was.
+        untimed: What is told of what was not.
+
+    Raises:
+        UnavailableError: Nothing was, under a runtime other than torch.
+    """
+    if _is_in_vain(measuring, timed=timed):
+        why = untimed[0].removeprefix("Not timed: ").rstrip(".") if untimed else "no time was left"
+        raise UnavailableError(f"nothing was timed: {why}")
+
+
+def _is_in_vain(measuring: Measuring, *, timed: bool) -> bool:
+    """Whether a runtime other than torch was to time something and nothing at all was timed.
+
+    >>> _is_in_vain(Measuring(runtime="ncnn"), timed=False)
+    True
+    """
+    return measuring.time and not timed and bool(set(parse_names(measuring.runtime)) - {TORCH})
 
 
 @contextmanager

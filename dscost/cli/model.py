@@ -16,6 +16,7 @@ from dscost.cli.printing import Output
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.pages import View
+from dscost.reports.records import Report
 from dscost.timing import Progress, TimingOptions
 
 
@@ -76,7 +77,7 @@ def model(
         cases, skip_losing=skip_losing, min_channels=min_channels, profile=explain
     )
     if not measuring.time:
-        how.check_untimed(cases)
+        how.check_untimed(measuring, cases)
         how.check_undecided(skip_losing=skip_losing, min_channels=min_channels)
     (target,) = asking.models([target], out.note)
     from dscost.sources import runs_code  # help needs none of what reads models
@@ -104,13 +105,22 @@ def model(
                 how.only_measuring(),
             ):
                 report = measure_model(counted, timing, progress)
-            out.lacks(one.text for one in report.untimed)
+            out.lacks(how.told_of(_untimed(report), measuring, timed=_is_timed(report)))
         else:
             opt.check_columns(out.view.columns, report)
     if report.advice:
         own = Own(batch, trust, min_channels)
         out = out.getting(command_for(report, target, asking, measuring, own, out))
     out.write([opt.with_bounds(report, on or (), explain=explain, timed=measuring.time)], models)
+    how.check_timed(measuring, timed=_is_timed(report), untimed=_untimed(report))
+
+
+def _untimed(report: Report) -> list[str]:
+    return [one.text for one in report.untimed]
+
+
+def _is_timed(report: Report) -> bool:
+    return bool(report.latency) or any(layer.latency for layer in report.layers)
 
 
 def _refuse_both(view: View) -> None:

@@ -140,7 +140,7 @@ class Output(NamedTuple):
         Where the result itself says so to somebody who looks at it, once is enough.
         """
         is_seen = self.says == "pages" and self.path is None and on_terminal() and not self.quiet
-        for text in () if is_seen else texts:
+        for text in () if is_seen else dict.fromkeys(texts):
             tell(f"dscost: {text}", "unclear")
 
     def progress(self) -> AbstractContextManager[Progress | None]:
