@@ -301,6 +301,7 @@ def test_the_rows_of_a_check_are_its_findings_and_what_holds(here: Path) -> None
     assert dict(zip(header, broken, strict=False)) | {"text": ""} == {
         "budget": "dscost.yaml", "line": "3", "column": str(column), "model": "small", "metric": "params",
         "bound": "max", "layer": "", "value": str(params), "limit": "1", "before": "",
+        "ci95_low": "", "ci95_high": "",
         "outcome": "error", "finding": "over_max", "text": "",
     }  # fmt: skip
     cells = dict(zip(header, held, strict=True))

@@ -19,6 +19,13 @@ from dscost.graphs.recounting import is_recounted, recounted
 from dscost.notation.inputs import parse_input
 from dscost.traces.rules import FORMULAS, Rule
 
+
+@pytest.fixture(autouse=True)
+def _without_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is not installed; tests of it bring one of their own."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
 

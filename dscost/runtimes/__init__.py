@@ -25,6 +25,7 @@ __all__ = [
     "Runtime",
     "find_runtimes",
     "register_runtime",
+    "require_dtypes",
 ]
 
 TORCH = "torch"

@@ -25,6 +25,7 @@ __all__ = [
     "batch_of",
     "dtype_of",
     "part_of",
+    "place_of",
     "runtime_of",
 ]
 
