@@ -27,6 +27,7 @@ from dscost.analysis import (
     whole_timing,
 )
 from dscost.analysis.bench import AGAINST_ITSELF
+from dscost.analysis.running import Prepared
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
 from dscost.modules.building import with_values
@@ -500,6 +501,32 @@ def test_a_noise_floor_that_is_unknown_is_tried_again_and_others_are_not(
         ["a", "b", AGAINST_ITSELF, f"{AGAINST_ITSELF} on cuda"],
         ["a", "b", AGAINST_ITSELF],
     ]
+
+
+def test_what_may_be_lost_is_made_again_before_its_time_counts(engine: FakeEngine) -> None:
+    """An export in between, as for ExecuTorch, makes torch drop compiled code."""
+    made: list[str] = []
+    compiled = [Prepared(int, again=partial(made.append, name)) for name in ("dense", "separable")]
+    place = bench.Bench(TimingOptions(threads=1), (Setting(),), 1.0)
+    cases = [
+        place.case("compiled", Setting(), *compiled),
+        place.case("plain", Setting(), Prepared(int), Prepared(int)),
+    ]
+    assert not made
+    with place.open():
+        assert list(place.compare(cases, 1.0)) == ["compiled", "plain"]
+    assert made == ["dense", "separable"]
+
+
+def test_what_cannot_be_made_again_is_told(engine: FakeEngine) -> None:
+    def fails() -> None:
+        raise RuntimeError("no code")
+
+    place = bench.Bench(TimingOptions(threads=1), (Setting(),), 1.0)
+    with place.open():
+        both = Prepared(int), Prepared(int, again=fails)
+        place.compare([place.case("compiled", Setting(), *both)], 1.0)
+    assert [one.text for one in place.untimed] == ["Not timed: compiled: no code"]
 
 
 def test_a_timer_is_made_once_for_all_that_is_measured_under_a_setting(

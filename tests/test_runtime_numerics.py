@@ -4,8 +4,10 @@ What torch.compile computes is seen to where it is asked for: `COMPILED=1 pytest
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -168,6 +170,24 @@ def test_layers_side_by_side_are_what_torch_makes_of_them_when_compiled() -> Non
     told = [text for text in found.running.fused if text.startswith("mkldnn._convolution")]
     assert "mkldnn._convolution_pointwise + relu ×2" in told  # the separable one's
     assert not any("norm" in text for text in found.running.fused)
+
+
+@pytest.mark.skipif("COMPILED" not in os.environ, reason="takes a while, and a C++ compiler")
+def test_code_that_torch_drops_is_made_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is exported resets what torch.compile keeps; the second code has frozen weights too."""
+    layer = LAYERS["separable"]
+    program = OperationsProgram("separable", stage_operations(layer.parts, layer.shape))
+    running = checked(RUNTIMES["torch-compile"], program, How(1)).running
+    torch.compiler.reset()
+    froze = mock.Mock(wraps=sys.modules["torch._inductor.freezing"].freeze)
+    monkeypatch.setattr("torch._inductor.freezing.freeze", froze)
+    assert running.again is not None
+    running.again()
+    assert froze.call_count == 1
+    running.again()  # nothing is lost
+    assert froze.call_count == 1
+    (made,) = running.outputs()
+    assert is_right(made, layer, program)
 
 
 class SideBySide(nn.Module):

@@ -56,6 +56,7 @@ class Prepared(NamedTuple):
         first_s: What its first call took, which is longer than those that follow.
         ran: How a runtime other than torch runs it, without what its profile tells.
         nodes: Asks that profile, where there is one.
+        again: Makes again what other work may have taken away since, such as compiled code.
     """
 
     call: Call
@@ -64,6 +65,7 @@ class Prepared(NamedTuple):
     first_s: float = 0.0
     ran: Ran | None = None
     nodes: Callable[[], Sequence[Node]] | None = None
+    again: Call | None = None
 
     def ran_with_nodes(self) -> Ran | None:
         """Return how it ran, with what the profile of its runtime tells."""
@@ -155,7 +157,9 @@ def _prepared_by(runtime: Runtime, work: Work, how: How) -> Prepared:
     running.call()
     first_s = perf_counter() - before
     ran = Ran(running.way_in, found.error, found.reference, running.fused)
-    return Prepared(running.call, first_s=first_s, ran=ran, nodes=running.nodes)
+    return Prepared(
+        running.call, first_s=first_s, ran=ran, nodes=running.nodes, again=running.again
+    )
 
 
 @contextmanager

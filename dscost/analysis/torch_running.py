@@ -31,7 +31,8 @@ def prepared_by_torch(work: Work) -> Prepared:
         before = perf_counter()
         compiled(*args, **kwargs)
         compile_s = perf_counter() - before
-        return Prepared(lambda: compiled(*args, **kwargs), backends, compile_s, first_s)
+        run: Call = lambda: compiled(*args, **kwargs)  # noqa: E731
+        return Prepared(run, backends, compile_s, first_s, again=run)
     if kwargs:
         call: Call = lambda: module(*args, **kwargs)  # noqa: E731
     else:

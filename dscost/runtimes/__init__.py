@@ -72,6 +72,8 @@ class Running(NamedTuple):
         fused: What the runtime made of the nodes, in a few words each, as far as it tells.
         nodes: Runs it some more with the runtime's own clock and returns its kernels in the order
             in which they run; `None` where the runtime has no such clock.
+        again: Makes again what may be gone since, as code of torch.compile is after any
+            `torch.export`, else does little; `None` where nothing takes it away.
     """
 
     call: Callable[[], object]
@@ -79,6 +81,7 @@ class Running(NamedTuple):
     way_in: str
     fused: tuple[str, ...] = ()
     nodes: Callable[[], Sequence[Node]] | None = None
+    again: Callable[[], object] | None = None
 
 
 class Runtime(NamedTuple):

@@ -47,13 +47,18 @@ def load(program: Program, how: How) -> Running:
                 last[:] = [compiled(*args, **kwargs)]
 
         call()
+
+    def again() -> None:
+        with _compiling():
+            call()
+
     if not sources:
         raise UnavailableError(f"{TITLE} made no code of it: it would run as torch runs it")
 
     def outputs() -> list[Any]:
         return [one.numpy(force=True) for one in tensors_in(last[0])]
 
-    return Running(call, outputs, "module", kernels_of(sources))
+    return Running(call, outputs, "module", kernels_of(sources), again=again)
 
 
 def code_of_its_own(module: Callable[..., Any]) -> Callable[..., Any]:
