@@ -10,8 +10,8 @@ OpenVINO's is `benchmark_app` with `-api sync`, whose latency is that of one inf
 ties no thread of OpenVINO's to a processor, so neither do the others; with `--pinned` they do as OpenVINO does by
 default, which on a busy machine waits for whoever else has that processor.
 
-Run: `python -P benchmarks/against_vendors.py` (`-P` keeps `benchmarks/onnx.py` out of the way of onnx), two to three minutes;
-`--seconds` is what each comparison and each benchmark takes, `--turns` how often A B B A is done. Prints Markdown.
+Run: `python benchmarks/against_vendors.py`, two to three minutes; `--seconds` is what each comparison and each benchmark
+takes, `--turns` how often A B B A is done. Prints Markdown.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def benchmark_app(path: Path, seconds: float, pinned: bool) -> float:
     words += ["-pin", "YES" if pinned else "NO"]
     program = "from openvino.tools.benchmark.main import main; main()"
     told = subprocess.run(
-        [sys.executable, "-P", "-c", program, *words, "-t", str(max(1, round(seconds)))],
+        [sys.executable, "-c", program, *words, "-t", str(max(1, round(seconds)))],
         capture_output=True,
         text=True,
         timeout=LIMIT_S,

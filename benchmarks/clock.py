@@ -14,20 +14,15 @@ Run: `python benchmarks/clock.py` (up to an hour), or with `--repeats 5 --second
 
 import argparse
 import platform
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.metadata import version
 from math import exp, expm1, log
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-sys.path.remove(str(Path(__file__).resolve().parent))  # where the benchmark onnx.py is
-
 import torch
+from busy import busy_processes
 from torch import nn
 
 from dscost.analysis.bench import Bench
@@ -121,19 +116,6 @@ def measured(what: str, runtime: str, seed: int, seconds: float) -> dict[str, Ou
             "wall": Outcome(bench.speedup(result, setting), truth),
             "cpu": Outcome(bench.cpu_speedup(by_cpu, setting), truth),
         }
-
-
-@contextmanager
-def busy_processes(number: int) -> Iterator[None]:
-    """Keep so many processes computing."""
-    command = [sys.executable, "-c", "while True: sum(range(10000))"]
-    processes = [subprocess.Popen(command) for _ in range(number)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 def share(found: Sequence[bool]) -> str:

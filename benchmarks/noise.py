@@ -9,10 +9,7 @@ Run: `python benchmarks/noise.py`.
 """
 
 import platform
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date
 from math import exp, log, sqrt
 from random import Random
@@ -21,6 +18,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 import torch
+from busy import busy_processes
 from torch import nn
 
 from dscost.timing.counters import process_counters
@@ -77,17 +75,6 @@ def _blocks(call: Callable[[], object], seconds: float) -> Iterator[float]:
         yield (perf_counter() - before) / count
 
 
-@contextmanager
-def busy_process() -> Iterator[None]:
-    """Keep one core busy with something else."""
-    process = subprocess.Popen([sys.executable, "-c", "while True: sum(range(10000))"])
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
 def row(name: str, outcomes: list[Outcome]) -> str:
     """Return a line of the table."""
     held = sum(outcome.holds_1 for outcome in outcomes)
@@ -114,7 +101,7 @@ def main() -> None:
         for beside in ("quiet", "beside one busy process"):
             ours: list[Outcome] = []
             loops: list[Outcome] = []
-            with busy_process() if beside != "quiet" else quiet_torch(1, 0):
+            with busy_processes(1) if beside != "quiet" else quiet_torch(1, 0):
                 for repeat in range(REPEATS):
                     ours.append(interleaved(call, repeat))
                     loops.append(sequential(call))

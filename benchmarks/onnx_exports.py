@@ -10,8 +10,7 @@ model itself. A layer of a file belongs to the module that it says it was export
 Held to be equal: params, MACs and activations as it is, made standard and made depthwise-separable, the number of
 pairs, and the MACs and params of every module that multiplies. Peak activations are shown, and differ: see the results.
 
-Run: `python -P benchmarks/onnx_exports.py [NAME …]`; -P keeps `benchmarks/onnx.py` out of the way of onnx. Prints
-Markdown, exits 1 where something differs.
+Run: `python benchmarks/onnx_exports.py [NAME …]`. Prints Markdown, exits 1 where something differs.
 """
 
 import argparse

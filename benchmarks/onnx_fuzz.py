@@ -19,17 +19,13 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:] = [
-    one for one in sys.path if Path(one or ".").resolve() != HERE
-]  # `import onnx` is not onnx.py here
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-import graph_mutations  # noqa: E402
-import onnx  # noqa: E402
+import graph_mutations
+import onnx
 
-from dscost.graphs.skimming import structure_of  # noqa: E402
-from dscost.version import __version__  # noqa: E402
+from dscost.graphs.skimming import structure_of
+from dscost.version import __version__
 
 
 def structure(path: str) -> bytes:

@@ -12,10 +12,8 @@ beside 2 busy processes, 3 s for each measurement: about an hour on two cores, o
 """
 
 import platform
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +21,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import NamedTuple
+
+from busy import busy_processes
 
 import dscost
 from dscost.budgets.findings import Finding, Passed, Ratio
@@ -82,19 +82,6 @@ def gate(folder: Path, against: str, runtime: str, clock: str, seconds: int) -> 
     return Gate(result.exit_code, measured, alarms, undecided, took_s)
 
 
-@contextmanager
-def busy(processes: int) -> Iterator[None]:
-    """Keep so many processes busy with something else."""
-    code = "while True: sum(range(10000))"
-    running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(processes)]
-    try:
-        yield
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
-
-
 def row(name: str, found: Sequence[Gate]) -> str:
     """Return a line of the table."""
     gates = [one for one in found if one.measured]
@@ -134,7 +121,7 @@ def main() -> None:
         (folder / "fewer.yaml").write_text(NETWORK.format(middle=64))
         for runtime, clock in kinds:
             told = f"{runtime}, {clock} clock, beside {processes} busy processes, {seconds} s"
-            with busy(processes):
+            with busy_processes(processes):
                 equal = [gate(folder, "copy.yaml", runtime, clock, seconds) for _ in range(gates)]
                 print(row(f"equal models, {told}", equal), flush=True)
                 slower = [

@@ -10,10 +10,9 @@ Each run is a process of its own that makes everything anew; by default there ar
 table holds them against each other. torch.compile chooses kernels and a layout anew in each process, and is told apart
 there. int8 is timed beside float32 in the same pairs of layers; of the models it has a run of its own.
 
-Run: `python -P benchmarks/runtimes.py` (`-P` keeps `benchmarks/onnx.py` out of the way of onnx), about a quarter of an
-hour with all runtimes, half of it for what ExecuTorch and torch.compile take to make programs; `--quick` tries it with
-little time, `--runtimes torch,onnxruntime` and names such as `256 int8` take fewer. Prints Markdown, which is kept in
-`benchmarks/results/`, and on stderr how far it is.
+Run: `python benchmarks/runtimes.py`, about a quarter of an hour with all runtimes, half of it for what ExecuTorch and
+torch.compile take to make programs; `--quick` tries it with little time, `--runtimes torch,onnxruntime` and names such
+as `256 int8` take fewer. Prints Markdown, which is kept in `benchmarks/results/`, and on stderr how far it is.
 """
 
 import argparse
@@ -226,7 +225,7 @@ def run_elsewhere(
     names: Sequence[str], only: Sequence[str], *, quick: bool
 ) -> tuple[Run, list[float]]:
     """Return what a process of its own measures, and the loads meanwhile."""
-    command = [sys.executable, "-P", __file__, "--one", "--runtimes", ",".join(names), *only]
+    command = [sys.executable, __file__, "--one", "--runtimes", ",".join(names), *only]
     found: Run = {}
     loads = []
     with subprocess.Popen(

@@ -4,7 +4,7 @@ Method: an environment is made in FOLDER with `dscost[onnxruntime]` and nothing 
 of `dscost layer 256 256 3 --runtime onnxruntime` are started by turns in that and in the environment that runs this,
 where torch is installed and not loaded; beside them the same layer by torch. Medians of ROUNDS, the first of each left
 out; the processor seconds are those of the process and do not count what it waited for. The first is to take no more
-than 4 s on two cores. Run: `python -P benchmarks/without_torch.py FOLDER [ROUNDS]`, a minute and a half.
+than 4 s on two cores. Run: `python benchmarks/without_torch.py FOLDER [ROUNDS]`, a minute and a half.
 """
 
 import json

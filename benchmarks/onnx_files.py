@@ -13,7 +13,7 @@ command `dscost model FILE --json`, of the others the least script that prints t
 by turns, the file in the page cache. Dynamic axes are bound as each tool wants them; onnxsim's optional sympy and
 onnx-shape-inference are not installed, as `pip install onnxsim` leaves them out.
 
-Run: `python benchmarks/onnx.py --files FOLDER [--peers PYTHON] [--rounds N] [NAME …]`. FOLDER keeps the files that are
+Run: `python benchmarks/onnx_files.py --files FOLDER [--peers PYTHON] [--rounds N] [NAME …]`. FOLDER keeps the files that are
 made; `--install` makes an environment for the others in it, and fetches the packages' files. What is not installed is
 left out with a line. Prints Markdown.
 """
@@ -33,8 +33,6 @@ from datetime import date
 from pathlib import Path
 from typing import IO, NamedTuple
 
-# This file's name is that of a package: processes are started with -P, which keeps its folder out of their way.
-PLAIN = ("-P", "-c")
 INSTALLED = (
     "onnx==1.23.2",
     "onnx-tool==1.0.1",
@@ -271,7 +269,7 @@ def _text_of(stream: IO[bytes]) -> str:
 
 def counted(tool: str, python: str, path: Path, given: Inputs) -> Result:
     """Return what a tool says of a file."""
-    split = ran([python, *PLAIN, COUNTERS[tool], *_arguments(path, given)])
+    split = ran([python, "-c", COUNTERS[tool], *_arguments(path, given)])
     if split.code:
         return Result(None, (split.err.strip().splitlines() or ["?"])[-1][:90])
     told = json.loads(next(one for one in split.out.splitlines() if one.startswith('{"macs"')))
@@ -319,7 +317,7 @@ def files_of(folder: Path, names: list[str]) -> dict[str, tuple[Path, Inputs, st
             if names and name not in names:
                 continue
             if not path.exists():
-                made = ran([sys.executable, *PLAIN, EXPORT, network, kind, str(path)])
+                made = ran([sys.executable, "-c", EXPORT, network, kind, str(path)])
                 if made.code:
                     print(f"{name}: not exported: {made.err.strip().splitlines()[-1:]}", flush=True)
                     continue
@@ -338,13 +336,13 @@ def truths_of(files: Mapping[str, tuple[Path, Inputs, str]], peers: str) -> dict
     for name, (path, given, network) in files.items():
         if network:
             if network not in of_networks:
-                of_networks[network] = int(ran([sys.executable, *PLAIN, TRUTH, network]).out)
+                of_networks[network] = int(ran([sys.executable, "-c", TRUTH, network]).out)
             found[name] = of_networks[network]
             continue
         seen = AS_WITHOUT_IF.get(name, "")
         if seen in files:
             path, given, _ = files[seen]
-        told = ran([peers, *PLAIN, RUN, *_arguments(path, given)])
+        told = ran([peers, "-c", RUN, *_arguments(path, given)])
         if told.code:
             print(f"{name}: no truth: {told.err.strip().splitlines()[-1:]}", flush=True)
             continue
@@ -429,7 +427,7 @@ def main(arguments: list[str]) -> None:
 
 def _version(python: str, package: str) -> str:
     code = f"from importlib.metadata import version; print(version({package!r}))"
-    return ran([python, *PLAIN, code]).out.strip()
+    return ran([python, "-c", code]).out.strip()
 
 
 def _times(one: Result | None) -> str:
