@@ -863,6 +863,15 @@ def test_a_version_that_does_not_fit_in_the_time_spares_the_others(
     )
 
 
+def test_which_of_several_settings_the_whole_model_does_not_fit_in_the_time_of_is_told(
+    engine: FakeEngine, call_s: list[float]
+) -> None:
+    call_s += [0.1, 0.001, 0.001]  # the first setting ends with its first version
+    report = time_model(small(), timing={"batches": (1, 2)})
+    (told,) = report.untimed
+    assert told.text.startswith("The whole model was not timed under cpu: that takes at")
+
+
 def test_a_model_whose_first_call_takes_all_of_the_time_is_not_called_again(
     engine: FakeEngine, call_s: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:

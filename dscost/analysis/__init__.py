@@ -102,7 +102,7 @@ def layer(
         memory_format: `contiguous`, `channels_last` or both, which is the default.
         time_budget_s: Seconds that the measurement may take.
         timing: More fields of `dscost.timing.TimingOptions`, such as
-            `{"precision": 0.01, "seed": 1}`.
+            `{"with_norm": True, "precision": 0.01}`.
 
     Raises:
         InputError: The layer cannot exist, a variant not with the value given, or the options do

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dscost.layers.others import Part
 from dscost.networks.network import stage_operations
 from dscost.reports.records import Ran, Report, RunNode, Stage
-from dscost.runtimes import TORCH, How, Node, Runtime
+from dscost.runtimes import TORCH, How, Runtime
 from dscost.timing import Setting
 from dscost.timing.engine import Call
 
@@ -64,14 +64,14 @@ class Prepared(NamedTuple):
     compile_s: float | None = None
     first_s: float = 0.0
     ran: Ran | None = None
-    nodes: Callable[[], Sequence[Node]] | None = None
+    nodes: Callable[[], Sequence[RunNode]] | None = None
     again: Call | None = None
 
     def ran_with_nodes(self) -> Ran | None:
         """Return how it ran, with what the profile of its runtime tells."""
         if self.ran is None or self.nodes is None:
             return self.ran
-        return self.ran._replace(nodes=tuple(RunNode(*one) for one in self.nodes()))
+        return self.ran._replace(nodes=tuple(self.nodes()))
 
 
 WORK_COPIES = 4

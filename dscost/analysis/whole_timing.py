@@ -214,9 +214,10 @@ class Whole:
         if needed_s <= most_s:
             return True
         needed, left = format_seconds(needed_s), format_seconds(max(most_s, 0.0))
+        under = under_of(self.setting, self.bench.settings)
         self.bench.lack(
             THE_WHOLE,
-            f"The whole model was not timed: that takes at least {needed}, "
+            f"The whole model was not timed{under}: that takes at least {needed}, "
             f"and of {self.bench.budget} {left} were left.",
         )
         return False

@@ -71,14 +71,22 @@ def made_up(inputs: Mapping[str, Value], seed: int = 0) -> dict[str, np.ndarray]
     return made
 
 
+def silent_options() -> "onnxruntime.SessionOptions":
+    """Return options of a session that says nothing by itself; nor does what runs before it."""
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(_FATAL)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL
+    return options
+
+
 def as_written() -> "onnxruntime.SessionOptions":
     """Return options of a session that runs the nodes of a model as they stand, in silence."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
+    options = silent_options()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = _FATAL
-    onnxruntime.set_default_logger_severity(_FATAL)
     return options
 
 

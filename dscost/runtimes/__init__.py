@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dscost.errors import InputError, UnavailableError, some_of, without
 from dscost.registries import Registry
+from dscost.reports.records import RunNode
 
 if TYPE_CHECKING:
     from dscost.runtimes.programs import Program
@@ -20,7 +21,7 @@ __all__ = [
     "RUNTIMES",
     "TORCH",
     "How",
-    "Node",
+    "RunNode",
     "Running",
     "Runtime",
     "find_runtimes",
@@ -46,22 +47,6 @@ class How(NamedTuple):
     seed: int = 0
 
 
-class Node(NamedTuple):
-    """A kernel of a program as its runtime timed it.
-
-    Args:
-        name: As the runtime calls it.
-        op: What it computes, in the runtime's words, as `FusedConv`.
-        seconds: Per call of the program.
-        kernel: Which implementation, where the runtime tells.
-    """
-
-    name: str
-    op: str
-    seconds: float
-    kernel: str | None = None
-
-
 class Running(NamedTuple):
     """A program that was loaded.
 
@@ -80,7 +65,7 @@ class Running(NamedTuple):
     outputs: Callable[[], Sequence[Any]]
     way_in: str
     fused: tuple[str, ...] = ()
-    nodes: Callable[[], Sequence[Node]] | None = None
+    nodes: Callable[[], Sequence[RunNode]] | None = None
     again: Callable[[], object] | None = None
 
 

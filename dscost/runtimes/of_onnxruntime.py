@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from dscost.graphs.running import structure_of
-from dscost.runtimes import How, Node, Running
+from dscost.graphs.running import silent_options, structure_of
+from dscost.reports.records import RunNode
+from dscost.runtimes import How, Running
 from dscost.runtimes.fusing import Kernel, folded_away, require_int8, told
 from dscost.runtimes.programs import Program
 from dscost.runtimes.quantising import in_dtype
@@ -19,7 +20,6 @@ from dscost.runtimes.refusing import reason_of_onnxruntime, refusing
 
 TITLE = "ONNX Runtime"
 PROVIDERS = ["CPUExecutionProvider"]
-_FATAL = 4
 PROFILED_CALLS = 20
 """Of which the profile has the median per kernel, the first few left out."""
 WARM_UP_CALLS = 5
@@ -57,19 +57,17 @@ def load(program: Program, how: How) -> Running:
 
 def _options(how: How) -> Any:
     """Return options of a session: one pool of so many threads, nothing run beside it."""
-    options = onnxruntime.SessionOptions()
+    options = silent_options()
     options.intra_op_num_threads = how.threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = _FATAL
     # threads that wait for work by turning take the processor from whatever is timed meanwhile
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 
 def _session(graph: bytes | Path, options: Any) -> Any:
-    onnxruntime.set_default_logger_severity(_FATAL)
     source = str(graph) if isinstance(graph, Path) else graph
     return onnxruntime.InferenceSession(source, options, providers=PROVIDERS)
 
@@ -119,7 +117,7 @@ def _kernel(node: Any, how: How) -> Kernel:
     return Kernel(op, also, dtype=dtype, layout="NCHWc" if is_blocked else "")
 
 
-def _profiled(graph: bytes | Path, how: How, inputs: Mapping[str, Any]) -> Sequence[Node]:
+def _profiled(graph: bytes | Path, how: How, inputs: Mapping[str, Any]) -> Sequence[RunNode]:
     """Return the kernels of a graph with their median times, in the order in which they run."""
     with TemporaryDirectory() as folder:
         options = _options(how)
@@ -138,6 +136,6 @@ def _profiled(graph: bytes | Path, how: How, inputs: Mapping[str, Any]) -> Seque
             times.setdefault(one, []).append(event["dur"] / 1e6)
     layouts = {node.name: _kernel(node, how).layout for node in _optimised(graph, how).node}
     return [
-        Node(name, op, median(each[WARM_UP_CALLS:] or each), layouts.get(name) or None)
+        RunNode(name, op, median(each[WARM_UP_CALLS:] or each), layouts.get(name) or None)
         for (name, op, _), each in times.items()
     ]

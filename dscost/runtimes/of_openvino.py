@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from dscost.graphs.running import structure_of
-from dscost.runtimes import How, Node, Running
+from dscost.reports.records import RunNode
+from dscost.runtimes import How, Running
 from dscost.runtimes.fusing import Kernel, folded_away, nodes_of, require_int8, told
 from dscost.runtimes.programs import Array, Program
 from dscost.runtimes.quantising import in_dtype
@@ -156,7 +157,7 @@ def _kernel(layer: str, info: Mapping[str, str], nodes: Mapping[str, str]) -> Ke
     return Kernel(layer, also, folded, dtype)
 
 
-def _profiled(graph: bytes | Path, inputs: Mapping[str, Array], how: How) -> Sequence[Node]:
+def _profiled(graph: bytes | Path, inputs: Mapping[str, Array], how: How) -> Sequence[RunNode]:
     """Return the kernels of a model with their median times, in the order in which they run."""
     request = _request(_compiled(graph, inputs, how, PERF_COUNT=True), inputs)
     for _ in range(WARM_UP_CALLS):
@@ -168,6 +169,6 @@ def _profiled(graph: bytes | Path, inputs: Mapping[str, Array], how: How) -> Seq
         for one in told:
             seconds.setdefault(one.node_name, []).append(one.real_time.total_seconds())
     return [
-        Node(one.node_name, one.node_type, median(seconds[one.node_name]), one.exec_type)
+        RunNode(one.node_name, one.node_type, median(seconds[one.node_name]), one.exec_type)
         for one in told
     ]

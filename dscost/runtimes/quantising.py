@@ -111,7 +111,7 @@ def _fold(graph: bytes | Path, path: Path) -> None:
     import onnxruntime
     from onnx import version_converter
 
-    from dscost.graphs.running import loaded
+    from dscost.graphs.running import loaded, silent_options
     from dscost.graphs.writing import MOST_BYTES
 
     model = loaded(graph)
@@ -120,11 +120,9 @@ def _fold(graph: bytes | Path, path: Path) -> None:
     opsets = {one.domain: one.version for one in model.opset_import}
     if opsets.get("", opsets.get("ai.onnx", LEAST_OPSET)) < LEAST_OPSET:
         model = version_converter.convert_version(model, OPSET)
-    options = onnxruntime.SessionOptions()
+    options = silent_options()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
-    options.log_severity_level = 4
-    onnxruntime.set_default_logger_severity(4)
     onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
