@@ -515,7 +515,9 @@ def test_what_may_be_lost_is_made_again_before_its_time_counts(engine: FakeEngin
     assert not made
     with place.open():
         assert list(place.compare(cases, 1.0)) == ["compiled", "plain"]
-    assert made == ["dense", "separable"]
+        assert made == ["dense", "separable"]
+        assert place.call_s("dense", compiled[0], Setting()) is not None
+    assert made == ["dense", "separable", "dense"]
 
 
 def test_what_cannot_be_made_again_is_told(engine: FakeEngine) -> None:

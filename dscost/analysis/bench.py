@@ -290,6 +290,8 @@ class Bench:
     def call_s(self, name: str, prepared: Prepared, setting: Setting) -> float | None:
         """Return about what a call takes, by a single one; `None` where it failed."""
         try:
+            if prepared.again is not None:
+                prepared.again()
             return warm(prepared.call, perf_counter, most_s=0.0, timer=self.timer(setting))
         except RuntimeError as error:
             self._failed(name, error)
