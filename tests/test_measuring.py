@@ -434,7 +434,7 @@ def test_the_noise_floor_judges_every_verdict(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench, "noise_of", lambda rounds: 0.08)
-    engine.times = {"cpu": (1.07e-3, 1e-3), "cpu:channels_last": (1.1e-3, 1e-3)}
+    engine.times = {"cpu": (1.06e-3, 1e-3), "cpu:channels_last": (1.1e-3, 1e-3)}
     report = time_layer()
     verdicts = [timing.speedup.verdict for timing in report.latency.values() if timing.speedup]
     assert verdicts == ["same", "faster"]
@@ -451,7 +451,7 @@ def test_a_noise_floor_that_the_time_did_not_suffice_for_is_taken_for_ten_percen
     rounds: int, floor: float | None, least: float, engine: FakeEngine
 ) -> None:
     engine.itself_rounds = rounds
-    engine.times = {"cpu": (1.09e-3, 1e-3), "cpu:channels_last": (1.11e-3, 1e-3)}
+    engine.times = {"cpu": (1.08e-3, 1e-3), "cpu:channels_last": (1.11e-3, 1e-3)}
     report = time_layer()
     assert report.environment is not None
     assert report.environment.noise_floor == (
@@ -503,31 +503,28 @@ def test_a_noise_floor_that_is_unknown_is_tried_again_and_others_are_not(
     ]
 
 
-def test_what_may_be_lost_is_made_again_before_its_time_counts(engine: FakeEngine) -> None:
+def test_what_may_be_lost_is_made_again_before_it_is_called() -> None:
     """An export in between, as for ExecuTorch, makes torch drop compiled code."""
     made: list[str] = []
     compiled = [Prepared(int, again=partial(made.append, name)) for name in ("dense", "separable")]
     place = bench.Bench(TimingOptions(threads=1), (Setting(),), 1.0)
-    cases = [
-        place.case("compiled", Setting(), *compiled),
-        place.case("plain", Setting(), Prepared(int), Prepared(int)),
-    ]
+    case = place.case("compiled", Setting(), *compiled)
     assert not made
     with place.open():
-        assert list(place.compare(cases, 1.0)) == ["compiled", "plain"]
+        assert list(place.compare([case], 0.05)) == ["compiled"]
         assert made == ["dense", "separable"]
         assert place.call_s("dense", compiled[0], Setting()) is not None
     assert made == ["dense", "separable", "dense"]
 
 
-def test_what_cannot_be_made_again_is_told(engine: FakeEngine) -> None:
+def test_what_cannot_be_made_again_is_told() -> None:
     def fails() -> None:
         raise RuntimeError("no code")
 
     place = bench.Bench(TimingOptions(threads=1), (Setting(),), 1.0)
     with place.open():
         both = Prepared(int), Prepared(int, again=fails)
-        place.compare([place.case("compiled", Setting(), *both)], 1.0)
+        place.compare([place.case("compiled", Setting(), *both)], 0.05)
     assert [one.text for one in place.untimed] == ["Not timed: compiled: no code"]
 
 

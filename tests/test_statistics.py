@@ -85,6 +85,15 @@ def test_a_speedup_is_the_geometric_mean_of_the_rounds() -> None:
     assert low < fmean([1, 4]) < high
 
 
+def test_no_interval_is_narrower_than_what_copies_of_one_thing_differ_by() -> None:
+    low, high = speedup_of([log(2)] * 8).ci95
+    assert (low, high) == pytest.approx((2 / 1.01, 2 * 1.01))
+    # 0.0300 by the rounds and 0.00995 by the copies add up as 3² and 0.995²
+    d = 0.0300 * 7**0.5 / 2.3646
+    low, high = speedup_of([-d, d] * 4).ci95
+    assert log(high) == pytest.approx(0.0316, abs=1e-4)
+
+
 def test_the_fastest_block_is_told_wherever_it_stands() -> None:
     assert summarize([3.0, 1.0, 2.0]).min_s == 1.0
     assert summarize([0.25]).min_s == 0.25
@@ -149,7 +158,7 @@ def test_the_verdict_of_the_inverse_is_the_inverse(ratio: float, half: float, fl
 
 
 def test_a_speedup_carries_the_noise_floor_that_judges_it() -> None:
-    rounds = [log(1.05)] * 8
+    rounds = [log(1.045)] * 8
     assert speedup_of(rounds).verdict == "faster"
     assert speedup_of(rounds, 0.06).verdict == "same"
     assert speedup_of(rounds, 0.06).noise_floor == 0.06

@@ -32,7 +32,7 @@ from dscost.timing import Progress, Setting, Timed, TimingOptions
 from dscost.timing.ceilings_file import known_ceilings
 from dscost.timing.clocks import processor_clock
 from dscost.timing.counters import process_counters
-from dscost.timing.engine import Call, Case, Clock, Timer, compare, warm
+from dscost.timing.engine import Case, Clock, Timer, compare, warm
 from dscost.timing.machine import Watch, default_threads, keep_freed_memory, load
 from dscost.timing.processor import cpu_name
 from dscost.timing.samples import Measurement
@@ -92,7 +92,6 @@ class Bench:
     _nvml: "Nvml | None" = None
     _no_cuda: str | None = None
     _loads: list[float | None] = field(default_factory=list)
-    _again: dict[str, Sequence[Call]] = field(default_factory=dict)
     _timers: dict[str, Timer] = field(default_factory=dict)
     _ceilings: dict[tuple[str, str], Ceilings | None] = field(default_factory=dict)
 
@@ -212,10 +211,8 @@ class Bench:
 
     def case(self, name: str, setting: Setting, first: Prepared, second: Prepared) -> Case:
         """Return what is to be compared under a setting."""
-        again = [one.again for one in (first, second) if one.again is not None]
-        if again:
-            self._again[name] = again
-        return Case(name, first.call, second.call, self.timer(setting), setting.where)
+        again = first.again, second.again
+        return Case(name, first.call, second.call, self.timer(setting), setting.where, again)
 
     # -- measuring
 
@@ -236,8 +233,6 @@ class Bench:
                 name = AGAINST_ITSELF if place == "cpu" else f"{AGAINST_ITSELF} on {place}"
                 itself[place] = Case(name, case.first, case.first, case.timer, place)
         every = [*cases, *itself.values()]
-        for case in cases:
-            self._make_again(case)
         results = compare(
             every,
             budget_s=max(budget_s, 0.01),
@@ -262,14 +257,6 @@ class Bench:
                 self._judge_comparison(case, found[case.name])
         return found
 
-    def _make_again(self, case: Case) -> None:
-        """Make again what a case has lost by what was made after it, before its time counts."""
-        for again in self._again.pop(case.name, ()):
-            try:
-                again()
-            except RuntimeError as error:
-                self._failed(case.name, error)
-
     def tell(self, doing: str) -> None:
         """Tell whoever shows progress what is being done, and how much of the time is spent."""
         if self.progress:
@@ -290,8 +277,7 @@ class Bench:
     def call_s(self, name: str, prepared: Prepared, setting: Setting) -> float | None:
         """Return about what a call takes, by a single one; `None` where it failed."""
         try:
-            if prepared.again is not None:
-                prepared.again()
+            prepared.again()
             return warm(prepared.call, perf_counter, most_s=0.0, timer=self.timer(setting))
         except RuntimeError as error:
             self._failed(name, error)

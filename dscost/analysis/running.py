@@ -46,6 +46,10 @@ class Work(NamedTuple):
     needed_bytes: int
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class Prepared(NamedTuple):
     """Something that can be called, and what was found out while it was made.
 
@@ -65,7 +69,7 @@ class Prepared(NamedTuple):
     first_s: float = 0.0
     ran: Ran | None = None
     nodes: Callable[[], Sequence[RunNode]] | None = None
-    again: Call | None = None
+    again: Call = _nothing
 
     def ran_with_nodes(self) -> Ran | None:
         """Return how it ran, with what the profile of its runtime tells."""
@@ -157,9 +161,8 @@ def _prepared_by(runtime: Runtime, work: Work, how: How) -> Prepared:
     running.call()
     first_s = perf_counter() - before
     ran = Ran(running.way_in, found.error, found.reference, running.fused)
-    return Prepared(
-        running.call, first_s=first_s, ran=ran, nodes=running.nodes, again=running.again
-    )
+    again = running.again or _nothing
+    return Prepared(running.call, first_s=first_s, ran=ran, nodes=running.nodes, again=again)
 
 
 @contextmanager

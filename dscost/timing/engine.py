@@ -23,7 +23,7 @@ from dscost.reports.records import SAME_WITHIN
 from dscost.timing import Progress
 from dscost.timing.counters import Counters, no_counters
 from dscost.timing.samples import LEAST_ROUNDS, Block, Measurement, Quartet, Round
-from dscost.timing.statistics import t_half_width
+from dscost.timing.statistics import t_half_width, with_copies
 
 Call = Callable[[], object]
 Clock = Callable[[], float]
@@ -108,6 +108,7 @@ class Case:
     """Two callables to compare, under a name; timed by default as `compare` is told.
 
     The place is what cases have in common that are as noisy as each other: a device, a runtime.
+    What makes callables ready `again` is called once before the time counts.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Case:
     second: Call
     timer: Timer | None = None
     place: str = "cpu"
+    again: Sequence[Call] = ()
 
 
 @dataclass(slots=True)
@@ -152,7 +154,10 @@ class _Session:
     failed: Callable[[str, RuntimeError], None] | None
     began: float = 0.0
 
-    def __post_init__(self) -> None:
+    def begin(self, cases: Sequence[Case]) -> None:
+        for case in cases:
+            for again in case.again:
+                self.tried(case, again)
         self.began = self.clock()
 
     @property
@@ -204,6 +209,7 @@ def compare(
             default that is raised.
     """
     session = _Session(clock, budget_s, progress, failed)
+    session.begin(cases)
     results = [Measurement() for _ in cases]
     usual = CpuTimer(clock, counters, cpu_clock)
     running = _all_warmed(session, cases, results, usual, random or Random(0))
@@ -263,8 +269,9 @@ def is_done(
     """
     if len(log_ratios) < ENOUGH_ROUNDS or (half := t_half_width(log_ratios)) > log1p(precision):
         return False
-    reaches = abs(fmean(log_ratios)) + half
-    decided = abs(fmean(log_ratios)) > SURELY * half or reaches <= log1p(same_within)
+    whole = with_copies(half)
+    reaches = abs(fmean(log_ratios)) + whole
+    decided = abs(fmean(log_ratios)) > SURELY * whole or reaches <= log1p(same_within)
     return decided or half <= log1p(precision) / FINER
 
 

@@ -1,10 +1,15 @@
 """What a list of times or ratios says, and how surely."""
 
 from collections.abc import Sequence
-from math import comb, exp, expm1, floor, pi, sqrt, tan
+from math import comb, exp, expm1, floor, hypot, log1p, pi, sqrt, tan
 from statistics import NormalDist, fmean, median, stdev, variance
 
 from dscost.reports.records import SAME_WITHIN, Latency, Speedup
+
+COPIES_DIFFER = 0.01
+"""So much, with 95 %, by where their weights and buffers lie: two equal networks that are made one
+after the other in a process. The rounds of a comparison, which all have the same copies, cannot
+show it (benchmarks/clock.py: 0.5 % by root mean square)."""
 
 
 def summarize(seconds_per_call: Sequence[float]) -> Latency:
@@ -22,14 +27,26 @@ def summarize(seconds_per_call: Sequence[float]) -> Latency:
 
 
 def speedup_of(log_ratios: Sequence[float], noise_floor: float = SAME_WITHIN) -> Speedup:
-    """Return the speedup that rounds of paired blocks show, with a t-interval over the rounds.
+    """Return the speedup that rounds of paired blocks show.
+
+    Its interval is a t-interval over the rounds and, since both sides are copies of what is
+    compared, what copies of one thing differ by.
 
     Args:
         log_ratios: One value per round, at least two: the logarithm of first over second.
         noise_floor: No smaller difference is called, 0.03 for 3 %.
     """
-    center, half = fmean(log_ratios), t_half_width(log_ratios)
+    center, half = fmean(log_ratios), with_copies(t_half_width(log_ratios))
     return Speedup(exp(center), (exp(center - half), exp(center + half)), noise_floor)
+
+
+def with_copies(half_width: float) -> float:
+    """Return half the width of an interval of logarithms with what copies of one thing differ by.
+
+    >>> round(with_copies(0.0), 4), round(with_copies(0.02), 4)
+    (0.01, 0.0223)
+    """
+    return hypot(half_width, log1p(COPIES_DIFFER))
 
 
 def noise_of(log_ratios: Sequence[float]) -> float:
