@@ -6,13 +6,15 @@ of the stem too. All of it by dscost's own library, as `dscost layer --with-norm
 model` measure: one thread, interleaved quartets, outputs held against a reference before anything is timed, a 95 %
 t-interval over rounds. What passes on the wall and the processor time of this process are of the same pairs of blocks.
 
-Each run is a process of its own that makes everything anew; by default there are two, one after the other, and the last
-table holds them against each other. torch.compile chooses kernels and a layout anew in each process, and is told apart
-there. int8 is timed beside float32 in the same pairs of layers; of the models it has a run of its own.
+A run is the mean of several processes, each of which makes everything anew: where weights and buffers lie, and what
+others leave of a shared cache, is another thing in each, by several percent. Its interval is over them. By default there
+are two runs of three processes, which take turns so that a slow change of the machine is part of both, and the last
+tables hold the runs against each other. torch.compile chooses kernels and a layout anew in each process, and is told
+apart there. int8 is timed beside float32 in the same pairs of layers; of the models it has a run of its own.
 
-Run: `python benchmarks/runtimes.py`, about a quarter of an hour with all runtimes, half of it for what ExecuTorch and
-torch.compile take to make programs; `--quick` tries it with little time, `--runtimes torch,onnxruntime` and names such
-as `256 int8` take fewer. Prints Markdown, which is kept in `benchmarks/results/`, and on stderr how far it is.
+Run: `python benchmarks/runtimes.py`, half an hour with all runtimes, most of it for what ExecuTorch and torch.compile
+take to make programs; `--quick` tries it with little time, `--runtimes torch,onnxruntime` and names such as `256 int8`
+take fewer. Prints Markdown, which is kept in `benchmarks/results/`, and on stderr how far it is.
 """
 
 import argparse
@@ -23,6 +25,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
+from math import log
+from statistics import geometric_mean
 from time import perf_counter
 from typing import NamedTuple
 
@@ -40,6 +44,7 @@ from dscost.runtimes import RUNTIMES
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.machine import load
 from dscost.timing.processor import cpu_name
+from dscost.timing.statistics import speedup_of
 
 LAYERS = {  # channels in and out, stride, size
     "256→256 @14": (256, 256, 1, 14),
@@ -221,6 +226,29 @@ def one_run(names: Sequence[str], scale: float, only: Sequence[str]) -> None:
         print(json.dumps([case, found, took_s, load()]), flush=True)
 
 
+def together(processes: Sequence[Run]) -> Run:
+    """Return one run: the means of what several processes measured, with intervals over them."""
+    found: Run = {}
+    for case in processes[0]:
+        for key in processes[0][case]:
+            each = [one[case][key] for one in processes if key in one.get(case, {})]
+            found.setdefault(case, {})[key] = _mean(each) if len(each) > 1 else each[0]
+    return found
+
+
+def _mean(each: Sequence[Figures]) -> Figures:
+    ratios = {}
+    for clock in CLOCKS:
+        found = [one.ratios[clock] for one in each if clock in one.ratios]
+        if found:
+            logs = [log(one[0]) for one in found]
+            ratios[clock] = _ratio(speedup_of(logs)) if len(found) > 1 else found[0]
+    seconds = zip(*(one.seconds for one in each), strict=True)
+    first, second = map(geometric_mean, seconds)
+    errors = [one.error for one in each if one.error is not None]
+    return Figures(each[0].fewer_macs, ratios, (first, second), max(errors, default=None))
+
+
 def run_elsewhere(
     names: Sequence[str], only: Sequence[str], *, quick: bool
 ) -> tuple[Run, list[float]]:
@@ -360,7 +388,8 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("only", nargs="*", help="cases by a part of their names; by default all")
     parser.add_argument("--runtimes", help="names with commas; by default all that are installed")
-    parser.add_argument("--runs", type=int, default=2, help="how many processes, one after another")
+    parser.add_argument("--runs", type=int, default=2, help="how many, held against each other")
+    parser.add_argument("--processes", type=int, default=3, help="of each run")
     parser.add_argument("--quick", action="store_true", help="with little time: figures are rough")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -377,12 +406,17 @@ def main(arguments: Sequence[str]) -> None:
     for name in RUNTIMES:
         if RUNTIMES[name].missing:
             print(f"{title_of(name)} is not installed: left out ({RUNTIMES[name].pip_line})\n")
-    runs, loads = [], []
-    for _ in range(options.runs):
-        run, meanwhile = run_elsewhere(names, options.only, quick=options.quick)
-        runs.append(run)
-        loads += meanwhile
-    print(f"Load meanwhile {min(loads):.1f} to {max(loads):.1f}.\n")
+    processes: list[list[Run]] = [[] for _ in range(options.runs)]
+    loads = []
+    for turn in range(options.processes):
+        for run in processes[:: 1 if turn % 2 == 0 else -1]:
+            found, meanwhile = run_elsewhere(names, options.only, quick=options.quick)
+            run.append(found)
+            loads += meanwhile
+    runs = [together(run) for run in processes]
+    print(
+        f"{options.runs} runs of {options.processes} processes; load meanwhile {min(loads):.1f} to {max(loads):.1f}.\n"
+    )
     for clock in CLOCKS:
         print_speedups(runs[0], names, clock)
     print_latencies(runs[0], names)
