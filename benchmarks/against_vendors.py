@@ -31,6 +31,7 @@ from typing import NamedTuple
 
 import dscost
 from dscost.analysis.targets import Request, count
+from dscost.foreign.processor import cpu_name
 from dscost.notation.units import format_seconds
 from dscost.runtimes import RUNTIMES, How
 from dscost.runtimes.checking import checked
@@ -39,7 +40,6 @@ from dscost.timing import Setting
 from dscost.timing.counters import process_counters
 from dscost.timing.engine import Call, Case, compare
 from dscost.timing.machine import keep_freed_memory, load
-from dscost.timing.processor import cpu_name
 from dscost.timing.statistics import speedup_of
 
 CLOSE = 0.1

@@ -37,13 +37,13 @@ from dscost.analysis.swap_timing import Layers
 from dscost.analysis.swappable import SwappableModel
 from dscost.analysis.targets import Request, count
 from dscost.analysis.whole_timing import Whole
+from dscost.foreign.processor import cpu_name
 from dscost.notation.units import format_seconds
 from dscost.pages.runs import title_of
 from dscost.reports.records import Speedup, Timing
 from dscost.runtimes import RUNTIMES
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.machine import load
-from dscost.timing.processor import cpu_name
 from dscost.timing.statistics import speedup_of
 
 LAYERS = {  # channels in and out, stride, size

@@ -20,8 +20,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from dscost.foreign.processor import cpu_name
 from dscost.timing.machine import load
-from dscost.timing.processor import cpu_name
 
 ROOT = Path(__file__).parent.parent
 LAYER = ["layer", "256", "256", "3", "--json"]

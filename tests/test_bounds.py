@@ -10,11 +10,11 @@ from program import run
 import dscost
 from dscost.analysis import bounded
 from dscost.devices.roofline import Ceilings
+from dscost.foreign.processor import cpu_name
 from dscost.pages.bounds import layers_sheet, parts_sheet
 from dscost.rendering import View, render
 from dscost.reports.report_file import read_saved
 from dscost.timing.ceilings_file import METHOD, known_ceilings
-from dscost.timing.processor import cpu_name
 
 LAYER = ("layer", "64", "64", "3", "--size", "56", "--no-time")
 TITLES = {"standard": "standard", "depthwise_separable": "separable"}

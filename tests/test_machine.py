@@ -8,8 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
 from dscost.foreign import memory
+from dscost.foreign.processor import cpu_name
 from dscost.timing import machine
-from dscost.timing.processor import cpu_name
 from dscost.timing.quiet_torch import quiet_torch
 
 TWO_SOCKETS = "\n\n".join(
@@ -23,6 +23,22 @@ def test_hyperthreads_of_one_core_count_once(tmp_path: Path) -> None:
     cpuinfo.write_text(TWO_SOCKETS)  # 2 sockets, 2 cores each, 2 threads per core
     assert machine.physical_cores(cpuinfo) == 4
     assert cpu_name(cpuinfo) == "Fast Chip 9000"
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ("fpu sse2 avx", "Fast Chip 9000"),
+        ("fpu avx avx2", "Fast Chip 9000 (AVX2)"),
+        ("fpu avx avx2 avx512f avx512_vnni", "Fast Chip 9000 (AVX-512)"),
+    ],
+)
+def test_processors_of_one_name_are_told_apart_by_their_vectors(
+    flags: str, name: str, tmp_path: Path
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"{TWO_SOCKETS}\nflags\t\t: {flags}\n")
+    assert cpu_name(cpuinfo) == name
 
 
 def test_what_the_system_does_not_tell_is_unknown(tmp_path: Path) -> None:

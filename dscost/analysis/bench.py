@@ -17,6 +17,7 @@ from dscost.analysis.running import Prepared, Work, prepared
 from dscost.devices.roofline import Ceilings
 from dscost.errors import UnavailableError
 from dscost.foreign.memory import available_bytes
+from dscost.foreign.processor import cpu_name
 from dscost.notation.units import format_bytes, format_seconds
 from dscost.reports.records import (
     SAME_WITHIN,
@@ -34,7 +35,6 @@ from dscost.timing.clocks import processor_clock
 from dscost.timing.counters import process_counters
 from dscost.timing.engine import Case, Clock, Timer, compare, warm
 from dscost.timing.machine import Watch, default_threads, keep_freed_memory, load
-from dscost.timing.processor import cpu_name
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import noise_of, regime_spread, speedup_of
 

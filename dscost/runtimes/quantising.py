@@ -21,7 +21,7 @@ import numpy as np
 
 from dscost.errors import UnavailableError, without
 from dscost.foreign.logs import quietly
-from dscost.foreign.memory import lines_of
+from dscost.foreign.processor import CPUINFO, cpu_flags
 from dscost.runtimes import How
 from dscost.runtimes.programs import Array, Program
 from dscost.runtimes.refusing import reason_of_onnxruntime, refusing
@@ -73,15 +73,14 @@ def _key(graph: bytes | Path, inputs: Mapping[str, Array], seed: int) -> bytes:
     return made.digest()
 
 
-def has_vnni(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def has_vnni(cpuinfo: Path = CPUINFO) -> bool:
     """Whether the processor adds products of bytes without an intermediate sum of 16 bits.
 
     Where nothing tells, on x86 it is taken for one that does not.
     """
     if platform.machine().lower() not in _X86:
         return True
-    flags = next((line for line in lines_of(cpuinfo) if line.startswith("flags")), "")
-    return bool(VNNI & set(flags.split()))
+    return bool(VNNI & cpu_flags(cpuinfo))
 
 
 def _quantized(graph: bytes | Path, inputs: Mapping[str, Array], seed: int) -> bytes:

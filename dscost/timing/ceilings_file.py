@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dscost.devices.roofline import Ceilings
 from dscost.errors import DscostError
-from dscost.timing.processor import cpu_name
+from dscost.foreign.processor import cpu_name
 
 METHOD = 1
 """Counts up whenever something else is measured, so that what an older dscost kept is not taken for

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dscost.errors import UnavailableError
 from dscost.foreign.memory import available_bytes
+from dscost.foreign.processor import cpu_name
 from dscost.layers.convolution import ConvSpec, Shape, conv2d
 from dscost.modules.building import placed, random_input
 from dscost.modules.convs import torch_conv
@@ -18,7 +19,6 @@ from dscost.notation.units import dtype_bytes
 from dscost.reports.figures import Cost
 from dscost.timing.cuda import CudaTimer, l2_bytes, why_no_cuda
 from dscost.timing.engine import Call, Clock, CpuTimer, Timer
-from dscost.timing.processor import cpu_name
 
 LLC_BYTES = 32 << 20
 """Of the last-level cache, where the system does not tell."""

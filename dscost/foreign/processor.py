@@ -1,0 +1,31 @@
+"""What the processor of this machine is, and which instructions it has."""
+
+import platform
+from collections.abc import Set
+from pathlib import Path
+
+from dscost.foreign.memory import lines_of
+
+CPUINFO = Path("/proc/cpuinfo")
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}
+"""The widest vectors of x86, by what Linux calls them. Processors of one name may have either: all
+generations are `AMD EPYC` to a virtual machine, and kernels of an engine differ by three times."""
+
+
+def cpu_name(cpuinfo: Path = CPUINFO) -> str:
+    """Return the model of the processor and its vectors, as `AMD EPYC (AVX-512)`.
+
+    Where the system does not tell, it is the architecture.
+    """
+    for line in lines_of(cpuinfo):
+        if line.startswith("model name"):
+            name, flags = line.partition(":")[2].strip(), cpu_flags(cpuinfo)
+            vectors = next((told for flag, told in VECTORS.items() if flag in flags), None)
+            return f"{name} ({vectors})" if vectors else name
+    return platform.processor() or platform.machine()
+
+
+def cpu_flags(cpuinfo: Path = CPUINFO) -> Set[str]:
+    """Return the instructions of an x86 processor as Linux calls them; none where nothing tells."""
+    flags = next((line for line in lines_of(cpuinfo) if line.startswith("flags")), "")
+    return set(flags.partition(":")[2].split())
