@@ -11,11 +11,11 @@ from dscost.analysis.counting import CountedModel
 from dscost.networks.network import Operation
 from dscost.reports.records import Latency, Speedup, Timing
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "1"))
+EXAMPLES = float(os.environ.get("EXAMPLES", "1"))
 """How many times as many examples as usual: `EXAMPLES=10 pytest` is the long run, of a night."""
 
-law = settings(derandomize=True, database=None, deadline=None, max_examples=100 * EXAMPLES)
-dear_law = settings(law, max_examples=40 * EXAMPLES)
+law = settings(derandomize=True, database=None, deadline=None, max_examples=int(100 * EXAMPLES))
+dear_law = settings(law, max_examples=int(40 * EXAMPLES))
 """For what takes long: a model is traced, or all there is is tried."""
 
 

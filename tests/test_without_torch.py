@@ -6,9 +6,10 @@ import subprocess
 import sys
 import tomllib
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from packaging.requirements import Requirement
 TESTS = Path(__file__).parent
 TOOLS = ("pytest", "hypothesis", "jsonschema", "xmlschema")
 """What the tests themselves import."""
-PARTS = 6
+PARTS = 4
+A_TENTH = {"EXAMPLES": "0.1"}
+"""Of the examples of laws, all of which are tried where there is torch."""
 LARGE = {
     *("torch", "torchvision", "timm", "numpy", "safetensors", "pandas"),
     *("onnx", "onnxscript", "google", "ml_dtypes"),
@@ -137,12 +140,14 @@ def project(python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(python: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    python: str, folder: Path, *arguments: str, more: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     return subprocess.run(
         [python, *arguments],
         cwd=folder,
-        env=environment,
+        env={**environment, **more},
         capture_output=True,
         encoding="utf-8",
         check=False,
@@ -341,7 +346,7 @@ def test_a_budget_is_a_test_of_pytest_without_torch(python: str, project: Path) 
 def test_the_tests_of_what_needs_no_torch_pass_without_it(part: int, python: str) -> None:
     free = sorted(name for name in TORCH_FREE if not name.startswith(GRAPH))
     files = [f"tests/test_{name}.py" for name in free[part::PARTS]]
-    ran = run(python, TESTS.parent, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files)
+    ran = tested(python, *files)
     *_, last = ran.stdout.splitlines()
     assert ran.returncode == 0, ran.stdout[-4000:]
     assert int(last.split(" passed")[0].split()[-1]) > 300, last
@@ -349,10 +354,14 @@ def test_the_tests_of_what_needs_no_torch_pass_without_it(part: int, python: str
 
 def test_the_tests_of_onnx_files_pass_without_torch(python_with_onnx: str) -> None:
     files = [f"tests/test_{name}.py" for name in TORCH_FREE if name.startswith(GRAPH)]
-    ran = run(
-        python_with_onnx, TESTS.parent, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files
-    )
+    ran = tested(python_with_onnx, *files)
     assert ran.returncode == 0, ran.stdout[-4000:]
+
+
+def tested(python: str, *files: str) -> subprocess.CompletedProcess[str]:
+    """Run files of tests."""
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", *files)
+    return run(python, TESTS.parent, *command, more=A_TENTH)
 
 
 def test_what_is_large_is_asked_for_by_extras_only() -> None:

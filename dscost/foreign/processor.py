@@ -1,6 +1,5 @@
 """What the processor of this machine is, and which instructions it has."""
 
-import platform
 from collections.abc import Set
 from pathlib import Path
 
@@ -17,6 +16,8 @@ def cpu_name(cpuinfo: Path = CPUINFO) -> str:
 
     Where the system does not tell, it is the architecture.
     """
+    import platform
+
     for line in lines_of(cpuinfo):
         if line.startswith("model name"):
             name, flags = line.partition(":")[2].strip(), cpu_flags(cpuinfo)

@@ -49,7 +49,7 @@ def load(program: Program, how: How) -> Running:
         call()
 
     def again() -> None:
-        with _compiling():
+        with _frozen():
             call()
 
     if not sources:
@@ -77,15 +77,23 @@ def code_of_its_own(module: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _compiling() -> Iterator[list[str]]:
-    """Give the sources of what is compiled meanwhile, weights frozen into them, in silence."""
+    """Give the sources of what is compiled meanwhile."""
     sources: list[str] = []
-    with refusing(TITLE, reason_of), quietly(("torch",)):
-        from torch._inductor import config
+    with refusing(TITLE, reason_of), _frozen():
         from torch._inductor.graph import GraphLowering
 
-        watched = mock.patch.object(GraphLowering, "save_output_code", sources.append, create=True)
-        with config.patch(freezing=True), watched:
+        with mock.patch.object(GraphLowering, "save_output_code", sources.append, create=True):
             yield sources
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    """Freeze weights into what is compiled meanwhile, in silence."""
+    with quietly(("torch",)):
+        from torch._inductor import config
+
+        with config.patch(freezing=True):
+            yield
 
 
 def reason_of(error: Exception) -> str:
