@@ -17,7 +17,8 @@ import torch
 from torch import nn
 from torch.utils.benchmark import Timer
 
-from dscost.timing.machine import cpu_name, load
+from dscost.foreign.processor import cpu_name
+from dscost.timing.machine import load
 
 LAYERS = [(64, 3, 56), (128, 3, 28), (256, 3, 14), (512, 3, 7), (1024, 3, 7)]
 """Channels in and out, kernel, size."""

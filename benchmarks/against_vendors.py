@@ -2,7 +2,7 @@
 
 Method: each file is run by dscost, by a loop as the vendor's documentation writes it, and by the vendor's own
 benchmark, all on the same bytes and in float32. dscost's call and the loop are two sides of one comparison of its
-engine (interleaved quartets, a 95 % t-interval over rounds), so that what the machine does meanwhile falls on both; the
+engine (interleaved quartets, a 95 % interval over rounds), so that what the machine does meanwhile falls on both; the
 same blocks are told by the processor time of the process as well, which a busy machine hardly disturbs. The benchmark is
 a process of its own, which the same comparison takes turns with, A B B A: the ratio is that of the
 geometric means of medians. Of ONNX Runtime, `onnxruntime_perf_test` is not in its wheel; the loop alone stands for it.

@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 import dscost
+from dscost.foreign.processor import cpu_name
 from dscost.timing.counters import process_counters
 from dscost.timing.cuda import CudaTimer
 from dscost.timing.engine import Case, compare
-from dscost.timing.machine import cpu_name, keep_freed_memory, load
+from dscost.timing.machine import keep_freed_memory, load
 from dscost.timing.quiet_torch import quiet_torch
 from dscost.timing.statistics import speedup_of, summarize
 

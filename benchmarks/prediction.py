@@ -21,12 +21,13 @@ import torch
 
 from dscost.analysis import count_layer
 from dscost.devices.roofline import Ceilings, Prediction, predict
+from dscost.foreign.processor import cpu_name
 from dscost.modules.building import build_stages, placed, random_input
 from dscost.reports.records import Layer, Stage
 from dscost.timing.calibration import measured
 from dscost.timing.engine import Call, Case, compare
 from dscost.timing.live_device import live_device
-from dscost.timing.machine import cpu_name, keep_freed_memory, load
+from dscost.timing.machine import keep_freed_memory, load
 from dscost.timing.quiet_torch import quiet_torch
 
 SHAPES = [  # channels in and out, kernel, stride, size

@@ -4,10 +4,10 @@ Method: five convolutions, each with BatchNorm and ReLU behind every convolution
 depthwise-separable form; ResNet-18 against MobileNetV2; ResNet-18 against itself with every convolution separable, that
 of the stem too. All of it by dscost's own library, as `dscost layer --with-norm`, `dscost compare --time` and `dscost
 model` measure: one thread, interleaved quartets, outputs held against a reference before anything is timed, a 95 %
-t-interval over rounds. What passes on the wall and the processor time of this process are of the same pairs of blocks.
+interval over rounds. What passes on the wall and the processor time of this process are of the same pairs of blocks.
 
 A run is the mean of several processes, each of which makes everything anew: where weights and buffers lie, and what
-others leave of a shared cache, is another thing in each, by several percent. Its interval is over them. By default there
+others leave of a shared cache, is another thing in each, by several percent. Its interval is over them, and no narrower than 1 %. By default there
 are two runs of three processes, which take turns so that a slow change of the machine is part of both, and the last
 tables hold the runs against each other. torch.compile chooses kernels and a layout anew in each process, and is told
 apart there. int8 is timed beside float32 in the same pairs of layers; of the models it has a run of its own.
@@ -229,10 +229,14 @@ def one_run(names: Sequence[str], scale: float, only: Sequence[str]) -> None:
 def together(processes: Sequence[Run]) -> Run:
     """Return one run: the means of what several processes measured, with intervals over them."""
     found: Run = {}
-    for case in processes[0]:
-        for key in processes[0][case]:
-            each = [one[case][key] for one in processes if key in one.get(case, {})]
-            found.setdefault(case, {})[key] = _mean(each) if len(each) > 1 else each[0]
+    for case, key in dict.fromkeys(
+        (case, key) for one in processes for case, keys in one.items() for key in keys
+    ):
+        each = [one[case][key] for one in processes if key in one.get(case, {})]
+        if len(each) < len(processes):
+            told = f"{len(each)} of {len(processes)} processes"
+            print(f"{case}, {key}: measured by {told}", file=sys.stderr)
+        found.setdefault(case, {})[key] = _mean(each) if len(each) > 1 else each[0]
     return found
 
 

@@ -12,10 +12,12 @@ from dscost.networks.network import Operation
 from dscost.reports.records import Latency, Speedup, Timing
 
 EXAMPLES = float(os.environ.get("EXAMPLES", "1"))
-"""How many times as many examples as usual: `EXAMPLES=10 pytest` is the long run, of a night."""
+"""How many times as many examples as usual: `EXAMPLES=10 pytest` is the long run, of a night; `EXAMPLES=0.1` a short one."""
 
-law = settings(derandomize=True, database=None, deadline=None, max_examples=int(100 * EXAMPLES))
-dear_law = settings(law, max_examples=int(40 * EXAMPLES))
+law = settings(
+    derandomize=True, database=None, deadline=None, max_examples=max(1, int(100 * EXAMPLES))
+)
+dear_law = settings(law, max_examples=max(1, int(40 * EXAMPLES)))
 """For what takes long: a model is traced, or all there is is tried."""
 
 

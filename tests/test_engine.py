@@ -180,6 +180,45 @@ def test_progress_is_told_by_the_name_of_the_case() -> None:
     assert all(0 <= fraction <= 1 for fraction, _ in told)
 
 
+# -- what is made again
+
+
+def test_what_is_made_again_is_made_once_and_takes_no_time_of_the_budget() -> None:
+    time, made = FakeTime(), []
+
+    def again() -> None:
+        made.append(time.now_s)
+        time.now_s += 100
+
+    sides = steady(time, "a", 2e-3), steady(time, "b", 1e-3)
+    cases = [Case(name, *sides, again=(again, again)) for name in "xy"]
+    results = compare(cases, budget_s=10, clock=time.clock)
+    assert made == [0]
+    assert [len(one.rounds) for one in results] == [ENOUGH_ROUNDS] * 2
+
+
+def test_a_case_that_cannot_be_made_again_is_not_called_and_the_others_are() -> None:
+    time, failed = FakeTime(), []
+
+    def gone() -> None:
+        raise RuntimeError("gone")
+
+    cases = [
+        Case("x", steady(time, "a", 1e-3), steady(time, "b", 1e-3), again=(gone,)),
+        Case("y", steady(time, "c", 1e-3), steady(time, "d", 1e-3)),
+    ]
+    lost, other = compare(
+        cases,
+        budget_s=10,
+        clock=time.clock,
+        failed=lambda name, error: failed.append((name, str(error))),
+    )
+    assert failed == [("x", "gone")]
+    assert not lost.rounds
+    assert len(other.rounds) == ENOUGH_ROUNDS
+    assert set(time.calls) == {"c", "d"}
+
+
 # -- when it stops
 
 

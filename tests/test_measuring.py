@@ -27,7 +27,7 @@ from dscost.analysis import (
     whole_timing,
 )
 from dscost.analysis.bench import AGAINST_ITSELF
-from dscost.analysis.running import Prepared
+from dscost.analysis.running import Prepared, work_of
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
 from dscost.modules.building import with_values
@@ -35,6 +35,8 @@ from dscost.notation.units import format_count, format_seconds
 from dscost.pages.layer_table import layer_rows
 from dscost.rendering import View, render
 from dscost.reports.records import Report, Untimed
+from dscost.runtimes import RUNTIMES, How, Running, Runtime
+from dscost.runtimes.programs import Program
 from dscost.timing import Setting, TimingOptions, cuda
 from dscost.timing import ceilings as timing_ceilings
 from dscost.timing.ceilings import Found, Wanted
@@ -517,6 +519,38 @@ def test_what_may_be_lost_is_made_again_before_it_is_called() -> None:
     assert made == ["dense", "separable", "dense"]
 
 
+def test_every_program_of_a_runtime_that_loses_them_is_made_again_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+
+    def load(program: Program, how: How) -> Running:
+        form = program.torch_form
+        outputs = [form.module(*form.args).numpy(force=True)]
+        again = partial(made.append, program.name)
+        return Running(int, lambda: outputs, "hand", again=again)
+
+    runtime = Runtime("made-up", "Made Up", "", {}, "torch", ("float32",), load)
+    monkeypatch.setitem(RUNTIMES._entries, "made-up", runtime)
+    report = dscost.layer(
+        8, 8, 3, input_size=6, time=True, threads=1, time_budget_s=0.2, runtime="made-up"
+    )
+    assert report.untimed == ()
+    names = ["standard", "depthwise + pointwise", "depthwise", "pointwise"]
+    assert set(made) >= {f"the {name} convolution" for name in names}
+    assert len(set(made)) == len(made)
+
+
+def test_code_of_the_mode_compile_is_made_again_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+    monkeypatch.setattr(torch, "compile", lambda module, dynamic: called.append)
+    stages = dscost.layer(8, 8, 3, input_size=6).layers[0].stages["standard"]
+    made = torch_running.prepared_by_torch(work_of(stages, Setting(mode="compile")))
+    before = len(called)
+    made.again()
+    assert len(called) == before + 1
+
+
 def test_what_cannot_be_made_again_is_told() -> None:
     def fails() -> None:
         raise RuntimeError("no code")
@@ -524,7 +558,7 @@ def test_what_cannot_be_made_again_is_told() -> None:
     place = bench.Bench(TimingOptions(threads=1), (Setting(),), 1.0)
     with place.open():
         both = Prepared(int), Prepared(int, again=fails)
-        place.compare([place.case("compiled", Setting(), *both)], 0.05)
+        assert place.compare([place.case("compiled", Setting(), *both)], 0.05) == {}
     assert [one.text for one in place.untimed] == ["Not timed: compiled: no code"]
 
 

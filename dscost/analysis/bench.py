@@ -163,15 +163,14 @@ class Bench:
         if reason:
             self.lack(work.name, f"Not timed: {reason}.")
             return None
-        setting = work.setting
+        setting, options = work.setting, self.options
         if setting.runtime == TORCH and setting.device == "cpu" and self.allocator == "system":
             from dscost.timing.quiet_torch import used_before
 
             used_before(work.needed_bytes)
         self.tell(f"preparing {work.name}")
         try:
-            with self.making.of(setting.runtime):
-                return prepared(work, threads=self.threads, seed=self.options.program_seed)
+            return prepared(work, self.making, threads=self.threads, seed=options.program_seed)
         # what a runtime cannot run, and whatever a model's own code raises
         except Exception as error:  # noqa: BLE001
             self.lack(work.name, why_not_run(work, error))

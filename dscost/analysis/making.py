@@ -7,6 +7,7 @@ from time import perf_counter
 
 from dscost.notation.units import format_seconds
 from dscost.runtimes import RUNTIMES, TORCH
+from dscost.timing.engine import Call
 
 SHARE = 0.5
 """Of the time, that making for a runtime may take before what only explains is left out."""
@@ -29,6 +30,15 @@ class Making:
         finally:
             took_s = perf_counter() - began
             self.seconds[runtime] = self.seconds.get(runtime, 0.0) + took_s
+
+    def counted(self, runtime: str, call: Call) -> Call:
+        """Return a call that is counted as making for a runtime."""
+
+        def counting() -> None:
+            with self.of(runtime):
+                call()
+
+        return counting
 
     def leaves_time(self, runtime: str, budget_s: float) -> bool:
         """Whether what only explains may be made for a runtime as well."""

@@ -10,10 +10,11 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from dscost.analysis.making import Making
 from dscost.layers.others import Part
 from dscost.networks.network import stage_operations
 from dscost.reports.records import Ran, Report, RunNode, Stage
-from dscost.runtimes import TORCH, How, Runtime
+from dscost.runtimes import RUNTIMES, TORCH, How, Runtime
 from dscost.timing import Setting
 from dscost.timing.engine import Call
 
@@ -60,7 +61,8 @@ class Prepared(NamedTuple):
         first_s: What its first call took, which is longer than those that follow.
         ran: How a runtime other than torch runs it, without what its profile tells.
         nodes: Asks that profile, where there is one.
-        again: Makes again what other work may have taken away since, such as compiled code.
+        again: Makes again what other work may have taken away since, such as compiled code, by a
+            call; it may raise what a call may.
     """
 
     call: Call
@@ -137,16 +139,19 @@ def work_of(
     )
 
 
-def prepared(work: Work, *, threads: int, seed: int) -> Prepared:
+def prepared(work: Work, making: Making, *, threads: int, seed: int) -> Prepared:
     """Return work ready to be called, run before; whatever runs it raises passes."""
-    if work.setting.runtime == TORCH:
-        from dscost.analysis.torch_running import prepared_by_torch
+    name = work.setting.runtime
+    with making.of(name):
+        if name == TORCH:
+            from dscost.analysis.torch_running import prepared_by_torch
 
-        return prepared_by_torch(work)
-    from dscost.runtimes import RUNTIMES
-
-    runtime = RUNTIMES[work.setting.runtime]
-    return _prepared_by(runtime, work, How(threads, work.setting.dtype, seed))
+            made = prepared_by_torch(work)
+        else:
+            made = _prepared_by(RUNTIMES[name], work, How(threads, work.setting.dtype, seed))
+    if made.again is not _nothing:
+        made = made._replace(again=making.counted(name, made.again))
+    return made
 
 
 def _prepared_by(runtime: Runtime, work: Work, how: How) -> Prepared:

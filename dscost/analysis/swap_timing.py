@@ -185,7 +185,8 @@ def _beside(
         pointwise = bench.prepared(work_of(stages, setting, seed=bench.options.program_seed))
         if pointwise:
             name = f"{case.name}, {NAME}"
-            further[case.name] = replace(case, name=name, second=pointwise.call)
+            again = case.again[0], pointwise.again
+            further[case.name] = replace(case, name=name, second=pointwise.call, again=again)
     left_s = budget_s - (perf_counter() - began)
     results = bench.compare(list(further.values()), left_s, against_itself=False)
     return {

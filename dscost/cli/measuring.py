@@ -83,7 +83,7 @@ class Measuring(NamedTuple):
     time_budget: TimeBudget = None
     precision: Annotated[
         str | None,
-        typer.Option(help="Stop once a speedup is known to within that share  [default: 2%]"),
+        typer.Option(help="Stop once rounds agree on a speedup within that share  [default: 2%]"),
     ] = None
     allocator: Annotated[
         str, typer.Option(help="tuned keeps freed memory for the next call; system does not.")

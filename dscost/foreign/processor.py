@@ -7,8 +7,8 @@ from dscost.foreign.memory import lines_of
 
 CPUINFO = Path("/proc/cpuinfo")
 VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}
-"""The widest vectors of x86, by what Linux calls them. Processors of one name may have either: all
-generations are `AMD EPYC` to a virtual machine, and kernels of an engine differ by three times."""
+"""Vectors of x86 by what Linux calls them, the widest first. Processors of one name may have
+either: all generations are `AMD EPYC` to a virtual machine, and engines have kernels for each."""
 
 
 def cpu_name(cpuinfo: Path = CPUINFO) -> str:

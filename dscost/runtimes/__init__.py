@@ -58,7 +58,7 @@ class Running(NamedTuple):
         nodes: Runs it some more with the runtime's own clock and returns its kernels in the order
             in which they run; `None` where the runtime has no such clock.
         again: Makes again what may be gone since, as code of torch.compile is after any
-            `torch.export`, else does little; `None` where nothing takes it away.
+            `torch.export`, by a call; what that raises passes. `None` where nothing takes it away.
     """
 
     call: Callable[[], object]

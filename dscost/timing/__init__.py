@@ -176,7 +176,8 @@ class TimingOptions(_Options):
             one by the clock `cpu`.
         allocator: `tuned` keeps freed memory, `system` leaves the allocator as it is.
         budget_s: Seconds that measuring may take; by default what suits a layer or a model.
-        precision: Half-width of the interval of a speedup at which measuring stops, 0.02 for 2 %.
+        precision: Half-width of the interval of a speedup at which measuring stops, 0.02 for 2 %,
+            by its rounds alone: what copies of a network differ by, 1 %, is part of every interval.
         seed: Seed of weights, inputs and the order of blocks.
         skip_losing: Whether the depthwise-separable model leaves layers standard that the swap
             makes slower.

@@ -3,15 +3,15 @@
 Blocks of calls alternate A B B A, so that whatever drifts slowly hits both sides alike. One such
 quartet gives one ratio; the median of a few quartets is a round; cases take turns, a round each, so
 that a slow change of the machine spreads over all of them and shows up between the rounds of each.
-The interval of the ratio is a t-interval over rounds. It stops when that is narrow enough, or when
-the time is spent.
+The interval of the ratio is a t-interval over rounds, and has what copies of one thing differ by.
+It stops when the rounds agree well enough, or when the time is spent.
 
 The callables, the clock, the counters and the random numbers are given, so that every rule can be
 tested on made-up time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import log1p
 from random import Random
@@ -108,7 +108,7 @@ class Case:
     """Two callables to compare, under a name; timed by default as `compare` is told.
 
     The place is what cases have in common that are as noisy as each other: a device, a runtime.
-    What makes callables ready `again` is called once before the time counts.
+    What is to be called once `again` before they are, on no time, may raise as they may.
     """
 
     name: str
@@ -153,12 +153,23 @@ class _Session:
     progress: Progress | None
     failed: Callable[[str, RuntimeError], None] | None
     began: float = 0.0
+    made_again: set[Call] = field(default_factory=set)
 
-    def begin(self, cases: Sequence[Case]) -> None:
-        for case in cases:
-            for again in case.again:
-                self.tried(case, again)
+    def __post_init__(self) -> None:
         self.began = self.clock()
+
+    def is_ready(self, case: Case) -> bool:
+        """Whether a case is ready, its callables made again where others have not."""
+
+        def make() -> bool:
+            for again in case.again:
+                if again not in self.made_again:
+                    self.tell(case)
+                    again()
+                    self.made_again.add(again)
+            return True
+
+        return self.tried(case, make) is not None
 
     @property
     def left_s(self) -> float:
@@ -198,7 +209,8 @@ def compare(
     Args:
         cases: What to compare.
         budget_s: Seconds for all of them together.
-        precision: Half-width of the interval of a ratio at which a case is done, 0.02 for 2 %.
+        precision: Half-width of the interval of a ratio at which a case is done, 0.02 for 2 %, by
+            the rounds alone.
         clock: Returns seconds.
         counters: Tells what disturbs this process.
         cpu_clock: Returns seconds of processor time. Where it is given, blocks are timed by it as
@@ -209,10 +221,11 @@ def compare(
             default that is raised.
     """
     session = _Session(clock, budget_s, progress, failed)
-    session.begin(cases)
     results = [Measurement() for _ in cases]
+    ready = [pair for pair in zip(cases, results, strict=True) if session.is_ready(pair[0])]
+    session.began = clock()
     usual = CpuTimer(clock, counters, cpu_clock)
-    running = _all_warmed(session, cases, results, usual, random or Random(0))
+    running = _all_warmed(session, ready, usual, random or Random(0))
     rounds = 0
     # A round of each case in turn, not one case after the other: a machine that slows down for a
     # while then widens the intervals of all cases instead of shifting the result of one.
@@ -239,15 +252,14 @@ def compare(
 
 def _all_warmed(
     session: _Session,
-    cases: Sequence[Case],
-    results: Sequence[Measurement],
+    cases: Sequence[tuple[Case, Measurement]],
     usual: Timer,
     random: Random,
 ) -> list[_Running]:
     """Return the cases that fit in the time, warm, each with its share of what is left."""
     running: list[_Running] = []
     promised_s = 0.0  # what the least rounds of the cases that are warm will take
-    for position, (case, result) in enumerate(zip(cases, results, strict=True)):
+    for position, (case, result) in enumerate(cases):
         session.tell(case)
         share_s = (session.left_s - promised_s) / (len(cases) - position)
         timer, orders = case.timer or usual, _orders(random)
