@@ -1,6 +1,7 @@
 """Whether the dense kernel of another runtime explains what a swap gains, by times that are made up."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import dscost
 from dscost.analysis import bench
 from dscost.analysis.making import Making
 from dscost.reports.records import Report
+from dscost.runtimes import RUNTIMES, How, Running
+from dscost.runtimes.programs import Program
 from dscost.timing.engine import Case
 from dscost.timing.samples import Block, Measurement, Quartet, Round
 
@@ -157,3 +160,27 @@ def test_the_stages_and_the_1x1_are_left_out_where_making_took_long(
     monkeypatch.setattr(Making, "leaves_time", lambda *_: False)
     assert KEY in dscost.layer(**LAYER, **HOW).latency
     assert not {f"{KEY}, stages", BESIDE} & set(names)
+
+
+def test_a_1x1_beside_a_layer_of_a_model_is_made_again_as_the_dense_one_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[str] = []
+    own = RUNTIMES["onnxruntime"]
+
+    def load(program: Program, how: How) -> Running:
+        return own.load(program, how)._replace(again=partial(made.append, program.name))
+
+    def compare(cases: Sequence[Case], **_: Any) -> list[Measurement]:
+        for case in cases:
+            if case.name.endswith("1×1 of equal MACs"):
+                for again in case.again:
+                    again()
+        return [measured(2e-3, 1e-3) for _ in cases]
+
+    monkeypatch.setitem(RUNTIMES._entries, "onnxruntime", own._replace(load=load))
+    monkeypatch.setattr(bench, "compare", compare)
+    (tmp_path / "net.yaml").write_text(NET)
+    dscost.analyze(tmp_path / "net.yaml", **HOW)
+    both = {"the standard convolution", "the 1×1 of equal MACs convolution"}
+    assert set(made) - {"the whole model"} == both
