@@ -1,10 +1,11 @@
 """Does the interval hold the truth? A thing timed against itself, quiet and beside one busy process.
 
 Method: a 3×3 convolution 64→64 on 28×28, one thread, against itself, so that the true ratio is 1. Each repeat
-measures by the engine of `dscost.timing` (interleaved quartets, rounds, a t-interval over rounds, with the 1 % that copies differ by) and, for comparison,
-one after the other: as many blocks of A as of B in the same time, and Welch's interval of the difference of the
-logarithms. 30 repeats of each, the two methods taking turns; then the same beside a process that computes all the
-time on one core. Printed: how many intervals hold 1, how wide they are, how far the ratios spread.
+measures by the engine of `dscost.timing` (interleaved quartets, rounds, an interval over rounds with the 1 % that
+copies differ by) and, for comparison, one after the other: as many blocks of A as of B in the same time, and Welch's
+interval of the difference of the logarithms. 30 repeats of each, the two methods taking turns; then the same beside a
+process that computes all the time on one core. Printed: how many intervals hold 1, how wide they are, how far the
+ratios spread.
 Run: `python benchmarks/noise.py`.
 """
 

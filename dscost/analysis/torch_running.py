@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -31,7 +32,7 @@ def prepared_by_torch(work: Work) -> Prepared:
         before = perf_counter()
         compiled(*args, **kwargs)
         compile_s = perf_counter() - before
-        run: Call = lambda: compiled(*args, **kwargs)  # noqa: E731
+        run = partial(compiled, *args, **kwargs)
         return Prepared(run, backends, compile_s, first_s, again=run)
     if kwargs:
         call: Call = lambda: module(*args, **kwargs)  # noqa: E731
