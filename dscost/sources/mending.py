@@ -1,4 +1,7 @@
-"""A torchvision whose compiled operators do not fit this torch, imported all the same."""
+"""A torchvision whose compiled operators do not fit this torch, imported all the same.
+
+What imports code of users imports this too, and may do without torch: it is imported when needed.
+"""
 
 import importlib
 import importlib.util
@@ -8,13 +11,12 @@ from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from dscost.errors import UnavailableError, first_line
-from dscost.foreign.parts import each_part
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 NOTE = (
     "This torchvision was built for another torch: dscost replaces its compiled operators. "
@@ -30,8 +32,10 @@ def is_stood_in() -> bool:
     return bool(_library)
 
 
-def notes_on(model: nn.Module) -> tuple[str, ...]:
+def notes_on(model: "nn.Module") -> tuple[str, ...]:
     """Return what a reader must know where parts of a model are of such a torchvision."""
+    from dscost.foreign.parts import each_part
+
     for part in each_part(model) if is_stood_in() else ():
         if type(part).__module__.startswith("torchvision."):
             return (NOTE,)
@@ -119,6 +123,8 @@ class _Loader(Loader):
 def _define_operators() -> None:
     if is_stood_in():
         return
+    import torch
+
     make_library: Any = torch.library.Library  # it has no types
     library = make_library("torchvision", "DEF")
     for name in ("nms", "qnms"):
@@ -134,6 +140,6 @@ def _define_operators() -> None:
 
 
 def _no_features(
-    input: torch.Tensor, rois: torch.Tensor, scale: float, height: int, width: int, *_: Any
-) -> torch.Tensor:
+    input: "Tensor", rois: "Tensor", scale: float, height: int, width: int, *_: Any
+) -> "Tensor":
     return input.new_zeros(rois.shape[0], input.shape[1], height, width)

@@ -1,9 +1,6 @@
 """Targets that are torch modules, made on meta: no weight takes memory, nothing is downloaded."""
 
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,14 +17,8 @@ from dscost.foreign.randomness import SEED, own_random_numbers
 from dscost.foreign.uncompiled import compiler_unasked
 from dscost.modules.beside_meta import MOST_MADE_VALUES, values_kept
 from dscost.sources import Home, ModuleSource, Opening
-from dscost.sources.importing import (
-    PACKAGE,
-    SCRIPT,
-    World,
-    folder_with,
-    levels_of,
-    world_of_package,
-)
+from dscost.sources.code_files import loaded
+from dscost.sources.importing import PACKAGE, SCRIPT, World
 from dscost.sources.mending import notes_on
 from dscost.sources.objects import (
     argument_hint,
@@ -72,52 +63,10 @@ def from_file(target: str, opening: Opening) -> ModuleSource:
         raise InputError(f"cannot read {text}: no such file")
     path = path.resolve()
     try:
-        world, module = _loaded(path)
+        world, module = loaded(path)
     except (Exception, SystemExit) as error:
         raise InputError(f"{target}: running {text} failed: {first_line(error)}") from error
     return _from_factory(_Found("file", target, module, name, world, text), opening)
-
-
-def _loaded(path: Path) -> tuple[World, ModuleType]:
-    """Return a file as a module, which finds what lies in the folders above it as if run there."""
-    levels = levels_of(path)
-    roots: tuple[Path, ...] = ()
-    while True:
-        try:
-            return _in_package(path, levels, roots) if levels else _as_script(path, roots)
-        except ModuleNotFoundError as error:
-            root = folder_with(error.name or "", path)
-            if root is None or root in roots:
-                raise
-            roots = (*roots, root)
-
-
-def _as_script(path: Path, roots: tuple[Path, ...]) -> tuple[World, ModuleType]:
-    # the whole path names the module, since two folders may hold a net.py
-    spec = importlib.util.spec_from_file_location(f"{SCRIPT}{abs(hash(path))}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    world = World((path.parent,), last=roots)
-    with world.entered():
-        spec.loader.exec_module(module)
-    world.call(path.stem, module)
-    return world, module
-
-
-def _in_package(path: Path, levels: int, roots: tuple[Path, ...]) -> tuple[World, ModuleType]:
-    """Return a file as a module of its package, a larger one where its imports reach further up."""
-    for more in range(levels, max(levels, len(path.parents) - 1) + 1):
-        world, name = world_of_package(path, more, roots)
-        try:
-            with world.entered():
-                return world, importlib.import_module(name)
-        except ImportError as error:
-            if "beyond top-level package" not in str(error):
-                raise
-            beyond = error
-    raise beyond
 
 
 # -- factories
