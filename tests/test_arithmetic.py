@@ -110,7 +110,7 @@ def test_further_variants_are_the_sums_of_their_stages() -> None:
 
 EVERY_VARIANT = (
     *("separable", "grouped:2", "ghost:2", "bottleneck:2", "low_rank", "shuffle:2"),
-    *("inverted_residual:3", "fused_inverted_residual:2", "blueprint_separable", "dilated:2"),
+    *("inverted_residual:3", "fused_inverted_residual:2", "blueprint_separable:2", "dilated:2"),
     "spatially_separable",
 )
 

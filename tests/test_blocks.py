@@ -45,7 +45,7 @@ BY_HAND: Mapping[str, Callable[[int, int, int, int, int, int, int], Stages]] = {
     "fused_inverted_residual": lambda m, n, g, kh, kw, a, v: (
         [(m * m * v // g * a, 1), (m * v * n // g, 1)] if v > 1 else [(m * n // g * a, 1)]
     ),
-    "blueprint_separable": lambda m, n, g, kh, kw, a, v: [(m * n // g, 0), (n * a, 1)],
+    "blueprint_separable": lambda m, n, g, kh, kw, a, v: [(m * n * v // g, 0), (n * v * a, 1)],
     "ghost": lambda m, n, g, kh, kw, a, v: [
         (m * (n // v) // g * a, 1),
         *([((n - n // v) * 9, 1)] if v > 1 else []),
@@ -60,7 +60,7 @@ BY_HAND: Mapping[str, Callable[[int, int, int, int, int, int, int], Stages]] = {
         (m * n // g * ((kh - 1) // v + 1) * ((kw - 1) // v + 1), 1)
     ],
 }
-WITHOUT_PARAMETER = {"standard", "spatially_separable", "blueprint_separable"}
+WITHOUT_PARAMETER = {"standard", "spatially_separable"}
 NAMES = [*BY_HAND, "spatially_separable"]
 
 
@@ -452,6 +452,14 @@ def test_only_what_has_a_window_and_mixes_channels_is_made_separable() -> None:
         ("depthwise_separable", lambda: dscost_nn.DepthwiseSeparableConv2d(32, 32, 3, padding=1)),
         ("ghost", lambda: dscost_nn.GhostConv2d(32, 32, 3, padding=1)),
         ("blueprint_separable", lambda: dscost_nn.BlueprintSeparableConv2d(32, 32, 3, padding=1)),
+        (
+            "depthwise_separable:3",
+            lambda: dscost_nn.DepthwiseSeparableConv2d(32, 32, 3, padding=1, depth_multiplier=3),
+        ),
+        (
+            "blueprint_separable:3",
+            lambda: dscost_nn.BlueprintSeparableConv2d(32, 32, 3, padding=1, depth_multiplier=3),
+        ),
     ],
 )
 def test_the_layers_of_dscost_nn_cost_what_the_variants_do(

@@ -15,19 +15,25 @@ from dscost.analysis.whole_models import model_of_torch
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError
 from dscost.layers.convolution import conv2d
+from dscost.layers.orders import Form, Order
 from dscost.reports.figures import Cost
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.samples import Block, Measurement, Quartet, Round
 from dscost.tracing import arguments_of
 
-SMALL = Timeable("small", conv2d(32, 32, 3, padding=1), (1, 32, 8, 8), (1, 2, 3, 4))
-LARGE = Timeable("large", conv2d(64, 64, 3, padding=1), (1, 64, 16, 16), (1, 2, 3, 4, 5, 6))
+
+def ranks(most: int, order: Order = "depthwise-first") -> tuple[Form, ...]:
+    return tuple(Form(rank, order) for rank in range(1, most + 1))
+
+
+SMALL = Timeable("small", conv2d(32, 32, 3, padding=1), (1, 32, 8, 8), ranks(4))
+LARGE = Timeable("large", conv2d(64, 64, 3, padding=1), (1, 64, 16, 16), ranks(6))
 CHEAP = Cost(0, 10, 0, 0, 0, 0)
 CEILINGS = Ceilings("cpu", "a processor", "float32", 1, flops_per_s=1e9, bytes_per_s=1e12)
 
 
 def test_every_layer_is_timed_at_rank_1_before_any_is_at_another_the_heaviest_first() -> None:
-    order = [(one.name, rank) for one, rank in _in_order([SMALL, LARGE], Setting())]
+    order = [(one.name, form.rank) for one, form in _in_order([SMALL, LARGE], Setting())]
     assert order[:6] == [
         ("large", 1),
         ("small", 1),
@@ -37,26 +43,31 @@ def test_every_layer_is_timed_at_rank_1_before_any_is_at_another_the_heaviest_fi
         ("small", 4),
     ]
     assert sorted(order) == sorted(
-        [(one.name, rank) for one in (SMALL, LARGE) for rank in one.ranks]
+        [(one.name, form.rank) for one in (SMALL, LARGE) for form in one.forms]
     )
 
 
 def test_ranks_that_were_not_timed_lie_on_the_line_through_their_neighbours() -> None:
-    measured = {AS_IS: Seconds(9.0), 1: Seconds(1.0), 2: Seconds(4.0), 6: Seconds(8.0)}
-    found = _completed(LARGE, measured, None, Setting())
-    assert {rank: one.seconds for rank, one in found.items() if one.is_predicted} == {
-        3: 5.0,
-        4: 6.0,
-        5: 7.0,
+    measured = {
+        AS_IS: Seconds(9.0),
+        Form(1): Seconds(1.0),
+        Form(2): Seconds(4.0),
+        Form(6): Seconds(8.0),
     }
-    assert {rank: one for rank, one in found.items() if not one.is_predicted} == measured
+    found = _completed(LARGE, measured, None, Setting())
+    assert {form: one.seconds for form, one in found.items() if one.is_predicted} == {
+        Form(3): 5.0,
+        Form(4): 6.0,
+        Form(5): 7.0,
+    }
+    assert {form: one for form, one in found.items() if not one.is_predicted} == measured
 
 
 def test_beyond_the_timed_ranks_the_line_goes_on() -> None:
     found = _completed(
-        LARGE, {AS_IS: Seconds(9.0), 1: Seconds(1.0), 2: Seconds(3.0)}, None, Setting()
+        LARGE, {AS_IS: Seconds(9.0), Form(1): Seconds(1.0), Form(2): Seconds(3.0)}, None, Setting()
     )
-    assert [found[rank].seconds for rank in (3, 4, 5, 6)] == [5.0, 7.0, 9.0, 11.0]
+    assert [found[Form(rank)].seconds for rank in (3, 4, 5, 6)] == [5.0, 7.0, 9.0, 11.0]
 
 
 def test_what_was_not_timed_at_all_is_predicted_from_the_ceilings() -> None:
@@ -64,25 +75,25 @@ def test_what_was_not_timed_at_all_is_predicted_from_the_ceilings() -> None:
     assert all(one.is_predicted for one in found.values())
     assert found[AS_IS].seconds == pytest.approx(2 * 32 * 32 * 9 * 64 / 1e9)  # bound by arithmetic
     assert (
-        found[2].seconds
-        == pytest.approx(2 * found[1].seconds)
+        found[Form(2)].seconds
+        == pytest.approx(2 * found[Form(1)].seconds)
         == pytest.approx(4 * 32 * (9 + 32) * 64 / 1e9)
     )
 
 
 def test_one_timed_rank_corrects_the_prediction_of_the_others() -> None:
-    found = _completed(SMALL, {AS_IS: Seconds(1.0), 1: Seconds(0.5)}, CEILINGS, Setting())
-    assert [found[rank].seconds for rank in (2, 3, 4)] == pytest.approx([1.0, 1.5, 2.0])
+    found = _completed(SMALL, {AS_IS: Seconds(1.0), Form(1): Seconds(0.5)}, CEILINGS, Setting())
+    assert [found[Form(rank)].seconds for rank in (2, 3, 4)] == pytest.approx([1.0, 1.5, 2.0])
 
 
 def test_without_ceilings_macs_take_as_long_as_in_the_whole_model() -> None:
     found = _completed(SMALL, {}, None, Setting(), 1e-9)
     assert found[AS_IS].seconds == pytest.approx(1e-9 * 32 * 32 * 9 * 64)
-    assert found[2].seconds == pytest.approx(1e-9 * 2 * 32 * (9 + 32) * 64)
+    assert found[Form(2)].seconds == pytest.approx(1e-9 * 2 * 32 * (9 + 32) * 64)
     assert all(one.is_predicted for one in found.values())
     # and one timed rank tells of the others
-    found = _completed(SMALL, {AS_IS: Seconds(1.0), 1: Seconds(0.5)}, None, Setting(), 1e-9)
-    assert [found[rank].seconds for rank in (2, 3, 4)] == pytest.approx([1.0, 1.5, 2.0])
+    found = _completed(SMALL, {AS_IS: Seconds(1.0), Form(1): Seconds(0.5)}, None, Setting(), 1e-9)
+    assert [found[Form(rank)].seconds for rank in (2, 3, 4)] == pytest.approx([1.0, 1.5, 2.0])
 
 
 def test_calibrated_speeds_are_of_torch_alone() -> None:
@@ -107,21 +118,21 @@ def test_a_rank_is_as_much_faster_as_by_turns_though_the_machine_was_slower_then
     # twice as fast at rank 1; half as fast at rank 2, on a machine that had become ten times slower
     quick = _comparison(first_s=2.0, second_s=1.0)
     slow = _comparison(first_s=20.0, second_s=40.0)
-    times = _paired({1: quick, 2: slow})
+    times = _paired({Form(1): quick, Form(2): slow})
     assert times[AS_IS].seconds == pytest.approx(11.0)  # the median of both
-    assert times[1].seconds == pytest.approx(times[AS_IS].seconds / 2)
-    assert times[2].seconds == pytest.approx(times[AS_IS].seconds * 2)
+    assert times[Form(1)].seconds == pytest.approx(times[AS_IS].seconds / 2)
+    assert times[Form(2)].seconds == pytest.approx(times[AS_IS].seconds * 2)
 
 
 def test_a_model_and_its_layers_are_timed() -> None:
     module = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()).train()
     found = time_choices(
         model_of_torch(module, arguments_of(SMALL.shape), CHEAP, "float32"),
-        [SMALL._replace(ranks=(1, 2))],
+        [SMALL._replace(forms=ranks(2))],
         TimingOptions(budget_s=6.0, threads=1),
     )
     times = found.of[SMALL.key]
-    assert set(times) == {AS_IS, 1, 2}
+    assert set(times) == {AS_IS, *ranks(2)}
     assert found.whole_s > 0
     assert all(one.seconds > 0 for one in times.values())
     assert found.environment.threads == 1

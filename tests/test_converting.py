@@ -50,6 +50,7 @@ from dscost.converting.results import LayerOutcome
 from dscost.converting.surveying import survey
 from dscost.errors import InputError
 from dscost.layers.convolution import ConvSpec, conv2d
+from dscost.layers.orders import ORDERS, Form, Order
 from dscost.modules.building import Network
 from dscost.nn import DepthwiseSeparableConv1d, DepthwiseSeparableConv2d, DepthwiseSeparableConv3d
 from dscost.notation.inputs import TensorSpec
@@ -156,13 +157,14 @@ CONVS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 @same_with_even_kernel
 @pytest.mark.parametrize(("make", "shape"), CONVS.values(), ids=CONVS)
 @pytest.mark.parametrize("as_root", [True, False], ids=["the root", "a part"])
+@pytest.mark.parametrize("order", ORDERS)
 def test_full_rank_reproduces_a_convolution(
-    make: Callable[[], nn.Module], shape: tuple[int, ...], as_root: bool
+    make: Callable[[], nn.Module], shape: tuple[int, ...], as_root: bool, order: Order
 ) -> None:
     conv = make().double().eval()
     module = conv if as_root else nn.Sequential(conv, nn.Tanh()).eval()
-    result = dscost.conversion(module, rank=FULL, min_channels=1)
-    assert [layer.converted for layer in result.layers] == [True]
+    result = dscost.conversion(module, rank=FULL, min_channels=1, order=order)
+    assert [layer.order for layer in result.layers] == [order]
     x = values(*shape)
     assert off(module, result.module, x) < 1e-10
     # at another size as well, on which a padding may depend
@@ -782,7 +784,10 @@ def _emptied(part: nn.Module) -> None:
             "^plan: unknown layer '2' .*\nplan: unknown layer 'nope' .*\n"
             "plan: '1' cannot be converted: a 1×1 kernel has no spatial part to separate$",
         ),
-        ({"plan": {"0": 0}}, r"^plan: '0': expected a rank of 1 or more, or keep, found 0$"),
+        (
+            {"plan": {"0": 0}},
+            r"^plan: '0': expected a rank such as 2 or '2 pointwise-first', or keep, found 0$",
+        ),
         (
             {"plan": {}, "rank": 2},
             "^a plan says which layers and ranks, so rank cannot be given with it$",
@@ -1199,14 +1204,19 @@ def test_sites_tell_what_every_rank_would_be() -> None:
     traced = trace(module, arguments_of((1, 8, 9, 9)))
     first, second, third = survey(module, traced=traced, min_channels=1, where=["0", "1"])
     (run,) = first.runs
-    assert (list(first.ranks), first.calls) == ([1, 2, 3, 4, 5, 6], 1)
     assert run.batched_input_shape == (1, 8, 9, 9)
-    assert first.errors == Decomposition(module[0].weight, 1).errors
-    assert [first.params(rank) for rank in first.ranks] == [
-        rank * (8 * 9 + 8 * 6) for rank in first.ranks
-    ]
-    assert [first.macs(rank) for rank in first.ranks] == [
-        49 * rank * (8 * 9 + 8 * 6) for rank in first.ranks
+    ranks, forms = range(1, 7), first.forms("depthwise-first")
+    assert (forms, first.calls) == ([Form(rank) for rank in ranks], 1)
+    assert tuple(map(first.error, forms)) == Decomposition(module[0].weight, 1).errors
+    assert [first.params(form) for form in forms] == [rank * (8 * 9 + 8 * 6) for rank in ranks]
+    assert [first.macs(form) for form in forms] == [49 * rank * (8 * 9 + 8 * 6) for rank in ranks]
+    ranks, forms = range(1, 9), first.forms("pointwise-first")
+    assert forms == [Form(rank, "pointwise-first") for rank in ranks]
+    mirror = Decomposition(module[0].weight, 1, order="pointwise-first")
+    assert tuple(map(first.error, forms)) == mirror.errors
+    assert [first.params(form) for form in forms] == [rank * (6 * 8 + 6 * 9) for rank in ranks]
+    assert [first.macs(form) for form in forms] == [
+        rank * (81 * 6 * 8 + 49 * 6 * 9) for rank in ranks
     ]
     assert (first.params(), first.macs()) == (6 * 8 * 9, 49 * 6 * 8 * 9)
     assert (second.applied, second.reason) == (None, "a 1×1 kernel has no spatial part to separate")
@@ -1217,8 +1227,8 @@ def test_a_site_on_meta_without_an_input_has_neither_values_nor_costs() -> None:
     with torch.device("meta"):
         module = nn.Conv2d(8, 6, 3)
     (found,) = survey(module, min_channels=1)
-    assert (found.cost(), found.cost(1), found.calls) == (None, None, None)
-    assert found.params(1) == 8 * 9 + 8 * 6 + 6
+    assert (found.cost(), found.cost(Form(1)), found.calls) == (None, None, None)
+    assert found.params(Form(1)) == 8 * 9 + 8 * 6 + 6
     with pytest.raises(InputError, match=r"is on meta, without weights to decompose"):
         found.require_values()
 

@@ -18,6 +18,7 @@ import dscost
 from dscost.converting import graph_checking, graph_rewriting, saving
 from dscost.converting.plan_file import KEEP
 from dscost.errors import InputError
+from dscost.layers.orders import ORDERS, Order
 
 FLOAT = TensorProto.FLOAT
 
@@ -136,6 +137,36 @@ def test_a_convolution_becomes_two_and_all_else_stays_byte_for_byte(saved: Saved
     assert after.SerializeToString() == before.SerializeToString()
 
 
+def test_pointwise_first_the_kernel_keeps_the_window_and_the_bias(saved: Saved) -> None:
+    before = net()
+    after = dscost.convert(saved(before), min_channels=5, order="pointwise-first", rank=2)
+    names = [node.name for node in after.graph.node]
+    assert names == ["stem", "act", "body/pointwise", "body/depthwise", "norm", "head"]
+    first, last = after.graph.node[2:4]
+    read = {one.name: helper.get_attribute_value(one) for one in first.attribute}
+    assert read == {"kernel_shape": [1, 1], "group": 1}
+    read = {one.name: helper.get_attribute_value(one) for one in last.attribute}
+    assert read == {"pads": [1, 1, 1, 1], "strides": [2, 1], "group": 8}
+    assert (list(first.input), list(first.output)) == (
+        ["b", "body.w/pointwise"],
+        ["body/pointwise"],
+    )
+    assert (list(last.input), list(last.output)) == (
+        ["body/pointwise", "body.w/depthwise", "body.b"],
+        ["c"],
+    )
+    shapes = {name: one.shape for name, one in stored_in(after).items() if "body.w" in name}
+    assert shapes == {"body.w/depthwise": (8, 2, 3, 3), "body.w/pointwise": (16, 6, 1, 1)}
+    kernel = numpy_helper.to_array(STORED[2]).astype(np.float64).reshape(8, 6, 9)
+    stored = stored_in(after)
+    filters, mixing = (stored[f"body.w/{stage}"] for stage in ("depthwise", "pointwise"))
+    for channel in range(8):
+        u, s, v = np.linalg.svd(kernel[channel])
+        best = (u[:, :2] * s[:2]) @ v[:2]
+        mixes = mixing.reshape(8, 2, 6)[channel]
+        assert np.allclose(mixes.T @ filters[channel].reshape(2, 9), best, atol=1e-6)
+
+
 def test_its_weights_are_those_of_the_singular_value_decomposition(saved: Saved) -> None:
     after = stored_in(dscost.convert(saved(net()), rank=2, min_channels=5))
     kernel = numpy_helper.to_array(STORED[2]).astype(np.float64).reshape(8, 6, 9)
@@ -165,15 +196,27 @@ KINDS: dict[str, tuple[Sequence[int], Sequence[int], dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("shape", "kernel", "attributes"), KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("order", ORDERS)
 def test_full_rank_returns_what_it_did(
-    shape: Sequence[int], kernel: Sequence[int], attributes: Any, has_bias: bool, saved: Saved
+    shape: Sequence[int],
+    kernel: Sequence[int],
+    attributes: Any,
+    has_bias: bool,
+    order: Order,
+    saved: Saved,
 ) -> None:
     stored = [weights("w", *kernel), *([weights("b", kernel[0])] if has_bias else [])]
     before = model(
         [conv("", "x", *(one.name for one in stored), **attributes)], stored, shape=shape
     )
-    after = dscost.convert(saved(before), rank=99, min_channels=1)
-    assert [node.name for node in after.graph.node] == ["y/depthwise", "y/pointwise"]
+    found = dscost.conversion(saved(before), rank=99, min_channels=1, order=order)
+    after, (layer,) = found.module, found.layers
+    stages = ["y/depthwise", "y/pointwise"]
+    assert [node.name for node in after.graph.node] == (
+        stages if order == "depthwise-first" else stages[::-1]
+    )
+    counted = dscost.analyze(saved(after)).totals.as_is
+    assert (counted.params, counted.macs) == (layer.params_after, layer.after.macs)
     wanted, found = outputs(before, shape), outputs(after, shape)
     assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
     onnx.checker.check_model(after)

@@ -169,8 +169,8 @@ def test_the_same_variant_is_shown_once() -> None:
         ("ghost:0", "variant ghost:0: s must be at least 1, found 0"),
         ("ghost:3", "variant ghost:3: s=3 does not divide out_channels=16"),
         (
-            "blueprint_separable:2",
-            "variant blueprint_separable takes no value, found 'blueprint_separable:2'",
+            "spatially_separable:2",
+            "variant spatially_separable takes no value, found 'spatially_separable:2'",
         ),
         ("depthwise_separable:0", "variant depthwise_separable:0: T must be at least 1, found 0"),
     ],
@@ -405,7 +405,7 @@ def test_variants_are_listed_with_what_they_take_and_give_up(
     rows = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
     assert rows["ghost"].startswith("[s = 2] 1/s + ")
     assert rows["low_rank"].startswith("[r = N/4] r/N + ")
-    assert rows["blueprint_separable"].startswith("1/K² + G/M: ")
+    assert rows["blueprint_separable"].startswith("[T = 1] T·(1/K² + G/M), which is 1/K² + 1/M: ")
     for name, text in rows.items():
         variant = VARIANTS[name]
         assert all((variant.summary, variant.formula, variant.source, variant.gives_up))

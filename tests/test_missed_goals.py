@@ -20,6 +20,7 @@ from dscost.converting.loading import Subject
 from dscost.converting.plan_file import KEEP, Decision, read_plan
 from dscost.converting.sites import Site
 from dscost.errors import InputError, UnavailableError
+from dscost.layers.orders import Order
 from dscost.pages import View
 from dscost.rendering import render
 from dscost.reports.records import Environment, Noise, Speedup
@@ -143,12 +144,18 @@ def test_from_python_the_nearest_plan_says_what_it_missed_unless_an_error_is_ask
 # -- by the clock
 
 
-def made_up_times(subject: Subject, able: Sequence[Site], *_: object) -> ChoiceTimes:
+def made_up_times(
+    subject: Subject, able: Sequence[Site], orders: Sequence[Order], *_: object
+) -> ChoiceTimes:
     """Return seconds that are a millionth of the MACs."""
     of = {
         (one.conv, run.batched_input_shape): {
             AS_IS: Seconds(1e-6 * one.macs()),
-            **{rank: Seconds(1e-6 * one.macs(rank)) for rank in one.ranks},
+            **{
+                form: Seconds(1e-6 * one.macs(form))
+                for order in orders
+                for form in one.forms(order)
+            },
         }
         for one in able
         for run in one.runs

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from dscost.analysis import Request
-from dscost.analysis.choice_timing import ChoiceTimes, Seconds
+from dscost.analysis.choice_timing import AS_IS, ChoiceTimes, Seconds
 from dscost.converting.choosing import Options
 from dscost.converting.layer_times import by_layer
 from dscost.converting.loading import load_subject
@@ -13,6 +13,7 @@ from dscost.converting.options import able_sites, every_option
 from dscost.converting.plan_file import KEEP, Decision
 from dscost.converting.surveying import survey
 from dscost.errors import InputError
+from dscost.layers.orders import Form
 from dscost.reports.records import Environment
 
 WEIGHTS, AT_RANK_1 = 32 * 32 * 9, 32 * 9 + 32 * 32
@@ -78,9 +79,10 @@ def test_with_times_only_what_has_fewer_macs_is_an_option() -> None:
     module = nn.Conv2d(32, 18, 3, bias=False)
     subject = load_subject(module, Request((1, 32, 8, 8)))
     (site,) = survey(module, min_channels=1, traced=subject.traced)
-    assert site.macs(6) == site.macs()
+    assert site.macs(Form(6)) == site.macs()
     key = (site.conv, site.runs[0].batched_input_shape)
-    of = {key: {rank: Seconds(1.0) for rank in range(6)}}  # of it as it is, and of five ranks
+    forms = [AS_IS, *map(Form, range(1, 6))]
+    of = {key: dict.fromkeys(forms, Seconds(1.0))}
     environment = Environment("a processor", 1, "float32", "contiguous", "system", "2", None, None)
     (layer,) = every_option(
         [site], subject.readers(), times=by_layer(ChoiceTimes(9.0, of, environment, ()))

@@ -135,13 +135,13 @@ def test_any_plan_survives_being_written_and_read(layers: dict[str, int], commen
         (
             "version: 1\nlayers:\n  a: 0\n  b: 1.5\n  c: true\n  d:\n  e: Keep\n  f: [2]\n  g: -1\n  a: 2\n",
             [
-                "3:6: 'a': expected a rank of 1 or more, or keep, found 0",
-                "4:6: 'b': expected a rank of 1 or more, or keep, found 1.5",
-                "5:6: 'c': expected a rank of 1 or more, or keep, found true",
-                "6:5: 'd': expected a rank of 1 or more, or keep, found nothing",
-                "7:6: 'e': expected a rank of 1 or more, or keep, found \"Keep\"",
-                "8:6: 'f': expected a rank of 1 or more, or keep, found [2]",
-                "9:6: 'g': expected a rank of 1 or more, or keep, found -1",
+                "3:6: 'a': expected a rank such as 2 or '2 pointwise-first', or keep, found 0",
+                "4:6: 'b': expected a rank such as 2 or '2 pointwise-first', or keep, found 1.5",
+                "5:6: 'c': expected a rank such as 2 or '2 pointwise-first', or keep, found true",
+                "6:5: 'd': expected a rank such as 2 or '2 pointwise-first', or keep, found nothing",
+                "7:6: 'e': expected a rank such as 2 or '2 pointwise-first', or keep, found \"Keep\"",
+                "8:6: 'f': expected a rank such as 2 or '2 pointwise-first', or keep, found [2]",
+                "9:6: 'g': expected a rank such as 2 or '2 pointwise-first', or keep, found -1",
                 "10:3: duplicate key 'a' (first on line 3)",
             ],
         ),
@@ -206,7 +206,7 @@ def test_a_plan_from_python_has_no_places() -> None:
     with pytest.raises(InputError, match=r"^plan: unknown layer 'x' \(known: conv1, pw\)$"):
         plan_of({"x": 1}).check({"conv1": None, "pw": "pointwise"}, {})
     with pytest.raises(
-        InputError, match=r"^plan: 'a': expected a rank of 1 or more, or keep, found 0$"
+        InputError, match=r"^plan: 'a': expected a rank such as 2 or '2 pointwise-first', or keep, found 0$"
     ):
         plan_of({"a": 0})
     Plan({"conv1": 1, "pw": KEEP}).check({"conv1": None, "pw": "pointwise"}, {})

@@ -206,7 +206,7 @@ def test_a_plan_shows_what_becomes_of_each_layer(tmp_path: Path) -> None:
     assert "| 0 | 3 |\n| 1 | keep |" in plan.to_markdown()
     plan.save(tmp_path / "plan.csv")
     assert (tmp_path / "plan.csv").read_text() == (
-        "target,layer,decision,rank\nSequential,0,converted,3\nSequential,1,kept,\n"
+        "target,layer,decision,rank,order\nSequential,0,converted,3,depthwise-first\nSequential,1,kept,,\n"
     )
     assert plan.to_dict()["layers"] == {"0": 3, "1": "keep"}
     assert repr(type(plan)({})) == "<Plan 0 of 0 convolutions to be made depthwise-separable>"

@@ -1,9 +1,10 @@
-"""How long a model takes, also converted, and its convolutions as they are and at every rank.
+"""How long a model takes, also converted, and its convolutions as they are and in other forms.
 
 torch is imported only where it takes part.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from time import perf_counter
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ from dscost.analysis.whole_models import WHOLE, WholeModel
 from dscost.devices.roofline import Ceilings, predict
 from dscost.errors import UnavailableError
 from dscost.layers.convolution import ConvSpec, Shape
-from dscost.layers.variants import STANDARD, depthwise_separable
+from dscost.layers.orders import Form, Order
+from dscost.layers.variants import standard
 from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes, format_shape
 from dscost.reports.records import Environment, Ran, Speedup, Stage
@@ -34,8 +36,8 @@ WHOLE_SHARE = 0.6
 """Of the rest, at most; a model that is known well enough before takes less."""
 BUILDING_SHARE = 0.5
 """Of what is left then; making weights must not eat all of it."""
-AS_IS = 0
-"""The rank under which the time of a convolution as it is stands."""
+AS_IS = None
+"""The form under which the time of a convolution as it is stands."""
 CONVERTED = "the converted model"
 
 Key = tuple[ConvSpec, Shape]
@@ -49,14 +51,14 @@ class Timeable(NamedTuple):
         name: How warnings call it.
         conv: As it is.
         shape: Of its input.
-        ranks: Depth multipliers of its depthwise-separable versions.
+        forms: Its depthwise-separable versions, in every order by rank.
         calls: How often the model has it, so that the weightiest are timed first.
     """
 
     name: str
     conv: ConvSpec
     shape: Shape
-    ranks: tuple[int, ...]
+    forms: tuple[Form, ...]
     calls: int = 1
 
     @property
@@ -72,8 +74,8 @@ class Seconds(NamedTuple):
     is_predicted: bool = False
 
 
-Times = dict[int, Seconds]
-"""By rank, that of a convolution as it is under `AS_IS`."""
+Times = dict[Form | None, Seconds]
+"""By form, that of a convolution as it is under `AS_IS`."""
 
 
 class ChoiceTimes(NamedTuple):
@@ -100,12 +102,12 @@ def time_choices(
     options: TimingOptions,
     progress: Progress | None = None,
 ) -> ChoiceTimes:
-    """Return how long a model takes, and its distinct convolutions as they are and at every rank.
+    """Return how long a model takes, and its distinct convolutions as they are and in every form.
 
     Every convolution is timed at rank 1 first, then at rank 2, at its highest and at those between,
-    as far as the time budget goes. What was not timed lies on the line through the ranks that were,
-    or is what the calibrated speeds of this machine say. Of the settings that the options stand
-    for, the first counts.
+    as far as the time budget goes. What was not timed lies on the line through the ranks of the
+    same order that were, or is what the calibrated speeds of this machine say. Of the settings that
+    the options stand for, the first counts.
 
     Raises:
         UnavailableError: The whole model could not be timed; the text says why.
@@ -219,26 +221,26 @@ def _measured(bench: Bench, convs: Sequence[Timeable], budget_s: float) -> dict[
     (setting,), began, seed = bench.settings, perf_counter(), bench.options.program_seed
     standard: dict[Key, Prepared | None] = {}
     cases: list[Case] = []
-    timed: dict[str, tuple[Timeable, int]] = {}
+    timed: dict[str, tuple[Timeable, Form]] = {}
     wanted = _in_order(convs, setting)
-    for one, rank in wanted:
+    for one, form in wanted:
         if perf_counter() - began > BUILDING_SHARE * budget_s:
             break
         if one.key not in standard:
             work = work_of(_stages(one, AS_IS, setting), setting, seed=seed)
             standard[one.key] = bench.prepared(work)
         first = standard[one.key]
-        work = work_of(_stages(one, rank, setting), setting, seed=seed)
+        work = work_of(_stages(one, form, setting), setting, seed=seed)
         second = first and bench.prepared(work)
         if first and second:
-            name = f"{one.name} on {format_shape(one.shape)}, rank {rank}"
+            name = f"{one.name} on {format_shape(one.shape)}, rank {form.text}"
             cases.append(bench.case(name, setting, first, second))
-            timed[name] = one, rank
+            timed[name] = one, form
     compared = bench.compare(cases, budget_s - (perf_counter() - began))
-    by_conv: dict[Key, dict[int, Measurement]] = {}
+    by_conv: dict[Key, dict[Form, Measurement]] = {}
     for name, result in compared.items():
-        one, rank = timed[name]
-        by_conv.setdefault(one.key, {})[rank] = result.by_cpu or result
+        one, form = timed[name]
+        by_conv.setdefault(one.key, {})[form] = result.by_cpu or result
     if len(compared) < len(wanted):
         bench.warn(
             f"{len(wanted) - len(compared)} of {len(wanted)} choices of the distinct layers were "
@@ -247,22 +249,24 @@ def _measured(bench: Bench, convs: Sequence[Timeable], budget_s: float) -> dict[
     return {key: _paired(results) for key, results in by_conv.items()}
 
 
-def _paired(results: Mapping[int, Measurement]) -> Times:
-    """Return the time of a convolution as it is, and by rank what speedups beside it say.
+def _paired(results: Mapping[Form, Measurement]) -> Times:
+    """Return the time of a convolution as it is, and by form what speedups beside it say.
 
     The machine may have been slower during one comparison than during another; a speedup does not
     know.
     """
     blocks = [second for result in results.values() for second in result.first_s]
     as_is_s = summarize(blocks).median_s
-    times = {AS_IS: Seconds(as_is_s)}
-    for rank, result in results.items():
-        times[rank] = Seconds(as_is_s / speedup_of(result.log_ratios).median)
+    times: Times = {AS_IS: Seconds(as_is_s)}
+    for form, result in results.items():
+        times[form] = Seconds(as_is_s / speedup_of(result.log_ratios).median)
     return times
 
 
-def _in_order(convs: Sequence[Timeable], setting: Setting) -> list[tuple[Timeable, int]]:
+def _in_order(convs: Sequence[Timeable], setting: Setting) -> list[tuple[Timeable, Form]]:
     """Return what to time, most important first: rank 1, rank 2, the highest, then those between.
+
+    One order of the stages tells little of the other, so each of these is timed in both.
 
     Depthwise kernels of one filter per channel are often a case of their own, so rank 1 tells
     little of rank 2.
@@ -271,16 +275,24 @@ def _in_order(convs: Sequence[Timeable], setting: Setting) -> list[tuple[Timeabl
     def macs(one: Timeable) -> int:
         return one.calls * sum(stage.cost.macs for stage in _stages(one, AS_IS, setting))
 
-    turns: dict[int, list[tuple[Timeable, int]]] = {}
+    turns: dict[int, list[tuple[Timeable, Form]]] = {}
     for one in sorted(convs, key=macs, reverse=True):
-        ranks = dict.fromkeys([*one.ranks[:2], *one.ranks[-1:], *one.ranks])
-        for turn, rank in enumerate(ranks):
-            turns.setdefault(turn, []).append((one, rank))
+        for forms in _by_order(one.forms).values():
+            for turn, form in enumerate(dict.fromkeys([*forms[:2], *forms[-1:], *forms])):
+                turns.setdefault(turn, []).append((one, form))
     return [pair for turn in sorted(turns) for pair in turns[turn]]
 
 
-def _stages(one: Timeable, rank: int, setting: Setting) -> tuple[Stage, ...]:
-    convs = ((STANDARD, one.conv),) if rank == AS_IS else depthwise_separable(one.conv, rank)
+def _by_order(forms: Iterable[Form | None]) -> dict[Order, list[Form]]:
+    """Return forms by their order, each by rank."""
+    found: dict[Order, list[Form]] = {}
+    for form in sorted(form for form in forms if form is not None):
+        found.setdefault(form.order, []).append(form)
+    return found
+
+
+def _stages(one: Timeable, form: Form | None, setting: Setting) -> tuple[Stage, ...]:
+    convs = form.stages(one.conv) if form else standard(one.conv)
     return stage_costs(convs, one.shape, dtype_bytes(setting.dtype))
 
 
@@ -292,8 +304,13 @@ def _ceilings(bench: Bench, setting: Setting) -> Ceilings | None:
 
 
 def _lacks(convs: Sequence[Timeable], measured: Mapping[Key, Times]) -> bool:
-    """Whether a convolution was timed at fewer than two ranks though it has more."""
-    return any(len(measured.get(one.key, {})) < min(3, 1 + len(one.ranks)) for one in convs)
+    """Whether a convolution was timed at fewer than two ranks of an order that has more."""
+    for one in convs:
+        known = _by_order(measured.get(one.key, {}))
+        for order, forms in _by_order(one.forms).items():
+            if len(known.get(order, ())) < min(2, len(forms)):
+                return True
+    return False
 
 
 def _completed(
@@ -303,38 +320,42 @@ def _completed(
     setting: Setting,
     s_per_mac: float | None = None,
 ) -> Times:
-    """Return a time for every rank and as it is; nothing where nothing can be said.
+    """Return a time for every form and as it is; nothing where nothing can be said.
 
     Without ceilings a MAC takes as long as one of the whole model does, where that is known.
     """
-    stages = {rank: _stages(one, rank, setting) for rank in (AS_IS, *one.ranks)}
-    predicted = {rank: _predicted_s(each, ceilings, setting) for rank, each in stages.items()}
+    stages = {form: _stages(one, form, setting) for form in (AS_IS, *one.forms)}
+    predicted = {form: _predicted_s(each, ceilings, setting) for form, each in stages.items()}
     if ceilings is None and s_per_mac is not None:
         predicted = {
-            rank: s_per_mac * sum(stage.cost.macs for stage in each)
-            for rank, each in stages.items()
+            form: s_per_mac * sum(stage.cost.macs for stage in each)
+            for form, each in stages.items()
         }
-    ranks = sorted(rank for rank in measured if rank != AS_IS)
+    timed = _by_order(measured)
     found = dict(measured)
-    for rank, seconds in predicted.items():
-        if rank in found:
+    for form, seconds in predicted.items():
+        if form in found:
             continue
-        if rank != AS_IS and len(ranks) > 1:
-            seconds = _on_line(rank, ranks, measured)
-        elif ranks and seconds is not None and (near := predicted[ranks[0]]):
-            seconds *= measured[ranks[0]].seconds / near
+        forms = timed.get(form.order, []) if form else []
+        # where nothing of its own order is timed, the other one tells how right predictions are
+        near = next(iter([*forms, *chain(*timed.values())]), None)
+        if form and len(forms) > 1:
+            seconds = _on_line(form, forms, measured)
+        elif near and seconds is not None and (expected := predicted[near]):
+            seconds *= measured[near].seconds / expected
         if seconds is None:
             return {}
-        found[rank] = Seconds(seconds, is_predicted=True)
+        found[form] = Seconds(seconds, is_predicted=True)
     return found
 
 
-def _on_line(rank: int, ranks: Sequence[int], measured: Times) -> float:
-    """Return the time of a rank on the line through the two timed ones that are nearest."""
-    at = min(max(1, sum(known < rank for known in ranks)), len(ranks) - 1)
-    left, right = ranks[at - 1], ranks[at]
-    slope = (measured[right].seconds - measured[left].seconds) / (right - left)
-    return max(0.0, measured[left].seconds + slope * (rank - left))
+def _on_line(form: Form, forms: Sequence[Form], measured: Times) -> float:
+    """Return the time of a form on the line through the two timed ranks that are nearest."""
+    at = min(max(1, sum(known.rank < form.rank for known in forms)), len(forms) - 1)
+    left, right = forms[at - 1], forms[at]
+    rise = measured[right].seconds - measured[left].seconds
+    slope = rise / (right.rank - left.rank)
+    return max(0.0, measured[left].seconds + slope * (form.rank - left.rank))
 
 
 def _predicted_s(

@@ -165,6 +165,13 @@ def convert(
     rank: Annotated[
         int | None, typer.Option(min=1, help="Rank (depth multiplier) of every layer  [default: 1]")
     ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            help="Which stage runs first: depthwise-first, pointwise-first, or of every layer the "
+            "best  [default: depthwise-first]"
+        ),
+    ] = None,
     plan: Annotated[Path | None, typer.Option(help="Do what a plan file says.")] = None,
     where: Annotated[
         list[str] | None,
@@ -246,6 +253,7 @@ def convert(
             asking.request(batch, trust=trust),
             goal=goal,
             rank=rank,
+            order=order,
             plan=plan,
             where=where,
             min_channels=min_channels,

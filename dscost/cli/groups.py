@@ -8,8 +8,8 @@ GROUPS: Mapping[str, Sequence[str]] = {
         *("dilation", "bias", "variant", "depth_multiplier"),
     ),
     "Conversion": (
-        *("goals", "fastest", "proof", "save", "save_code", "rank", "plan", "save_plan", "where"),
-        "min_channels",
+        *("goals", "fastest", "proof", "save", "save_code", "rank", "order", "plan", "save_plan"),
+        *("where", "min_channels"),
     ),
     "Judging": ("against", "model", "accept", "raise_limits", "config"),
     "Model": ("inputs", "batch", "dtype", "train", "setting", "kwargs", "weights", "trust"),

@@ -17,6 +17,7 @@ from dscost.converting.results import Conversion, ErrorOf
 from dscost.converting.sites import Key, Site
 from dscost.foreign.parts import dtype_name
 from dscost.foreign.randomness import own_random_numbers
+from dscost.layers.orders import DEPTHWISE_FIRST
 from dscost.modules.copying import shared_tensors
 from dscost.rewriting.convolutions import Kernel, layout_of
 from dscost.rewriting.replacing import in_place_of, with_others
@@ -39,7 +40,7 @@ def applied(
     method: str = "svd",
     keeps_tensors: bool = False,
 ) -> Conversion:
-    """Return a copy of a model with depthwise-separable convolutions at the sites with a rank.
+    """Return a copy of a model with depthwise-separable convolutions at the sites with a form.
 
     Args:
         root: Left as it is.
@@ -53,7 +54,7 @@ def applied(
         InputError: The weights do not fit into the dtype, or a layer cannot be converted.
     """
     sites = doing_the_same(root, sites, tried)
-    due = [site for site in sites if site.rank is not None]
+    due = [site for site in sites if site.form is not None]
     fitted = _fitted(root, due, batches) if method == "svd" else {}
     maker = _Maker()
     new: dict[Any, nn.Module] = {}
@@ -66,7 +67,7 @@ def applied(
     converted, _ = with_others(root, new, {**kept, **maker.biases})
     layers = []
     for site in sites:
-        factors, error_of = _RANDOM if site.rank is None else fitted.get(site.key, _RANDOM)
+        factors, error_of = _RANDOM if site.form is None else fitted.get(site.key, _RANDOM)
         layers.append(layer_outcome(site, None if factors is None else factors.error, error_of))
     return Conversion(converted, method, tuple(layers))
 
@@ -77,7 +78,7 @@ _RANDOM: _Fitted = (None, None)
 
 
 def _require_reproduced(site: Site, new: Any) -> None:
-    is_full = site.rank == site.max_rank
+    is_full = site.is_full
     kernel, made = site.kernel.weight.detach(), new.weight.detach()
     # no square of these is too large
     if not is_full and kernel.dtype != torch.float64 and made.sum().isfinite():
@@ -95,7 +96,8 @@ def _fitted(
     found: dict[Key, _Fitted] = {}
     partial: dict[Key, list[Site]] = {}
     for site in due:
-        if batches and site.rank != site.max_rank:
+        form = site.form
+        if batches and form and form.order == DEPTHWISE_FIRST and not site.is_full:
             partial.setdefault(site.key, []).append(site)
         if site.key not in found:
             found[site.key] = site.factors(), "kernel"
@@ -118,15 +120,16 @@ class _Maker:
 
     def replacement(self, site: Site, factors: Factors | None) -> nn.Module:
         """Return the depthwise-separable convolution of a site, of given weights or random ones."""
-        old, kernel, rank = site.module, site.kernel, site.rank
+        old, kernel, form = site.module, site.kernel, site.form
         assert old is not None
-        assert rank is not None
-        new, separable = in_place_of(old, kernel, rank, device="meta")
+        assert form is not None
+        new, separable = in_place_of(old, kernel, form, device="meta")
+        first, last = separable.stages
         if site.key not in self._weights:
             self._weights[site.key] = _weights(separable, old, kernel, factors)
-        separable.depthwise.weight, separable.pointwise.weight = self._weights[site.key]
+        first.weight, last.weight = self._weights[site.key]
         if kernel.bias is not None:
-            separable.pointwise.bias = self._bias(kernel.bias, kernel.trains_bias)
+            last.bias = self._bias(kernel.bias, kernel.trains_bias)
         return new
 
     def _bias(self, old: Tensor, trains: bool) -> Tensor:
@@ -144,15 +147,14 @@ def _weights(
     weight, layout = kernel.weight, layout_of(old) or torch.contiguous_format
     if factors is None:
         place: Any = {"dtype": torch.float32, "device": "meta" if weight.is_meta else "cpu"}
-        depthwise = torch.empty(separable.depthwise.weight.shape, **place)
-        pointwise = torch.empty(separable.pointwise.weight.shape, **place)
-        nn.init.kaiming_normal_(depthwise, nonlinearity="linear")
-        nn.init.kaiming_normal_(pointwise, nonlinearity="relu")
+        first, last = (torch.empty(one.weight.shape, **place) for one in separable.stages)
+        nn.init.kaiming_normal_(first, nonlinearity="linear")
+        nn.init.kaiming_normal_(last, nonlinearity="relu")
     else:
-        depthwise, pointwise, _ = factors
+        first, last = factors.in_order
 
     def made(one: Tensor) -> nn.Parameter:
         placed = one.to(weight.device, weight.dtype).clone(memory_format=layout)
         return nn.Parameter(placed, kernel.trains_weight)
 
-    return made(depthwise), made(pointwise)
+    return made(first), made(last)

@@ -5,9 +5,11 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.converting.choosing import Goal
+from dscost.converting.decisions import BEST, orders_of
 from dscost.converting.plan_file import Plan
 from dscost.errors import InputError, UnknownNameError
 from dscost.layers.convolution import not_within, require
+from dscost.layers.orders import DEPTHWISE_FIRST, Order
 from dscost.layers.variants import MIN_CHANNELS
 from dscost.reports.records import Report
 from dscost.timing import Progress, TimingOptions
@@ -34,6 +36,7 @@ class Asked(NamedTuple):
         min_channels: The fewest channels of those.
         timing: How to measure.
         progress: Told what is done.
+        orders: In which stages may run, of every layer the one that suits it.
     """
 
     goal: Goal | None = None
@@ -44,6 +47,7 @@ class Asked(NamedTuple):
     min_channels: int | None = None
     timing: TimingOptions = TimingOptions()
     progress: Progress | None = None
+    orders: tuple[Order, ...] = (DEPTHWISE_FIRST,)
 
     @property
     def fewest(self) -> int:
@@ -57,7 +61,7 @@ class Asked(NamedTuple):
 
 
 def check_one_way(ways: Mapping[str, object], **given: Any) -> None:
-    """Refuse two ways to choose at once, and with a plan what the plan says itself.
+    """Refuse two ways to choose at once, and with one of them what that says itself.
 
     Raises:
         InputError: There are.
@@ -68,15 +72,27 @@ def check_one_way(ways: Mapping[str, object], **given: Any) -> None:
             f"give one of --goal, --rank, --plan and --fastest, found {' and '.join(found)}"
         )
     if ways["plan"] is not None:
-        for name, option in (("where", "--where"), ("min_channels", "--min-channels")):
+        says = "says which layers are converted"
+        options = {"where": says, "min_channels": says, "order": "says the order of each layer"}
+        for name, why in options.items():
             if given[name] is not None:
-                raise InputError(
-                    f"{option} has no meaning with --plan: the plan says which layers are converted"
-                )
+                option = f"--{name.replace('_', '-')}"
+                raise InputError(f"{option} has no meaning with --plan: the plan {why}")
+    if ways["fastest"] is not None and given["order"] not in (None, DEPTHWISE_FIRST):
+        raise InputError(
+            f"--order {given['order']} has no meaning with --fastest: "
+            f"what it measures is {DEPTHWISE_FIRST}"
+        )
 
 
 def check_arguments(
-    target: object, rank: int, method: str, where: "Where", plan: object, fastest: object
+    target: object,
+    rank: int,
+    method: str,
+    where: "Where",
+    plan: object,
+    fastest: object,
+    order: str,
 ) -> None:
     """Refuse arguments of `dscost.conversion` that cannot be meant.
 
@@ -92,17 +108,27 @@ def check_arguments(
     if method not in METHODS:
         raise UnknownNameError("method", str(method), METHODS)
     require(not_within("rank", rank))
+    orders_of(order)
+    if order == BEST and method == "random":
+        raise InputError("order='best' goes by the errors of weights: method='random' has none")
     if fastest is not False:
         both = [name for name, is_given in (("rank", rank != 1), ("plan", plan)) if is_given]
         if both:
             raise InputError(f"fastest decides what is converted, so {both[0]} cannot be given too")
+        if order != DEPTHWISE_FIRST:
+            raise InputError(
+                f"fastest measures what is {DEPTHWISE_FIRST}, so {order=} cannot be given with it"
+            )
         if not isinstance(fastest, bool | Report | str | PathLike):
             raise InputError(
                 f"fastest is True, a timed report, or the path of one, found {fastest!r:.60}"
             )
     if plan is None:
         return
-    others = (("rank", rank != 1), ("where", where is not None))
+    others = (
+        *(("rank", rank != 1), ("where", where is not None)),
+        ("order", order != DEPTHWISE_FIRST),
+    )
     given = [name for name, is_given in others if is_given]
     if given:
         raise InputError(

@@ -10,9 +10,10 @@ from fractions import Fraction
 from math import ceil, floor, log10, sqrt
 from typing import Literal, NamedTuple, get_args
 
+from dscost.converting.decisions import KEEP, Decision, form_of
 from dscost.converting.knapsack import Amount, Choice, Selection, least_cost, least_error
-from dscost.converting.plan_file import KEEP, Decision
 from dscost.errors import InputError, UnknownNameError
+from dscost.layers.orders import Form
 from dscost.notation.quantities import parse_quantity
 from dscost.notation.units import format_count, format_seconds
 from dscost.reports.figures import FIGURES
@@ -65,7 +66,7 @@ class Option(NamedTuple):
 
     Args:
         names: Paths of the layers.
-        decision: `KEEP` or a rank.
+        decision: `KEEP`, a rank, or a rank with its order.
         error: Relative error of the kernel, 0 to 1.
         params: Weights of all of the layers together.
         macs: MACs of all of their calls.
@@ -80,6 +81,11 @@ class Option(NamedTuple):
     macs: int
     latency_s: float | None = None
     is_predicted: bool = False
+
+    @property
+    def form(self) -> Form | None:
+        """What they become; nothing where they are kept."""
+        return form_of(self.decision)
 
 
 Options = Sequence[Option]
@@ -233,10 +239,19 @@ def applied(
     """Return what decisions come to; a rank above the largest means that one."""
     chosen = []
     for options in layers:
-        decision = decisions.get(options[0].names[0], KEEP)
-        by_decision = {option.decision: option for option in options}
-        chosen.append(by_decision.get(decision, options[-1]))
+        form = form_of(decisions.get(options[0].names[0], KEEP))
+        chosen.append(options[0] if form is None else _in_form(form, options))
     return _with(chosen, layers, as_is)
+
+
+def _in_form(form: Form, options: Options) -> Option:
+    """Return the option of a form, or of the largest rank below it in the same order."""
+    found = options[0]
+    for option in options:
+        other = option.form
+        if other is not None and other.order == form.order and other.rank <= form.rank:
+            found = option
+    return found
 
 
 def trade_off(
@@ -340,12 +355,12 @@ def _nearest(goal: Goal, layers: Sequence[Options], as_is: Figures) -> Planned:
 
 
 def _how(planned: Planned) -> str:
-    decisions = set(planned.decisions.values())
-    if not decisions:
+    forms = {option.form for option in planned.chosen.values()}
+    if not forms:
         return "no layer can be converted"
-    if decisions == {KEEP}:
+    if forms == {None}:
         return "the model as it is"
-    if decisions == {1}:
+    if all(form is not None and form.rank == 1 for form in forms):
         return "every layer at rank 1"
     return f"{planned.converted} of {len(planned.chosen)} layers converted"
 

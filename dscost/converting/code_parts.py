@@ -36,6 +36,34 @@ class SeparableConv(nn.Sequential):
             setattr(self, name, getattr(self.depthwise, name))
 
 
+class BlueprintConv(nn.Sequential):
+    """A pointwise convolution, then blueprints for each output, in place of one of torch."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        depth_multiplier: int = 1,
+        conv: Any = nn.Conv2d,
+    ) -> None:
+        super().__init__()
+        middle, window = out_channels * depth_multiplier, (kernel_size, stride, padding, dilation)
+        mixing = conv(in_channels, middle, 1, groups=groups, bias=False)
+        self.pointwise = nn.Sequential(OrderedDict(conv=mixing))
+        self.depthwise = conv(middle, out_channels, *window, out_channels, bias, padding_mode)
+        # what a model may ask a convolution for
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        for name in ("kernel_size", "stride", "padding", "dilation", "padding_mode"):
+            setattr(self, name, getattr(self.depthwise, name))
+
+
 class PaddedFirst(nn.Sequential):
     """A padding that torch's convolutions cannot do, then what takes the place of one."""
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 from dscost.analysis import AS_STATED, Request
 from dscost.converting.asking import Asked, Fastest, check_arguments, check_one_way
 from dscost.converting.choosing import parse_goal, unreachable
+from dscost.converting.decisions import orders_of
 from dscost.converting.plan_file import Plan, Planning, plan_of
 from dscost.converting.results import Conversion
 from dscost.errors import InputError, needing_onnx
+from dscost.layers.orders import DEPTHWISE_FIRST
 from dscost.layers.variants import MIN_CHANNELS
 from dscost.runtimes import TORCH
 from dscost.sources import is_graph
@@ -26,6 +28,7 @@ def convert(
     input: Any = None,
     *,
     rank: int = 1,
+    order: str = DEPTHWISE_FIRST,
     method: str = "svd",
     where: "Where" = None,
     plan: Planning | None = None,
@@ -36,8 +39,9 @@ def convert(
 ) -> Any:
     """Return a copy of a model with its convolutions made depthwise-separable, as near as can be.
 
-    Each becomes a `dscost.nn.DepthwiseSeparableConv2d` (1d, 3d) on its device, of its dtype,
-    layout, mode and need of gradients, with the hooks of its forward. A module that the model holds
+    Each becomes a `dscost.nn.DepthwiseSeparableConv2d` (1d, 3d), or pointwise-first a
+    `dscost.nn.BlueprintSeparableConv2d`, on its device, of its dtype, layout, mode and need of
+    gradients, with the hooks of its forward. A module that the model holds
     more than once is converted once; weights that modules share stay shared. Transposed, 1×1 and
     depthwise convolutions stay as they are. So does one that does more than pad and convolve, in
     its class, a patched forward or a hook that would do something else to what takes its place; and
@@ -65,12 +69,17 @@ def convert(
             them. By default that of the plan, or what the target states; a module states none.
         rank: T, the spatial filters per input channel. At `min(Kh·Kw, N/G)` a layer is reproduced;
             more means that.
+        order: `depthwise-first`; or `pointwise-first`, with T filters per output channel behind the
+            1×1 convolution, which then runs at the size of the input and reproduces a layer at
+            `min(Kh·Kw, M/G)`; or `best`: of every layer the one whose error is smaller at its rank.
         method: `svd` for the best weights in the Frobenius norm, or `random` for initial ones,
             drawn from torch's random state, which is left as it is.
         where: Names of layers, globs such as `"layer1.*"`, a list of them, or a function of name
             and module; all layers if nothing is given.
-        plan: What to do by layer: a `Plan`, ranks or `"keep"` by name, or the path of a plan file;
-            a layer that it does not name is kept. In place of `rank`, `where` and `min_channels`.
+        plan: What to do by layer: a `Plan`, ranks such as 2 or `"2 pointwise-first"`, or `"keep"`
+            by name, or the path of a plan file;
+            a layer that it does not name is kept. In place of `rank`, `order`, `where` and
+            `min_channels`.
         min_channels: A convolution of fewer channels in or out is left alone; by default of fewer
             than 32, or of what a report was made with.
         fastest: Whether to convert just the layers that run faster converted, measured now on the
@@ -95,6 +104,7 @@ def convert(
         target,
         input,
         rank=rank,
+        order=order,
         method=method,
         where=where,
         plan=plan,
@@ -110,6 +120,7 @@ def conversion(
     input: Any = None,
     *,
     rank: int = 1,
+    order: str = DEPTHWISE_FIRST,
     method: str = "svd",
     where: "Where" = None,
     plan: Planning | None = None,
@@ -126,9 +137,10 @@ def conversion(
         input: A shape, tensors, or something that gives several; of a module without it costs are
             unknown, but for params.
         rank: T, the spatial filters per input channel.
+        order: `depthwise-first`, `pointwise-first`, or `best` of every layer.
         method: `svd` for the best weights, or `random` for initial ones.
         where: Names of layers, globs, a list of them, or a function of name and module.
-        plan: What to do by layer, in place of `rank`, `where` and `min_channels`.
+        plan: What to do by layer, in place of `rank`, `order`, `where` and `min_channels`.
         min_channels: A convolution of fewer channels in or out is left alone; by default of fewer
             than 32, or of what a report was made with.
         fastest: Whether to convert just what runs faster converted, or a timed report that tells.
@@ -140,12 +152,12 @@ def conversion(
         InputError: An argument is wrong, or the model cannot be converted; `convert` lists how.
         UnavailableError: A target needs a library that is not installed.
     """
-    check_arguments(target, rank, method, where, plan, fastest)
+    check_arguments(target, rank, method, where, plan, fastest, order)
     if runtime != TORCH and fastest is not True:
         raise InputError("runtime is for fastest=True: nothing else is measured")
     given = None if plan is None else plan_of(plan)
     timing = TimingOptions(runtimes=(runtime,))
-    asked = Asked(None, rank, given, fastest, where, min_channels, timing)
+    asked = Asked(None, rank, given, fastest, where, min_channels, timing, orders=orders_of(order))
     request = Request(input, trust=trust)
     if is_graph(target):
         _require_onnx()
@@ -163,6 +175,7 @@ def plan(
     *,
     where: "Where" = None,
     min_channels: int = MIN_CHANNELS,
+    order: str = DEPTHWISE_FIRST,
     input: Any = None,
     weights: str | PathLike[str] | None = None,
     trust: bool = False,
@@ -180,6 +193,8 @@ def plan(
         goal: `macs=0.5x`, `params=4M`, `latency_s=20ms` or `error=0.3`.
         where: Names of layers, globs, a list of them, or a function of name and module.
         min_channels: A convolution of fewer channels in or out is left alone.
+        order: In which the two stages of a layer may run: `depthwise-first`, `pointwise-first`, or
+            `best`, of every layer the one that suits the goal.
         input: As `dscost.analyze` takes it.
         weights: A safetensors file or a state dict for the target.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
@@ -204,7 +219,13 @@ def plan(
         if is_given and wanted.metric != "latency_s":
             raise InputError(f"{name} is for a goal of latency_s: nothing else is measured")
     timing = TimingOptions(runtimes=(runtime,), clock=clock, budget_s=time_budget_s)
-    asked = Asked(wanted, where=where, min_channels=min_channels, timing=timing)
+    asked = Asked(
+        wanted,
+        where=where,
+        min_channels=min_channels,
+        timing=timing,
+        orders=orders_of(order),
+    )
     if is_graph(target):
         _require_onnx()
         from dscost.converting import of_graphs
@@ -225,6 +246,7 @@ def convert_target(
     *,
     goal: str | None = None,
     rank: int | None = None,
+    order: str | None = None,
     plan: Planning | None = None,
     where: "Where" = None,
     min_channels: int | None = None,
@@ -242,6 +264,7 @@ def convert_target(
         request: Without an input it is that of the plan, or what the target states.
         goal: What to reach.
         rank: T of every layer; 1 where neither a goal nor a plan is given.
+        order: As of `plan`; at a rank `best` is of every layer the one whose error is smaller.
         plan: What to do by layer, or a file that says it.
         where: Which layers.
         min_channels: The fewest channels of those.
@@ -258,11 +281,12 @@ def convert_target(
         UnavailableError: Something that is needed is not installed, or cannot be timed.
     """
     way = {"goal": goal, "rank": rank, "plan": plan, "fastest": fastest or None}
-    check_one_way(way, where=where, min_channels=min_channels)
+    orders = orders_of(DEPTHWISE_FIRST if order is None else order)
+    check_one_way(way, where=where, min_channels=min_channels, order=order)
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(plan)
     timing = timing or TimingOptions()
-    asked = Asked(wanted, rank, given, fastest, where, min_channels, timing, progress)
+    asked = Asked(wanted, rank, given, fastest, where, min_channels, timing, progress, orders)
     if is_graph(target):
         _require_onnx()
         from dscost.converting import of_graphs

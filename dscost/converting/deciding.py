@@ -6,10 +6,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from dscost.converting.choosing import Figures, Goal, Metric, Options, Planned, applied, reached
+from dscost.converting.decisions import Decision, decision_of, form_of
 from dscost.converting.options import Times, able_sites, every_option, scaled_to_whole
-from dscost.converting.plan_file import Decision, Plan
+from dscost.converting.plan_file import Plan
 from dscost.converting.results import Latency
 from dscost.converting.sites import Site
+from dscost.layers.orders import DEPTHWISE_FIRST, ORDERS, Form, Order
 from dscost.notation.inputs import TensorSpec
 from dscost.reports.figures import Cost
 from dscost.reports.records import Advice, Environment
@@ -44,7 +46,7 @@ class LayerTimes(NamedTuple):
 
     Args:
         whole_s: The whole model as it is.
-        seconds: What tells the time of a layer kept or at a rank.
+        seconds: What tells the time of a layer kept or in a form.
         environment: Where that was measured.
         warnings: What makes it less sure.
         runtime: What ran them.
@@ -59,8 +61,8 @@ class LayerTimes(NamedTuple):
     clock: str = "wall"
 
 
-Clock = Callable[[Sequence[Site]], LayerTimes]
-"""Times a model and its layers."""
+Clock = Callable[[Sequence[Site], Sequence[Order]], LayerTimes]
+"""Times a model and its layers, these in some orders of their stages."""
 
 
 class Decided(NamedTuple):
@@ -104,9 +106,16 @@ class Decided(NamedTuple):
         return self.goal.cost_metric if self.goal else METRIC_BY_DEFAULT
 
 
-def at_rank(sites: Sequence[Site], rank: int) -> Plan:
-    """Return that every layer that can be converted is, at one rank."""
-    return Plan({site.name: rank for site in sites if site.reason is None})
+def at_rank(sites: Sequence[Site], rank: int, orders: Sequence[Order] = (DEPTHWISE_FIRST,)) -> Plan:
+    """Return that every layer that can be converted is, at one rank; of several orders in its best.
+
+    Raises:
+        InputError: There are several, and weights are missing or not finite.
+    """
+    if len(orders) == 1:
+        decision = decision_of(Form(rank, orders[0]))
+        return Plan({site.name: decision for site in sites if site.reason is None})
+    return Plan({site.name: decision_of(site.best(rank, orders)) for site in able_sites(sites)})
 
 
 def check_plan(plan: Plan, kinds: Mapping[str, str], sites: Sequence[Site]) -> None:
@@ -132,7 +141,9 @@ def by_plan(subject: Subject, sites: Sequence[Site], given: Plan) -> Decided:
         made_for.append(f"for {given.target}")
     notes = [f"The plan was made {', '.join(made_for)}."] if made_for else []
     named = [site for site in able_sites(sites) if site.name in given.layers]
-    layers = every_option(named, subject.readers(), decisions=given.layers)
+    orders = [order for order in ORDERS if order in given.orders.values()]
+    orders = orders or [DEPTHWISE_FIRST]
+    layers = every_option(named, subject.readers(), orders=orders, decisions=given.layers)
     as_is = _figures(subject)
     planned = applied(given.layers, layers, as_is)
     plan = _plan(subject, planned, given.goal)
@@ -140,11 +151,15 @@ def by_plan(subject: Subject, sites: Sequence[Site], given: Plan) -> Decided:
 
 
 def for_goal(
-    subject: Subject, sites: Sequence[Site], goal: Goal, clock: Clock | None = None
+    subject: Subject,
+    sites: Sequence[Site],
+    goal: Goal,
+    clock: Clock | None = None,
+    orders: Sequence[Order] = (DEPTHWISE_FIRST,),
 ) -> Decided:
     """Return what meets a goal with the least error, or comes nearest to it.
 
-    A goal of latency needs a clock that times the layers.
+    A goal of latency needs a clock that times the layers. They may be converted in these orders.
 
     Raises:
         InputError: Weights are missing or not finite.
@@ -155,14 +170,14 @@ def for_goal(
     environment, runtime, clocked, notes = None, None, None, []
     if goal.metric == "latency_s":
         assert clock is not None
-        times = clock(able)
+        times = clock(able, orders)
         as_is = as_is._replace(latency_s=times.whole_s)
-        layers = every_option(able, subject.readers(), times=times.seconds)
+        layers = every_option(able, subject.readers(), orders=orders, times=times.seconds)
         layers, scaled = scaled_to_whole(layers, times.whole_s)
         environment, runtime, clocked = times.environment, times.runtime, times.clock
         notes = [*times.warnings, *scaled]
     else:
-        layers = every_option(able, subject.readers())
+        layers = every_option(able, subject.readers(), orders=orders)
     planned = reached(goal, layers, as_is)
     if not planned.converted and planned.nearest is None:
         notes.append(f"{goal.text} is met by the model as it is: every layer is kept.")
@@ -209,14 +224,17 @@ def _plan(subject: Subject, planned: Planned, goal: str | None, runtime: str | N
 
 def _capped(asked: Mapping[str, Decision], planned: Planned) -> Iterator[str]:
     """Yield that some ranks are more than their layers have, if so."""
-    had = planned.decisions
-    full = {name: decision for name, decision in had.items() if decision != asked[name]}
+    forms = {name: option.form for name, option in planned.chosen.items()}
+    wanted = {name: form.rank for name, one in asked.items() if (form := form_of(one))}
+    full = {
+        name: form.rank for name, form in forms.items() if form and form.rank != wanted.get(name)
+    }
     if not full:
         return
-    ranks = sorted({asked[name] for name in full}, key=int)
+    ranks = sorted({wanted[name] for name in full})
     several = f"Ranks of {ranks[0]} to {ranks[-1]} are"
     above = f"Rank {ranks[0]} is" if len(ranks) == 1 else several
-    least, most = min(full.values(), key=int), max(full.values(), key=int)
+    least, most = min(full.values()), max(full.values())
     what = f"{least}" if least == most else f"{least} to {most}"
     layers, have = ("1 layer", "it has") if len(full) == 1 else (f"{len(full)} layers", "they have")
     yield f"{above} more than the full rank of {layers}: {have} that, {what}."

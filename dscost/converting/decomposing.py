@@ -7,12 +7,17 @@ weights `P_m`: it has `P_m · D_m`, of rank T, in place of `A_m`. Channels do no
 best it can be is the best approximation of rank T of each `A_m` by itself, which is its singular
 value decomposition cut off after T values.
 
+Pointwise-first it is the mirror: one matrix per output channel n, `A_n = W[n]` of `M/G × Kh·Kw`, in
+whose place the layer has `P_n · D_n`, the T blueprints of the output channel and the weights that
+mix the inputs for each. Output channels do not interact either.
+
 Everything is computed on the CPU in float64, whatever the dtype and the device of the kernel, in
 arrays of numpy. A kernel may be a tensor of torch: then what comes of it is one too, and torch
 finds the singular values. Without one nothing here needs torch.
 
 Source:
-    Guo et al. 2018, Network Decoupling (arXiv:1808.05517); Eckart and Young 1936 for the optimum.
+    Guo et al. 2018, Network Decoupling (arXiv:1808.05517), both orders; Eckart and Young 1936 for
+    the optimum.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,6 +28,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dscost.layers.orders import DEPTHWISE_FIRST, Order
+
 Array = Any
 """An array of numpy, or a tensor of torch."""
 
@@ -31,57 +38,81 @@ AT_A_TIME = 64
 
 
 class Factors(NamedTuple):
-    """Kernels of a depthwise-separable layer, in float64.
+    """Kernels of both stages in the place of a convolution, in float64.
 
     Args:
         depthwise: `(M·T, 1, Kh, Kw)`; filter `m·T + t` is of input channel m, and of norm 1 unless
-            that is all zeros.
-        pointwise: `(N, M·T/G, 1, 1)`.
+            that is all zeros. Pointwise-first `(N, T, Kh, Kw)`, T filters of norm 1 for each
+            output.
+        pointwise: `(N, M·T/G, 1, 1)`. Pointwise-first `(N·T, M/G, 1, 1)`; what filter `n·T + t`
+            makes is read by output channel n alone.
         error: Relative, 0 to 1, in what distance was measured in.
+        order: Which of both runs first.
     """
 
     depthwise: Array
     pointwise: Array
     error: float
+    order: Order = DEPTHWISE_FIRST
+
+    @property
+    def in_order(self) -> tuple[Array, Array]:
+        """Both, as they run."""
+        both = self.depthwise, self.pointwise
+        return both if self.order == DEPTHWISE_FIRST else both[::-1]
 
     def rounded(self, dtype: np.dtype) -> "Factors":
         """Return the same in another dtype of numpy."""
         with np.errstate(over="ignore"):
             both = self.depthwise.astype(dtype), self.pointwise.astype(dtype)
-        return Factors(*both, self.error)
+        return self._replace(depthwise=both[0], pointwise=both[1])
 
 
-def max_rank(kernel_shape: Sequence[int], groups: int) -> int:
+def max_rank(kernel_shape: Sequence[int], groups: int, order: Order = DEPTHWISE_FIRST) -> int:
     """Return the rank at which any kernel `(N, M/G, Kh, Kw)` is reproduced: `min(Kh·Kw, N/G)`.
+
+    Pointwise-first it is `min(Kh·Kw, M/G)`.
 
     >>> max_rank((64, 32, 3, 3), groups=1), max_rank((8, 4, 3, 3), groups=2)
     (9, 4)
+    >>> max_rank((64, 3, 3, 3), groups=1, order="pointwise-first")
+    3
     """
-    return min(prod(kernel_shape[2:]), kernel_shape[0] // groups)
+    outputs, channels, *extent = kernel_shape
+    rows = outputs // groups if order == DEPTHWISE_FIRST else channels
+    return min(prod(extent), rows)
 
 
 class Decomposition:
-    """The depthwise-separable kernels nearest to a kernel, of every rank.
+    """The depthwise-separable kernels nearest to a kernel, of every rank, in one order.
 
     It is worked out once, when it is first asked for. What is kept of it is small: the filters of a
-    channel tell the weights that mix them best, `A_m · D_mᵀ`.
+    channel tell the weights that mix them best, `A · Dᵀ`.
 
     Args:
         kernel: `(N, M/G, Kh, Kw)`, with one to three spatial dimensions.
         groups: G.
-        weighing: What distance is measured in: per input channel a positive definite
-            `Kh·Kw × Kh·Kw` matrix, the second moments of its patches; the plain sum of squares when
-            not given.
+        weighing: What distance is measured in: per channel that has filters of its own a positive
+            definite `Kh·Kw × Kh·Kw` matrix, such as the second moments of its patches; the plain
+            sum of squares when not given.
+        order: Which stage runs first.
     """
 
-    def __init__(self, kernel: Array, groups: int, weighing: Array | None = None) -> None:
-        self._kernel, self._groups, self._weighing = kernel, groups, weighing
+    def __init__(
+        self,
+        kernel: Array,
+        groups: int,
+        weighing: Array | None = None,
+        order: Order = DEPTHWISE_FIRST,
+    ) -> None:
+        self._kernel, self._weighing = kernel, weighing
+        self._cut = _Cut(tuple(kernel.shape), groups, order)
 
     @property
     def errors(self) -> tuple[float, ...]:
         """`ε_T` for T = 1, 2, … `max_rank`: what of the norm a layer of that rank cannot have.
 
-        `ε_T = sqrt(Σ_m Σ_{i>T} s²_{m,i} / Σ_m Σ_i s²_{m,i})` of the singular values of the
+        `ε_T = sqrt(Σ_i Σ_{j>T} s²_{i,j} / Σ_i Σ_j s²_{i,j})` of the singular values of the
         matrices of the channels. Unweighed, it is also the relative RMS error of the output for
         white input; it says nothing of the accuracy of a network.
         """
@@ -91,16 +122,15 @@ class Decomposition:
     def at(self, rank: int) -> Factors:
         """Return the kernels of a rank T, from 1 to `max_rank`."""
         filters, mixers, errors = self._found
-        mixing = _matrices(self._kernel, self._groups) @ mixers[:, :, :rank]
-        depthwise = filters[:, :rank].reshape(-1, 1, *self._kernel.shape[2:])
-        pointwise = _as_pointwise(mixing, self._kernel, self._groups)
-        depthwise, pointwise = (_like(self._kernel, one) for one in (depthwise, pointwise))
-        return Factors(depthwise, pointwise, errors[rank - 1])
+        mixing = self._cut.matrices(as_array(self._kernel)) @ mixers[:, :, :rank]
+        both = self._cut.kernels(filters[:, :rank], mixing)
+        depthwise, pointwise = (_like(self._kernel, one) for one in both)
+        return Factors(depthwise, pointwise, errors[rank - 1], self._cut.order)
 
     @cached_property
     def _found(self) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
-        """All filters `(M, ranks, Kh·Kw)`, what makes mixing weights of `A_m`, and the errors."""
-        matrices, by_torch = _matrices(self._kernel, self._groups), _is_tensor(self._kernel)
+        """All filters `(channels, ranks, Kh·Kw)`, what makes mixing weights of `A`, the errors."""
+        matrices, by_torch = self._cut.matrices(as_array(self._kernel)), _is_tensor(self._kernel)
         if self._weighing is None:
             values, filters = _svd(matrices, by_torch)
             return filters, filters.swapaxes(1, 2), _errors(values)
@@ -113,11 +143,70 @@ class Decomposition:
 
 def composed(parts: Factors, kernel_shape: Sequence[int], groups: int) -> np.ndarray:
     """Return the kernel `(N, M/G, Kh, Kw)` that both stages make together, in float64."""
-    outputs, channels, *extent = kernel_shape
-    filters = as_array(parts.depthwise).reshape(groups, channels, -1, prod(extent))
-    mixing = as_array(parts.pointwise).reshape(groups, outputs // groups, channels, -1)
-    made: np.ndarray = mixing.swapaxes(1, 2) @ filters  # (G, M/G, N/G, Kh·Kw)
-    return made.swapaxes(1, 2).reshape(outputs, channels, *extent)
+    cut = _Cut(tuple(kernel_shape), groups, parts.order)
+    filters, mixing = as_array(parts.depthwise), as_array(parts.pointwise)
+    return cut.kernel(cut.mixing(mixing) @ cut.filters(filters))
+
+
+class _Cut(NamedTuple):
+    """How a kernel is cut into a matrix per channel, and what comes of these put together again.
+
+    Args:
+        shape: `(N, M/G, Kh, Kw)`.
+        groups: G.
+        order: Whether it is the M input channels that have filters of their own, or the N outputs.
+    """
+
+    shape: tuple[int, ...]
+    groups: int
+    order: Order
+
+    def matrices(self, kernel: np.ndarray) -> np.ndarray:
+        """Return `A_m` of `N/G × Kh·Kw` for every input channel, or `A_n` of `M/G × Kh·Kw`."""
+        outputs, channels, *_ = self.shape
+        if self.order != DEPTHWISE_FIRST:
+            return kernel.reshape(outputs, channels, -1)
+        grouped = kernel.reshape(self.groups, outputs // self.groups, channels, -1)
+        return grouped.swapaxes(1, 2).reshape(self.groups * channels, outputs // self.groups, -1)
+
+    def kernel(self, matrices: np.ndarray) -> np.ndarray:
+        """Return the kernel that is cut into some matrices."""
+        outputs, channels, *_ = self.shape
+        if self.order == DEPTHWISE_FIRST:
+            by_group = matrices.reshape(self.groups, channels, outputs // self.groups, -1)
+            matrices = by_group.swapaxes(1, 2)
+        return matrices.reshape(self.shape)
+
+    def kernels(self, filters: np.ndarray, mixing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the kernels of both stages, of filters `(channels, T, Kh·Kw)` and weights.
+
+        The weights are `(M, N/G, T)`, or pointwise-first `(N, M/G, T)`.
+        """
+        outputs, channels, *extent = self.shape
+        ones = (1,) * len(extent)
+        rank = mixing.shape[2]
+        if self.order != DEPTHWISE_FIRST:
+            pointwise = mixing.swapaxes(1, 2).reshape(outputs * rank, channels, *ones)
+            return filters.reshape(outputs, rank, *extent), pointwise
+        by_group = mixing.reshape(self.groups, channels, outputs // self.groups, rank)
+        pointwise = by_group.swapaxes(1, 2).reshape(outputs, channels * rank, *ones)
+        return filters.reshape(-1, 1, *extent), pointwise
+
+    def filters(self, depthwise: np.ndarray) -> np.ndarray:
+        """Return filters as `kernels` takes them."""
+        outputs, channels, *extent = self.shape
+        own = channels * self.groups if self.order == DEPTHWISE_FIRST else outputs
+        return depthwise.reshape(own, -1, prod(extent))
+
+    def mixing(self, pointwise: np.ndarray) -> np.ndarray:
+        """Return mixing weights as `kernels` takes them."""
+        outputs, channels, *_ = self.shape
+        if self.order != DEPTHWISE_FIRST:
+            return pointwise.reshape(outputs, -1, channels).swapaxes(1, 2)
+        by_output = pointwise.reshape(self.groups, outputs // self.groups, channels, -1)
+        return by_output.swapaxes(1, 2).reshape(
+            self.groups * channels, outputs // self.groups, by_output.shape[3]
+        )
 
 
 # -- arrays
@@ -141,21 +230,6 @@ def _like(kernel: Array, array: np.ndarray) -> Array:
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(array))
-
-
-def _matrices(kernel: Array, groups: int) -> np.ndarray:
-    """Return `A_m` for every input channel, `(M, N/G, Kh·Kw)`."""
-    outputs, channels, *_ = kernel.shape
-    grouped = as_array(kernel).reshape(groups, outputs // groups, channels, -1)
-    return grouped.swapaxes(1, 2).reshape(groups * channels, outputs // groups, -1)
-
-
-def _as_pointwise(mixing: np.ndarray, kernel: Array, groups: int) -> np.ndarray:
-    """Return mixing weights `(M, N/G, T)` as a kernel."""
-    channels, filters, rank = mixing.shape
-    by_group = mixing.reshape(groups, channels // groups, filters, rank).swapaxes(1, 2)
-    ones = (1,) * (len(kernel.shape) - 2)
-    return by_group.reshape(groups * filters, channels // groups * rank, *ones)
 
 
 def _errors(values: np.ndarray) -> tuple[float, ...]:

@@ -1,7 +1,8 @@
 """A model of ONNX → the same with depthwise-separable convolutions; all else is as it was.
 
-A `Conv` becomes two: the first has its strides, pads and dilations, the second its bias and its
-output. What nobody reads any more is taken out, new weights are stored as the old ones were.
+A `Conv` becomes two: the one with the kernel has its strides, pads and dilations, the one that runs
+last its bias and its output. What nobody reads any more is taken out, new weights are stored as the
+old ones were.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +22,9 @@ from dscost.graphs.changing import (
     set_nodes,
     store,
 )
+from dscost.layers.orders import DEPTHWISE_FIRST
 
-STAGES = ("depthwise", "pointwise")
+DEPTHWISE, POINTWISE = STAGES = ("depthwise", "pointwise")
 
 
 class Stage(NamedTuple):
@@ -32,6 +34,12 @@ class Stage(NamedTuple):
     tensor: TensorProto
 
 
+def _stages_of(site: Site) -> tuple[str, str]:
+    """Return the names of both stages as they run."""
+    assert site.form is not None
+    return STAGES if site.form.order == DEPTHWISE_FIRST else (POINTWISE, DEPTHWISE)
+
+
 def rewritten(
     model: ModelProto, sites: Sequence[Site], factors: Mapping[Key, Factors]
 ) -> ModelProto:
@@ -39,7 +47,7 @@ def rewritten(
 
     Args:
         model: Left as it is.
-        sites: Those that are converted; they have a rank.
+        sites: Those that are converted; they have a form.
         factors: Their new weights.
     """
     copy = ModelProto()
@@ -88,8 +96,8 @@ class _Rewriting:
     def _made(self, site: Site, factors: Factors) -> tuple[Stage, Stage]:
         """Return the weights of both stages, in the dtype of the old ones."""
         base, dtype = site.kernel.stored.name, site.kernel.weight.dtype
-        arrays = factors.rounded(dtype)[:2]
-        names = [self._names.unique(f"{base}/{stage}") for stage in STAGES]
+        arrays = factors.rounded(dtype).in_order
+        names = [self._names.unique(f"{base}/{stage}") for stage in _stages_of(site)]
         tensors = [
             numpy_helper.from_array(np.ascontiguousarray(array), name)
             for name, array in zip(names, arrays, strict=True)
@@ -99,23 +107,29 @@ class _Rewriting:
 
     def _written(self, node: NodeProto, site: Site) -> Iterator[NodeProto]:
         """Yield the two nodes in the place of one."""
-        conv = site.kernel.conv
         first, last = self._stages[site.key]
-        between = self._names.unique(f"{site.name}/{STAGES[0]}")
-        depthwise = copied(node)
-        del depthwise.input[:], depthwise.output[:]
-        depthwise.name, pointwise_name = self._node_names(site.name)
-        depthwise.input.extend([node.input[0], first.name])
-        depthwise.output.append(between)
-        set_attributes(depthwise, group=conv.in_channels)
-        yield depthwise
-        pointwise = copied(node)
-        del pointwise.input[:], pointwise.attribute[:]
-        pointwise.name = pointwise_name
-        pointwise.input.extend([between, last.name, *node.input[2:3]])
-        set_attributes(pointwise, kernel_shape=[1] * len(conv.kernel_size), group=conv.groups)
-        yield pointwise
+        stages = _stages_of(site)
+        between = self._names.unique(f"{site.name}/{stages[0]}")
+        read = [node.input[0], first.name], [between, last.name, *node.input[2:3]]
+        written = [between], list(node.output)
+        named = [self._names.unique(f"{site.name}/{stage}", of_node=True) for stage in stages]
+        for stage, name, inputs, outputs in zip(stages, named, read, written, strict=True):
+            one = copied(node)
+            del one.input[:], one.output[:]
+            one.name = name
+            one.input.extend(inputs)
+            one.output.extend(outputs)
+            _set_stage(one, stage, site)
+            yield one
 
-    def _node_names(self, name: str) -> tuple[str, str]:
-        first, last = (self._names.unique(f"{name}/{stage}", of_node=True) for stage in STAGES)
-        return first, last
+
+def _set_stage(node: NodeProto, stage: str, site: Site) -> None:
+    """Make a copy of a convolution one of its stages: with its window, or 1×1."""
+    conv = site.kernel.conv
+    if stage == POINTWISE:
+        del node.attribute[:]
+        set_attributes(node, kernel_shape=[1] * len(conv.kernel_size), group=conv.groups)
+        return
+    assert site.form is not None
+    is_first = site.form.order == DEPTHWISE_FIRST
+    set_attributes(node, group=conv.in_channels if is_first else conv.out_channels)

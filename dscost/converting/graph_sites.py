@@ -7,8 +7,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto
 
 from dscost.analysis.traced_layers import costs_of
-from dscost.converting.decomposing import Decomposition
-from dscost.converting.sites import Site, Where, wanted_by
+from dscost.converting.sites import Site, Where, decompositions_of, wanted_by
 from dscost.graphs.convolutions import KINDS
 from dscost.graphs.nodes import MAIN, operator_of
 from dscost.graphs.stored import Stored, Weights
@@ -105,8 +104,8 @@ def _site(name: str, node: NodeProto, runs: list[tuple[Event, Cost]], weights: W
         return site._replace(reason=stored)
     array = weights.array(stored)
     kernel = GraphKernel(conv, array, stored)
-    decomposition = Decomposition(array, conv.groups)
-    return site._replace(applied=kernel, decomposition=decomposition, stored=stored.name)
+    decompositions = decompositions_of(array, conv.groups)
+    return site._replace(applied=kernel, decompositions=decompositions, stored=stored.name)
 
 
 def _other(operator: str) -> str | None:

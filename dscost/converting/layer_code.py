@@ -13,7 +13,7 @@ from dscost.converting import code_parts as parts
 from dscost.foreign.parts import dtype_name, named_parts
 from dscost.modules import building
 from dscost.modules.convs import CONVS
-from dscost.nn.separable import SEPARABLE_CONVS
+from dscost.nn.separable import BLUEPRINT_CONVS, SEPARABLE_CONVS
 from dscost.rewriting.convolutions import FixedPadding, SamePadding, layout_of
 from dscost.rewriting.replacing import PaddedFirst
 
@@ -69,11 +69,16 @@ def layer_code(layer: nn.Module, code: Code) -> str:
         assert convolution is not None
         inner = f"{_padding(pad, code)}, {layer_code(convolution, code)}, {layer.padding!r}"
         return f"{code.needs(parts.PaddedFirst)}({inner})"
-    if isinstance(layer, tuple(SEPARABLE_CONVS.values())):
-        return _separable(layer, code)
+    for convs, part in _OWN:
+        if isinstance(layer, tuple(convs.values())):
+            return _separable(layer, part, code)
     if type(layer) in (building.Add, building.Multiply, building.Concat):
         return f"{code.needs(type(layer))}()"
     return _of_torch(layer)
+
+
+_OWN = ((SEPARABLE_CONVS, parts.SeparableConv), (BLUEPRINT_CONVS, parts.BlueprintConv))
+"""What takes the place of convolutions, over so many dimensions, and what makes it in code."""
 
 
 def _of_torch(layer: nn.Module) -> str:
@@ -99,7 +104,7 @@ def _padding(pad: nn.Module | None, code: Code) -> str:
     return f"{code.needs(parts.SamePadding)}({window})"
 
 
-def _separable(layer: Any, code: Code) -> str:
+def _separable(layer: Any, part: type, code: Code) -> str:
     """Return a depthwise-separable convolution with what differs from the usual."""
     dims = len(layer.kernel_size)
     given = [str(layer.in_channels), str(layer.out_channels), _extent(layer.kernel_size)]
@@ -114,7 +119,7 @@ def _separable(layer: Any, code: Code) -> str:
         given.append(f"depth_multiplier={layer.depth_multiplier}")
     if dims != 2:
         given.append(f"conv=nn.{CONVS[dims].__name__}")
-    made = f"{code.needs(parts.SeparableConv)}({', '.join(given)})"
+    made = f"{code.needs(part)}({', '.join(given)})"
     return made + "".join(_placed(layer))
 
 
@@ -127,7 +132,7 @@ def _extent(value: Any) -> str:
 
 def _placed(layer: Any) -> Iterator[str]:
     """Yield what makes the weights of a layer lie where they do, of the dtype that they have."""
-    weight: Tensor = layer.pointwise.weight
+    weight: Tensor = layer.depthwise.weight
     if weight.dtype != torch.float32:
         yield f".to(torch.{dtype_name(weight.dtype)})"
     if weight.device.type != "cpu":

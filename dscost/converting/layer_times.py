@@ -1,10 +1,10 @@
-"""How long the layers of a model take, as they are and at the ranks that could pay. No torch."""
+"""How long the layers of a model take, as they are and in the forms that could pay. No torch."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Protocol
 
 from dscost.analysis.choice_timing import (
-    AS_IS,
     ChoiceTimes,
     Seconds,
     Timeable,
@@ -12,9 +12,10 @@ from dscost.analysis.choice_timing import (
 )
 from dscost.analysis.whole_models import WholeModel
 from dscost.converting.deciding import Clock, LayerTimes
+from dscost.converting.decisions import Decision, form_of
 from dscost.converting.options import Times
-from dscost.converting.plan_file import KEEP, Decision
 from dscost.converting.sites import Site
+from dscost.layers.orders import Order
 from dscost.timing import Progress, TimingOptions
 
 
@@ -28,8 +29,8 @@ class Subject(Protocol):
 def clock_of(subject: Subject, timing: TimingOptions, progress: Progress | None) -> Clock:
     """Return what times a subject and its layers."""
 
-    def timed(sites: Sequence[Site]) -> LayerTimes:
-        times = measured(subject, sites, timing, progress)
+    def timed(sites: Sequence[Site], orders: Sequence[Order]) -> LayerTimes:
+        times = measured(subject, sites, orders, timing, progress)
         return LayerTimes(
             times.whole_s,
             by_layer(times),
@@ -43,30 +44,35 @@ def clock_of(subject: Subject, timing: TimingOptions, progress: Progress | None)
 
 
 def measured(
-    subject: Subject, sites: Sequence[Site], timing: TimingOptions, progress: Progress | None
+    subject: Subject,
+    sites: Sequence[Site],
+    orders: Sequence[Order],
+    timing: TimingOptions,
+    progress: Progress | None,
 ) -> ChoiceTimes:
-    """Return the times of a model and of its distinct layers at the ranks that have fewer MACs."""
+    """Return the times of a model and of its distinct layers in the forms that have fewer MACs."""
     convs: dict[object, Timeable] = {}
     for site in sites:
         assert site.conv is not None
         as_is = site.macs()
-        ranks = tuple(rank for rank in site.ranks if site.macs(rank) < as_is)
-        for run in site.runs if ranks else ():
-            new = Timeable(site.name, site.conv, run.batched_input_shape, ranks, 0)
+        every = chain.from_iterable(site.forms(order) for order in orders)
+        forms = tuple(form for form in every if site.macs(form) < as_is)
+        for run in site.runs if forms else ():
+            new = Timeable(site.name, site.conv, run.batched_input_shape, forms, 0)
             known = convs.setdefault(new.key, new)
             convs[new.key] = known._replace(calls=known.calls + 1)
     return time_choices(subject.whole_model(), list(convs.values()), timing, progress)
 
 
 def by_layer(times: ChoiceTimes) -> Times:
-    """Return what tells the time of all calls of a layer at a rank."""
+    """Return what tells the time of all calls of a layer, kept or in a form."""
 
     def seconds(site: Site, decision: Decision) -> Seconds | None:
         assert site.conv is not None
-        rank = AS_IS if decision == KEEP else decision
+        form = form_of(decision)
         known = []
         for run in site.runs:
-            found = times.of.get((site.conv, run.batched_input_shape), {}).get(rank)
+            found = times.of.get((site.conv, run.batched_input_shape), {}).get(form)
             if found is None:
                 return None
             known.append(found)

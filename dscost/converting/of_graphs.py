@@ -64,7 +64,7 @@ def conversion_of(target: str, request: Request, asked: Asked, method: str) -> C
     sites = _surveyed(subject, asked)
     if proof:
         sites = told_by(proof, sites)
-    given = asked.plan or at_rank(sites, asked.rank or 1)
+    given = asked.plan or at_rank(sites, asked.rank or 1, asked.orders)
     check_plan(given, subject.kinds(), sites)
     made = _done(subject, [site.decided(given.layers) for site in sites])
     return Conversion(made.model, method, made.layers)
@@ -85,7 +85,7 @@ def decided_for(
     refuse(target, asked, weights)
     subject = load_graph(target, request)
     clock = clock_of(subject, asked.timing, None)
-    return for_goal(subject, _surveyed(subject, asked), goal, clock)
+    return for_goal(subject, _surveyed(subject, asked), goal, clock, asked.orders)
 
 
 def converted(
@@ -111,10 +111,11 @@ def converted(
     if proof:
         sites, decided = by_proof(subject, sites, proof)
     elif asked.goal is None:
-        decided = by_plan(subject, sites, asked.plan or at_rank(sites, asked.rank or 1))
+        given = asked.plan or at_rank(sites, asked.rank or 1, asked.orders)
+        decided = by_plan(subject, sites, given)
     else:
         clock = clock_of(subject, asked.timing, asked.progress)
-        decided = for_goal(subject, sites, asked.goal, clock)
+        decided = for_goal(subject, sites, asked.goal, clock, asked.orders)
 
     def convert(decided: Decided) -> ConvertedGraph:
         say(None, "running it beside what it was made of")
@@ -171,7 +172,7 @@ class _Made(NamedTuple):
 
 def _done(subject: GraphSubject, sites: list[Site]) -> _Made:
     """Return a subject with what was decided done to it, and seen to be right."""
-    due = [site for site in sites if site.rank is not None]
+    due = [site for site in sites if site.form is not None]
     for site in due:
         site.require_values()
     factors: dict[Key, Factors] = {}
@@ -182,10 +183,10 @@ def _done(subject: GraphSubject, sites: list[Site]) -> _Made:
     model = rewritten(subject.model, due, factors)
     notes = check_valid(subject, model)
     if due:
-        full = [site._replace(rank=site.max_rank) for site in due]
+        full = [site.at_full_rank() for site in due]
         notes += check_full_rank(subject, full, {site.key: site.factors() for site in full})
     layers = (
-        layer_outcome(site, *((factors[site.key].error, "kernel") if site.rank else ()))
+        layer_outcome(site, *((factors[site.key].error, "kernel") if site.form else ()))
         for site in sites
     )
     return _Made(model, tuple(layers), tuple(notes))
@@ -197,5 +198,5 @@ def _require_fitting(site: Site, factors: Factors) -> None:
     dtype = kernel.weight.dtype
     with np.errstate(all="ignore"):
         made = composed(factors.rounded(dtype), kernel.weight.shape, kernel.conv.groups)
-    is_full = site.rank == site.max_rank
-    require_reproduced(site.name, as_array(kernel.weight), made, kernel.dtype, is_full=is_full)
+    given = as_array(kernel.weight)
+    require_reproduced(site.name, given, made, kernel.dtype, is_full=site.is_full)

@@ -50,7 +50,7 @@ def conversion_of(target: Target, request: Request, asked: Asked, method: str) -
         sites = without_needed(root, sites, tried)
         if proof:
             sites = told_by(proof, sites)
-        given = asked.plan or at_rank(sites, asked.rank or 1)
+        given = asked.plan or at_rank(sites, asked.rank or 1, asked.orders)
         check_plan(given, kinds_of(root), sites)
         decided = [site.decided(given.layers) for site in sites]
         return applied(root, decided, tried=tried, batches=batches, method=method)
@@ -68,7 +68,8 @@ def decided_for(
     subject = load_subject(target, request, weights=weights)
     with subject.importing():
         sites = _surveyed(subject, asked)
-        return for_goal(subject, sites, goal, clock_of(subject, asked.timing, None))
+        clock = clock_of(subject, asked.timing, None)
+        return for_goal(subject, sites, goal, clock, asked.orders)
 
 
 def converted(
@@ -103,10 +104,11 @@ def converted(
         if proof:
             sites, decided = by_proof(subject, sites, proof)
         elif asked.goal is None:
-            decided = by_plan(subject, sites, asked.plan or at_rank(sites, asked.rank or 1))
+            given = asked.plan or at_rank(sites, asked.rank or 1, asked.orders)
+            decided = by_plan(subject, sites, given)
         else:
             clock = clock_of(subject, timing, asked.progress)
-            decided = for_goal(subject, sites, asked.goal, clock)
+            decided = for_goal(subject, sites, asked.goal, clock, asked.orders)
         return done(subject, sites, decided, timing, asked.progress, every_layer=every_layer)
 
 

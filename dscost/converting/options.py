@@ -5,14 +5,15 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from dscost.converting.choosing import Option, Options
-from dscost.converting.plan_file import KEEP, Decision
+from dscost.converting.decisions import KEEP, Decision, decision_of
 from dscost.converting.sites import Site
+from dscost.layers.orders import DEPTHWISE_FIRST, Form, Order
 
 if TYPE_CHECKING:
     from dscost.analysis.choice_timing import Seconds
 
 Times = Callable[[Site, Decision], "Seconds | None"]
-"""The time of all calls of a layer kept or at a rank; `None` where one of them is unknown."""
+"""The time of all calls of a layer kept or in a form; `None` where one of them is unknown."""
 
 
 def able_sites(sites: Sequence[Site]) -> list[Site]:
@@ -31,10 +32,11 @@ def every_option(
     sites: Sequence[Site],
     readers: Mapping[Any, int],
     *,
+    orders: Sequence[Order] = (DEPTHWISE_FIRST,),
     times: Times | None = None,
     decisions: Mapping[str, Decision] | None = None,
 ) -> list[Options]:
-    """Return every layer of `able_sites` kept and at every rank.
+    """Return every layer of `able_sites` kept and at every rank, in one order or several.
 
     Those that share their weights go together, unless they were decided apart. With times, only
     what has fewer MACs is an option, and nothing whose time is unknown.
@@ -42,6 +44,7 @@ def every_option(
     Args:
         sites: The layers.
         readers: How many layers of the model have each of its weights, by `Site.stored`.
+        orders: In which they may be converted.
         times: How long they take.
         decisions: What was decided.
     """
@@ -56,8 +59,12 @@ def every_option(
         first = group[0]
         is_free = first.stored is None or readers.get(first.stored, 0) <= len(group)
         stays = 0 if is_free else prod(first.kernel.weight.shape)
-        alone = [_options(site, first.errors, times) for site in group]
-        found.append([_together(same, stays) for same in zip(*alone, strict=False)])
+        errors = {form: first.error(form) for order in orders for form in first.forms(order)}
+        alone = [_options(site, errors, times) for site in group]
+        # with other strides, some may have fewer MACs where others have not
+        common = set.intersection(*({one.decision for one in options} for options in alone))
+        for_all = [[one for one in options if one.decision in common] for options in alone]
+        found.append([_together(same, stays) for same in zip(*for_all, strict=True)])
     return found
 
 
@@ -77,10 +84,10 @@ def _together(options: Sequence[Option], stays: int) -> Option:
     )
 
 
-def _options(site: Site, errors: Sequence[float], times: Times | None) -> Options:
-    """Return one layer kept and at every rank."""
-    options = [_option(site, KEEP, 0.0)]
-    options += [_option(site, rank, errors[rank - 1]) for rank in site.ranks]
+def _options(site: Site, errors: Mapping[Form, float], times: Times | None) -> Options:
+    """Return one layer kept and in every form of which there is an error."""
+    options = [_option(site, None, 0.0)]
+    options += [_option(site, form, error) for form, error in errors.items()]
     if times is None:
         return options
     keep, timed = options[0], []
@@ -93,11 +100,10 @@ def _options(site: Site, errors: Sequence[float], times: Times | None) -> Option
     return timed
 
 
-def _option(site: Site, decision: Decision, error: float) -> Option:
-    rank = None if decision == KEEP else decision
-    params = site.params(rank)
+def _option(site: Site, form: Form | None, error: float) -> Option:
+    params = site.params(form)
     assert params is not None
-    return Option((site.name,), decision, error, params, site.macs(rank))
+    return Option((site.name,), decision_of(form), error, params, site.macs(form))
 
 
 def scaled_to_whole(layers: list[Options], whole_s: float) -> tuple[list[Options], list[str]]:

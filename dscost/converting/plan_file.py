@@ -1,13 +1,20 @@
 """Plans: which layers of a model are converted, and to which rank; as data, and as YAML."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Literal
 
+from dscost.converting.decisions import (
+    DECISION,
+    KEEP,
+    Decision,
+    decision_of,
+    excerpt,
+    fault_of,
+    form_of,
+)
 from dscost.errors import (
     FileProblems,
     InputError,
@@ -18,8 +25,10 @@ from dscost.errors import (
     hint,
     some_of,
 )
+from dscost.layers.orders import Form, Order
 from dscost.notation import forms
-from dscost.notation.forms import Form, Keyed
+from dscost.notation.forms import Form as Field
+from dscost.notation.forms import Keyed
 from dscost.notation.inputs import INPUT_EXAMPLE, TensorSpec, input_pattern, parse_input
 from dscost.notation.json_schema import Schema
 from dscost.notation.marked_yaml import Node, Problems, quoted, read_yaml
@@ -27,11 +36,6 @@ from dscost.notation.units import counted, format_layer
 from dscost.reports.result import Shown
 
 VERSION = 1
-KEEP: Literal["keep"] = "keep"
-"""What a plan says of a layer that stays as it is."""
-Decision = int | Literal["keep"]
-"""A rank of 1 or more, or `KEEP`."""
-
 LONGEST_KEY = 800
 """Characters of a key that YAML takes without a question mark before it: it would take 1,024
 bytes."""
@@ -42,8 +46,8 @@ class Plan(Shown):
     """Which layers are converted.
 
     Args:
-        layers: Rank or `KEEP` by the name of the layer, in the order of the model; a layer that is
-            not named is kept.
+        layers: Rank, rank with its order such as `2 pointwise-first`, or `KEEP`, by the name of
+            the layer, in the order of the model; a layer that is not named is kept.
         target: Of what it was made, as on the command line.
         inputs: Which inputs it was made for.
         goal: What it was made for, as `--goal` spells it.
@@ -78,11 +82,24 @@ class Plan(Shown):
 
     def __post_init__(self) -> None:
         self.refuse([(name, f"'{name}': {fault}") for name, fault in _faults(self.layers)])
+        spelled = {name: decision_of(form_of(one)) for name, one in self.layers.items()}
+        object.__setattr__(self, "layers", spelled)
+
+    @property
+    def forms(self) -> dict[str, Form]:
+        """The layers that are converted, with what they become."""
+        forms = {name: form_of(one) for name, one in self.layers.items()}
+        return {name: form for name, form in forms.items() if form is not None}
 
     @property
     def ranks(self) -> dict[str, int]:
         """The layers that are converted, with their ranks."""
-        return {name: rank for name, rank in self.layers.items() if rank != KEEP}
+        return {name: form.rank for name, form in self.forms.items()}
+
+    @property
+    def orders(self) -> dict[str, Order]:
+        """The layers that are converted, with which of their two stages runs first."""
+        return {name: form.order for name, form in self.forms.items()}
 
     @contextmanager
     def naming_its_input(self) -> Iterator[None]:
@@ -219,14 +236,9 @@ def _key(name: str) -> str:
 def _faults(layers: Mapping[str, Decision]) -> Iterator[tuple[str, str]]:
     """Yield the layers whose decision is none, and why."""
     for name, decision in layers.items():
-        if type(decision) is int and decision >= 1:
-            continue
-        if decision != KEEP:
-            yield name, f"expected a rank of 1 or more, or keep, found {_excerpt(decision)}"
-
-
-def _excerpt(value: object) -> str:
-    return "nothing" if value is None else json.dumps(value, default=repr)[:60]
+        fault = fault_of(decision)
+        if fault is not None:
+            yield name, fault
 
 
 # -- reading
@@ -255,14 +267,13 @@ def _inputs(node: Node, problems: Problems) -> list[TensorSpec]:
 
 def _input(text: object) -> TensorSpec:
     if not isinstance(text, str):
-        raise InputError(f"expected something like {INPUT_EXAMPLE}, found {_excerpt(text)}")
+        raise InputError(f"expected something like {INPUT_EXAMPLE}, found {excerpt(text)}")
     spec = parse_input(text)
     if any(size < 0 for size in spec.shape):
         raise InputError(f"an input cannot have a negative size, found '{spec}'")
     return spec
 
 
-_DECISION: Schema = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": KEEP}]}
 _SIZES = forms.array({"type": "integer", "minimum": 1})
 _TENSOR: Schema = {"type": "string", "pattern": input_pattern()}
 _INPUT: Schema = {"anyOf": [_TENSOR, _SIZES, {"type": "array", "items": _TENSOR}]}
@@ -271,10 +282,10 @@ PLAN = Keyed(
     {
         "version": forms.version(VERSION),
         "target": forms.TEXT,
-        "input": Form(_inputs, _INPUT).described("For which inputs."),
+        "input": Field(_inputs, _INPUT).described("For which inputs."),
         "goal": forms.TEXT,
         "runtime": forms.TEXT,
-        "layers": Form(_decisions, {"type": "object", "additionalProperties": _DECISION}),
+        "layers": Field(_decisions, {"type": "object", "additionalProperties": DECISION}),
     },
     required=("version", "layers"),
     expected="a plan with version, target, input, goal, runtime, layers",

@@ -82,7 +82,7 @@ def doing_the_same(
     """
     if arguments is None:
         return tuple(sites)
-    due = {site.name: site for site in sites if site.rank is not None}
+    due = {site.name: site for site in sites if site.form is not None}
     asked: dict[str, str] = {}
     while rest := _others(due, asked):
         notes = Notes()
@@ -141,7 +141,7 @@ def _staying(sites: Sequence[Site], reasons: Mapping[str, str]) -> tuple[Site, .
     staying = []
     for site in sites:
         if site.name in reasons:
-            site = site._replace(reason=reasons[site.name], applied=None, rank=None)
+            site = site._replace(reason=reasons[site.name], applied=None, form=None)
         staying.append(site)
     return tuple(staying)
 

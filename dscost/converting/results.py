@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from dscost.converting.choosing import CurvePoint, Metric, parse_goal
-from dscost.converting.plan_file import Decision, Plan, plan_text
+from dscost.converting.decisions import Decision
+from dscost.converting.plan_file import Plan, plan_text
 from dscost.layers.convolution import ConvSpec
+from dscost.layers.orders import Order
 from dscost.notation.units import arrow, counted, format_count, format_seconds
 from dscost.reports.figures import Cost
 from dscost.reports.records import Advice, Environment, Input, plain, plain_fields
@@ -42,6 +44,7 @@ class LayerOutcome(NamedTuple):
     Args:
         name: Path of the layer in the model.
         rank: T of the depthwise-separable layer in its place; `None` where it was kept.
+        order: Which of the two stages of that runs first; `None` where it was kept.
         reason: Why it was kept.
         planned: Whether it was the plan's to decide; its error counts in the total then.
         error: Relative, of the kernel, 0 to 1; it is no accuracy. Unknown of a layer that was kept.
@@ -60,6 +63,7 @@ class LayerOutcome(NamedTuple):
 
     name: str
     rank: int | None
+    order: Order | None
     reason: str | None
     planned: bool
     error: float | None
@@ -84,7 +88,7 @@ class LayerOutcome(NamedTuple):
 
 
 _OF_A_CONVERSION = (
-    *("name", "converted", "reason", "rank", "error", "error_of", "calls"),
+    *("name", "converted", "reason", "rank", "order", "error", "error_of", "calls"),
     *("params_before", "params_after", "before", "after", "conv"),
 )
 LAYER_KEYS = tuple(name for name in LayerOutcome._fields if name != "error_of")
@@ -103,7 +107,8 @@ class Outcome(NamedTuple):
         goal: What was asked for, as it was spelled.
         is_met: Whether the converted model meets it; of a goal of latency whether the whole model,
             measured, does. Unknown without a goal, and where that could not be measured.
-        plan: Rank or `keep` of every layer that could be converted.
+        plan: Rank, with the order where that is pointwise-first, or `keep` of every layer that
+            could be converted.
         error: Total error: `sqrt(mean ε²)` over the layers of the plan, 0 for those kept. It is no
             accuracy.
         gap: By how much the total error, or the MACs where the error is the goal, may be above the

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from math import isfinite
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from dscost.converting.decisions import KEEP, Decision, form_of
 from dscost.converting.decomposing import Array, Decomposition, Factors, as_array, max_rank
-from dscost.converting.plan_file import KEEP, Decision
 from dscost.errors import InputError, UnknownNameError
-from dscost.layers.convolution import ConvSpec
-from dscost.layers.variants import Convs, depthwise_separable, standard, why_not_separable
+from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.orders import DEPTHWISE_FIRST, ORDERS, Form, Order
+from dscost.layers.variants import Convs, standard, why_not_separable
 from dscost.networks.network import stage_costs
 from dscost.notation.units import format_layer
 from dscost.reports.figures import Cost, chain_cost, cost_of_calls
@@ -20,8 +22,8 @@ from dscost.traces import Event
 Where = str | Sequence[str] | Callable[[str, Any], bool] | None
 """Globs on names of layers, or a function of name and module; all layers when none."""
 
-Key = tuple[int, int, int]
-"""What layers have in common that share their new weights: identity of the kernel, groups, rank."""
+Key = tuple[int, int, Form]
+"""What layers have in common that share their new weights: identity of the kernel, groups, form."""
 
 
 class Applied(Protocol):
@@ -46,11 +48,12 @@ class Site(NamedTuple):
         conv: As its attributes tell, or as it ran; unknown of transposed, lazy and scripted ones.
         reason: Why it stays as it is; `None` if it can be converted, and is to be.
         applied: What it applies, where it can be converted.
-        decomposition: Of what it applies; at every rank, worked out when first asked for.
+        decompositions: Of what it applies, by order; each at every rank, worked out when first
+            asked for.
         runs: The operators that it ran, where they are convolutions that `conv` can describe.
         calls: How often it ran; unknown without an input.
         whole: What all calls cost as it is, where `conv` is unknown and it ran.
-        rank: T that it is to have, once that is decided.
+        form: What it is to become, once that is decided.
         stored: What tells its weights apart, where others may have them too; nothing of weights
             that it computes.
     """
@@ -60,10 +63,10 @@ class Site(NamedTuple):
     conv: ConvSpec | None
     reason: str | None
     applied: Applied | None = None
-    decomposition: Decomposition | None = None
+    decompositions: Mapping[Order, Decomposition] = MappingProxyType({})
     runs: tuple[Event, ...] = ()
     calls: int | None = None
-    rank: int | None = None
+    form: Form | None = None
     whole: Cost | None = None
     stored: Hashable = None
 
@@ -76,31 +79,51 @@ class Site(NamedTuple):
     @property
     def key(self) -> Key:
         """The same for sites that share their weights and are to share them still."""
-        assert self.rank is not None
-        return id(self.kernel.weight), self.kernel.conv.groups, self.rank
+        assert self.form is not None
+        return id(self.kernel.weight), self.kernel.conv.groups, self.form
+
+    def max_rank(self, order: Order) -> int:
+        """Return the rank at which it is reproduced in an order."""
+        return max_rank(self.kernel.weight.shape, self.kernel.conv.groups, order)
+
+    def forms(self, order: Order) -> list[Form]:
+        """Return what it could become in an order, by rank."""
+        return [Form(rank, order) for rank in range(1, self.max_rank(order) + 1)]
+
+    def error(self, form: Form) -> float:
+        """Return the error of its kernel in a form, relative."""
+        return self.decompositions[form.order].errors[form.rank - 1]
+
+    def best(self, rank: int, orders: Sequence[Order]) -> Form:
+        """Return its form of least error, of some orders at a rank, or at less if that is full.
+
+        Of errors that are the same but for rounding it is that of fewer MACs, or weights if it
+        never ran; then the first.
+        """
+        forms = [Form(min(rank, self.max_rank(order)), order) for order in orders]
+        if len(forms) == 1:
+            return forms[0]
+
+        def worth(form: Form) -> tuple[float, ...]:
+            return round(self.error(form), 9), self.macs(form), self.params(form) or 0
+
+        return min(forms, key=worth)
 
     @property
-    def max_rank(self) -> int:
-        """The rank at which it is reproduced."""
-        return max_rank(self.kernel.weight.shape, self.kernel.conv.groups)
+    def is_full(self) -> bool:
+        """Whether its rank, which is decided, is that at which it is reproduced."""
+        assert self.form is not None
+        return self.form.rank == self.max_rank(self.form.order)
 
-    @property
-    def ranks(self) -> range:
-        """The ranks that it could have."""
-        return range(1, self.max_rank + 1)
-
-    @property
-    def errors(self) -> tuple[float, ...]:
-        """Of its kernel, relative, by rank."""
-        assert self.decomposition is not None
-        return self.decomposition.errors
+    def at_full_rank(self) -> "Site":
+        """Return it at full rank, in the order that was decided."""
+        assert self.form is not None
+        return self._replace(form=self.forms(self.form.order)[-1])
 
     def factors(self, decomposition: Decomposition | None = None) -> Factors:
-        """Return weights of its rank, of its own decomposition or another one."""
-        decomposition = decomposition or self.decomposition
-        assert decomposition is not None
-        assert self.rank is not None
-        return decomposition.at(self.rank)
+        """Return weights of its form, of its own decomposition or another one."""
+        assert self.form is not None
+        return (decomposition or self.decompositions[self.form.order]).at(self.form.rank)
 
     @property
     def swappable(self) -> int:
@@ -116,29 +139,53 @@ class Site(NamedTuple):
         can_be = self.conv is not None and why_not_separable(self.conv) is None
         return int(can_be and self.calls != 0)
 
-    # -- what it costs: as it is, or at a rank
+    # -- what it costs: as it is, or in a form
 
-    def params(self, rank: int | None = None) -> int | None:
+    def params(self, form: Form | None = None) -> int | None:
         """Return weights and bias; unknown where `conv` is."""
         if self.conv is None:
             return None if self.whole is None else self.whole.params
-        return sum(one.params for _, one in _written(self.conv, rank))
+        convs = form.stages(self.conv) if form else standard(self.conv)
+        return sum(one.params for _, one in convs)
 
-    def cost(self, rank: int | None = None) -> Cost | None:
+    def cost(self, form: Form | None = None) -> Cost | None:
         """Return what all calls cost; unknown where none is known."""
         if not self.runs:
             return self.whole
-        costs = []
-        for run in self.runs:
-            assert run.conv is not None
-            convs = _written(run.conv, rank)
-            stages = stage_costs(convs, run.batched_input_shape, run.element_bytes)
-            costs.append(chain_cost([stage.cost for stage in stages]))
+        costs = [chain_cost(self._stage_costs(run, form)) for run in self.runs]
         return cost_of_calls(costs, [self.name] * len(costs))
 
-    def macs(self, rank: int | None = None) -> int:
+    def _stage_costs(self, run: Event, form: Form | None) -> list[Cost]:
+        """Return what the stages of a call cost."""
+        assert run.conv is not None
+        shape = run.batched_input_shape
+        convs = standard(run.conv) if form is None else form.stages(run.conv)
+        mixed: Convs = ()
+        if form is not None and form.order != DEPTHWISE_FIRST:
+            mixed, convs = convs[:1], convs[1:]  # what is padded comes between the two
+            shape = (shape[0], convs[0][1].in_channels, *shape[2:])
+        before = stage_costs(mixed, self._unpadded(run), run.element_bytes) if mixed else ()
+        stages = *before, *stage_costs(convs, shape, run.element_bytes)
+        return [stage.cost for stage in stages]
+
+    def _unpadded(self, run: Event) -> Shape:
+        """Return the input of a call without what is padded before its operator sees it.
+
+        Padding that is not of zeros torch does before, and uneven padding of ONNX is told of as if
+        the input were larger.
+        """
+        assert run.conv is not None
+        read = run.layouts[0][0] if run.layouts else run.input_shape
+        missing = len(run.batched_input_shape) - len(read)
+        dims = len(run.conv.kernel_size)
+        paddings = self.kernel.conv.padding_total, run.conv.padding_total
+        sides = zip(read[-dims:], *paddings, strict=True)
+        extents = [size - max(0, whole - own) for size, whole, own in sides]
+        return (*(1,) * missing, *read[:-dims], *extents)
+
+    def macs(self, form: Form | None = None) -> int:
         """Return the MACs of all calls, none where it never runs."""
-        cost = self.cost(rank)
+        cost = self.cost(form)
         return cost.macs if cost else 0
 
     # -- what is done to it
@@ -151,7 +198,9 @@ class Site(NamedTuple):
         if decision is None or decision == KEEP:
             reason = "the plan does not name it" if decision is None else "the plan keeps it"
             return self._replace(reason=reason)
-        return self._replace(rank=min(decision, self.max_rank))
+        form = form_of(decision)
+        assert form is not None
+        return self._replace(form=self.best(form.rank, (form.order,)))
 
     def require_values(self, otherwise: str = "") -> None:
         """Refuse weights that nothing can be computed of; `otherwise` says what does without them.
@@ -177,8 +226,9 @@ class Site(NamedTuple):
             )
 
 
-def _written(conv: ConvSpec, rank: int | None) -> Convs:
-    return standard(conv) if rank is None else depthwise_separable(conv, rank)
+def decompositions_of(kernel: Array, groups: int) -> dict[Order, Decomposition]:
+    """Return the decompositions of a kernel `(N, M/G, Kh, Kw)`, by order."""
+    return {order: Decomposition(kernel, groups, order=order) for order in ORDERS}
 
 
 def wanted_by(where: Where, found: Mapping[str, Any]) -> dict[str, bool]:

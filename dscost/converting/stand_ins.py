@@ -15,6 +15,7 @@ from torch.nn.modules import module as torchs_module
 from dscost.converting.sites import Site
 from dscost.errors import some_of
 from dscost.foreign.parts import each_part
+from dscost.layers.orders import Form
 from dscost.modules.convs import torch_conv
 from dscost.modules.copying import copied, set_apart, shared_tensors
 from dscost.rewriting.convolutions import Kernel
@@ -155,7 +156,7 @@ def staged(root: nn.Module, sites: Sites, notes: Notes, *, to_run: bool = False)
 def _stand_in(site: Site, notes: Notes) -> nn.Module:
     module, kernel = site.module, site.kernel
     assert module is not None
-    new, _ = in_place_of(module, kernel, site.rank or 1)
+    new, _ = in_place_of(module, kernel, site.form or Form(1))
     # computed weights are not asked for: computing them may change the module
     differing = {"weight", "bias"}
     for name in _OF_REPLACEMENTS:

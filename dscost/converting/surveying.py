@@ -5,8 +5,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from dscost.analysis.traced_layers import costs_of
-from dscost.converting.decomposing import Decomposition
-from dscost.converting.sites import Site, Where, wanted_by
+from dscost.converting.sites import Site, Where, decompositions_of, wanted_by
 from dscost.errors import InputError
 from dscost.foreign.parts import each_parameter, each_part
 from dscost.layers.convolution import not_within, require
@@ -96,10 +95,10 @@ def _site(name: str, module: nn.Module, *, wanted: bool, min_channels: int) -> S
     reason = why_not_separable(kernel.conv)
     if reason is not None:
         return Site(name, module, kernel.conv, reason)
-    decomposition = Decomposition(kernel.weight, kernel.conv.groups)
+    decompositions = decompositions_of(kernel.weight, kernel.conv.groups)
     held = module._parameters.get("weight")
     stored = None if held is None else id(held)
-    return Site(name, module, kernel.conv, None, kernel, decomposition, stored=stored)
+    return Site(name, module, kernel.conv, None, kernel, decompositions, stored=stored)
 
 
 _ELSEWHERE = {

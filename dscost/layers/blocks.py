@@ -13,6 +13,7 @@ from typing import Any
 
 from dscost.errors import SpecError
 from dscost.layers.convolution import ConvSpec, spread
+from dscost.layers.orders import pointwise_first
 from dscost.layers.others import ConcatSpec, JoinSpec, Part, ShuffleSpec
 from dscost.layers.variants import (
     Convs,
@@ -187,20 +188,18 @@ def spatially_separable(spec: ConvSpec) -> Convs:
 
 @register_variant(
     "blueprint_separable",
-    summary="a 1×1 convolution to N channels, then depthwise K×K",
-    formula="1/K² + G/M",
+    summary="a 1×1 convolution to T·N channels, then K×K, T inputs to an output",
+    formula="T·(1/K² + G/M), which is 1/K² + 1/M",
     source="Haase and Amthor 2020, BSConv-U (arXiv:2003.13549)",
     gives_up="kernels that differ between the inputs of one output channel: "
-    "one blueprint serves all",
+    "T blueprints serve them all",
+    parameter="T",
+    default=1,
     why_not=why_not_separable,
 )
-def blueprint_separable(spec: ConvSpec) -> Convs:
+def blueprint_separable(spec: ConvSpec, t: int) -> Convs:
     """Return pointwise and depthwise."""
-    n = spec.out_channels
-    return (
-        ("pointwise", pointwise_like(spec, spec.in_channels, n)),
-        ("depthwise", replace(spec, in_channels=n, groups=n)),
-    )
+    return pointwise_first(spec, t)
 
 
 # -- ghost

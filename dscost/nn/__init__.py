@@ -17,7 +17,9 @@ try:
     from dscost.nn.ghost import GhostConv2d
     from dscost.nn.residual import FusedInvertedResidual, InvertedResidual
     from dscost.nn.separable import (
+        BlueprintSeparableConv1d,
         BlueprintSeparableConv2d,
+        BlueprintSeparableConv3d,
         DepthwiseSeparableConv1d,
         DepthwiseSeparableConv2d,
         DepthwiseSeparableConv3d,
@@ -28,7 +30,9 @@ except ModuleNotFoundError as error:
     raise
 
 __all__ = [
+    "BlueprintSeparableConv1d",
     "BlueprintSeparableConv2d",
+    "BlueprintSeparableConv3d",
     "DepthwiseSeparableConv1d",
     "DepthwiseSeparableConv2d",
     "DepthwiseSeparableConv3d",

@@ -81,6 +81,11 @@ class _DepthwiseSeparableConv(nn.Module):
         bias: Tensor | None = self.pointwise.bias
         return bias
 
+    @property
+    def stages(self) -> tuple[Any, Any]:
+        """The depthwise convolution, then the pointwise one."""
+        return self.depthwise, self.pointwise
+
     def forward(self, input: Tensor) -> Tensor:
         """Return `(B, N, H', W')` for an input `(B, M, H, W)`, with the module's extents."""
         x = self.depthwise(input)
@@ -184,29 +189,119 @@ SEPARABLE_CONVS = {
 """The depthwise-separable module over so many spatial dimensions."""
 
 
-class BlueprintSeparableConv2d(nn.Module):
+class _BlueprintSeparableConv(nn.Module):
+    """The same over any number of spatial dimensions; see `BlueprintSeparableConv2d`."""
+
+    dims: ClassVar[int]
+    __jit_unused_properties__: ClassVar[Sequence[str]] = ["weight", "stages"]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] | str = 0,
+        dilation: int | Sequence[int] = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        groups: int = 1,
+        depth_multiplier: int = 1,
+        bottleneck: float | None = None,
+        norm: Norm = None,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        factory_kwargs = {"device": device, "dtype": dtype}
+        window = (kernel_size, stride, padding, dilation)
+        standard = checked_conv(
+            in_channels, out_channels, *window, groups, bias, padding_mode, dims=self.dims
+        )
+        require(not_within("depth_multiplier", depth_multiplier))
+        mixed = in_channels
+        self.reduce: nn.Module | None = None
+        if bottleneck is not None:
+            _require_one(groups=groups, depth_multiplier=depth_multiplier)
+            mixed = _bottleneck_channels(in_channels, bottleneck)
+            reduce = checked_conv(in_channels, mixed, 1, dims=self.dims)
+            self.reduce = conv_stage(reduce, norm, None, factory_kwargs)
+        middle = out_channels * depth_multiplier
+        pointwise = checked_conv(mixed, middle, 1, groups=groups, dims=self.dims)
+        self.pointwise = conv_stage(pointwise, norm, None, factory_kwargs)
+        depthwise = replace(standard, in_channels=middle, groups=out_channels)
+        self.depthwise = torch_conv(depthwise, **factory_kwargs)
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size, self.stride = standard.kernel_size, standard.stride
+        self.padding, self.padding_mode = standard.padding, padding_mode
+        self.dilation = standard.dilation
+        self.depth_multiplier = depth_multiplier
+
+    @property
+    def weight(self) -> Tensor:
+        """The kernel `(N, M/G, Kh, Kw)` of the convolution that all stages are, norms left out."""
+        mixing, blueprints = self.stages[0].weight.flatten(1), self.depthwise.weight.flatten(2)
+        if self.reduce is not None:
+            mixing = mixing @ self.reduce.get_submodule("conv").weight.flatten(1)  # type: ignore[operator]
+        mixes = mixing.reshape(self.out_channels, self.depth_multiplier, -1)
+        kernel = torch.einsum("ntm,ntk->nmk", mixes, blueprints)
+        return kernel.reshape(self.out_channels, -1, *self.kernel_size)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """Of the depthwise stage."""
+        bias: Tensor | None = self.depthwise.bias
+        return bias
+
+    @property
+    def stages(self) -> tuple[Any, Any]:
+        """The pointwise convolution to the channels of the depthwise one, then that."""
+        return self.pointwise.get_submodule("conv"), self.depthwise
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return `(B, N, H', W')` for an input `(B, M, H, W)`, with the module's extents."""
+        x = input if self.reduce is None else self.reduce(input)
+        out: Tensor = self.depthwise(self.pointwise(x))
+        return out
+
+    def extra_repr(self) -> str:
+        """Return the arguments that differ from the defaults of torch's convolution."""
+        text = conv_repr(self)
+        if self.depthwise.bias is None:
+            text += ", bias=False"
+        if self.depth_multiplier != 1:
+            text += f", depth_multiplier={self.depth_multiplier}"
+        return text
+
+
+class BlueprintSeparableConv2d(_BlueprintSeparableConv):
     """A pointwise 1×1 convolution, then a depthwise K×K one: the other order of the two stages.
 
-    Every filter of the convolution it stands for is one K×K blueprint (`depthwise`), scaled per
-    input channel (`pointwise`). With `bottleneck`, the pointwise stage is two of them, M → P → N:
-    `reduce` and `pointwise`.
+    Every filter of the convolution it stands for is made of T blueprints of K×K (`depthwise`), each
+    scaled per input channel (`pointwise`): channel `n·T + t` between the stages belongs to output
+    channel `n`. With `bottleneck`, the pointwise stage is two of them, M → P → N: `reduce` and
+    `pointwise`.
 
-    Weights `M·N + N·Kh·Kw` (BSConv-U) or `M·P + P·N + N·Kh·Kw` (BSConv-S); MACs `B·H·W` times the
-    pointwise ones, at the size of the input, plus `B·H'·W'` times the depthwise ones.
+    Weights `N·T·M/G + N·T·Kh·Kw` (BSConv-U for T = G = 1) or `M·P + P·N + N·Kh·Kw` (BSConv-S); MACs
+    `B·H·W` times the pointwise ones, at the size of the input, plus `B·H'·W'` times the depthwise
+    ones.
 
     Shapes: `(B, M, H, W)` or `(M, H, W)` to `(B, N, H', W')` or `(N, H', W')`.
 
     Args:
         in_channels: M.
         out_channels: N.
-        kernel_size: A number or a pair, like `stride`, `padding` and `dilation`.
+        kernel_size: A number or one per spatial dimension, like `stride`, `padding` and `dilation`.
         stride: Step of the depthwise stage.
         padding: Also `"same"` (stride 1 only) or `"valid"`.
         dilation: Distance between two taps.
         bias: Whether the depthwise stage, the last, has one.
         padding_mode: `zeros`, `reflect`, `replicate` or `circular`.
-        bottleneck: P / M, above 0 and at most 1, for BSConv-S; P is rounded up, and at least 4 or
-            M. None is BSConv-U.
+        groups: G of the pointwise stage.
+        depth_multiplier: T.
+        bottleneck: P / M, above 0 and at most 1, for BSConv-S, without groups and for T = 1; P is
+            rounded up, and at least 4 or M. None is BSConv-U.
         norm: After each pointwise convolution: `"batch"`, a class or function that makes it, or
             none.
         device: As torch's modules take it.
@@ -226,54 +321,36 @@ class BlueprintSeparableConv2d(nn.Module):
     True
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
-        padding: int | Sequence[int] | str = 0,
-        dilation: int | Sequence[int] = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        *,
-        bottleneck: float | None = None,
-        norm: Norm = None,
-        device: Device = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        factory_kwargs = {"device": device, "dtype": dtype}
-        window = (kernel_size, stride, padding, dilation)
-        standard = checked_conv(in_channels, out_channels, *window, 1, bias, padding_mode)
-        middle = in_channels
-        self.reduce: nn.Module | None = None
-        if bottleneck is not None:
-            middle = _bottleneck_channels(in_channels, bottleneck)
-            reduce = checked_conv(in_channels, middle, 1)
-            self.reduce = conv_stage(reduce, norm, None, factory_kwargs)
-        pointwise = checked_conv(middle, out_channels, 1)
-        self.pointwise = conv_stage(pointwise, norm, None, factory_kwargs)
-        depthwise = replace(standard, in_channels=out_channels, groups=out_channels)
-        self.depthwise = torch_conv(depthwise, **factory_kwargs)
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size, self.stride = standard.kernel_size, standard.stride
-        self.padding, self.padding_mode = standard.padding, padding_mode
-        self.dilation = standard.dilation
+    dims = 2
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `(B, N, H', W')` for an input `(B, M, H, W)`."""
-        if self.reduce is not None:
-            x = self.reduce(x)
-        out: Tensor = self.depthwise(self.pointwise(x))
-        return out
 
-    def extra_repr(self) -> str:
-        """Return the arguments that differ from the defaults of torch's convolution."""
-        return conv_repr(self) + ("" if self.depthwise.bias is not None else ", bias=False")
+class BlueprintSeparableConv1d(_BlueprintSeparableConv):
+    """`BlueprintSeparableConv2d` over `(B, M, L)`; takes the place of a `torch.nn.Conv1d`."""
+
+    dims = 1
+
+
+class BlueprintSeparableConv3d(_BlueprintSeparableConv):
+    """`BlueprintSeparableConv2d` over `(B, M, D, H, W)`; takes the place of a `torch.nn.Conv3d`."""
+
+    dims = 3
+
+
+BLUEPRINT_CONVS = {
+    1: BlueprintSeparableConv1d,
+    2: BlueprintSeparableConv2d,
+    3: BlueprintSeparableConv3d,
+}
+"""The blueprint-separable module over so many spatial dimensions."""
 
 
 def _bottleneck_channels(in_channels: int, bottleneck: float) -> int:
     if not isinstance(bottleneck, int | float) or not 0 < bottleneck <= 1:
         raise InputError(f"bottleneck must be above 0 and at most 1, found {bottleneck!r}")
     return min(in_channels, max(4, ceil(in_channels * bottleneck)))
+
+
+def _require_one(**given: int) -> None:
+    for name, value in given.items():
+        if value != 1:
+            raise InputError(f"bottleneck is for {name}=1, found {name}={value}")

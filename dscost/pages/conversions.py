@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dscost.converting.choosing import figure_text, parse_goal
-from dscost.converting.plan_file import KEEP, Plan
+from dscost.converting.decisions import KEEP, form_of
+from dscost.converting.plan_file import Plan
 from dscost.converting.results import Converted, LayerOutcome, Outcome, how_many
+from dscost.layers.orders import DEPTHWISE_FIRST, POINTWISE_FIRST
 from dscost.notation.units import (
     UNKNOWN,
     arrow,
@@ -51,6 +53,11 @@ LATENCY_NOTE = (
     "less what its layers save, each timed alone"
 )
 PREDICTED = "predicted"
+SHORT = "pw-first"
+ORDER_NOTE = (
+    f"{SHORT} = {POINTWISE_FIRST}: the 1×1 convolution runs before the K×K one, at the size of the "
+    f"input; other ranks are {DEPTHWISE_FIRST}."
+)
 
 _LAYER_COLUMNS = [
     words("layer"),
@@ -94,7 +101,8 @@ def _page(converted: Converted, view: View) -> Page:
     closing = list(_speed_unknown(outcome))
     if outcome.converted and not view.brief:
         notes = [TOTAL_ERROR_NOTE, *_latency_note(outcome, sheets)]
-        closing += [*(Toned(note, "method") for note in notes), *outcome.explanations]
+        closing += [*(Toned(note, "method") for note in notes), *_order_note(outcome.layers)]
+        closing += outcome.explanations
     closing += outcome.notes
     if converted.environment is not None:
         closing += measured_notes(converted.environment, {_setting(converted): None})
@@ -173,13 +181,23 @@ def _layer_row(layer: LayerOutcome) -> Row:
     }
     if layer.converted:
         error = UNKNOWN if layer.error is None else f"{layer.error:.3f}"
-        cells |= {"rank": str(layer.rank), "error": error}
+        cells |= {"rank": _rank_cell(layer), "error": error}
     if layer.reason and not layer.planned:
         cells["why"] = layer.reason
     if layer.latency:
         before_s, after_s, predicted = layer.latency
         cells["latency"] = arrow(map(format_seconds, (before_s, after_s))) + _predicted(predicted)
     return Row(cells, "plain" if layer.converted else "faint")
+
+
+def _rank_cell(layer: LayerOutcome) -> str:
+    return f"{layer.rank}{'' if layer.order == DEPTHWISE_FIRST else f' {SHORT}'}"
+
+
+def _order_note(layers: Iterable[LayerOutcome]) -> Iterator[Toned]:
+    """Yield what the table has for the other order, where some layer has that."""
+    if any(layer.order == POINTWISE_FIRST for layer in layers):
+        yield Toned(ORDER_NOTE, "method")
 
 
 def _macs(cost: Cost | None) -> int | None:
@@ -273,7 +291,7 @@ def told_apart(goal: float, found: float) -> str:
 # -- rows for programs
 
 CSV_COLUMNS = (
-    *("target", "layer", "decision", "rank", "error", "reason", "calls"),
+    *("target", "layer", "decision", "rank", "order", "error", "reason", "calls"),
     *("params_before", "params_after", "macs_before", "macs_after"),
     *("latency_before_s", "latency_after_s", "latency_is_predicted"),
 )
@@ -286,6 +304,7 @@ def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
         "layer": layer.name,
         "decision": "converted" if layer.converted else decision,
         "rank": layer.rank,
+        "order": layer.order,
         "error": layer.error,
         "reason": layer.reason,
         "calls": layer.calls,
@@ -316,7 +335,7 @@ class ConversionSaid(Said):
         _, layers = self._layers()
         errors_of = {layer.error_of for layer in layers if layer.error is not None}
         notes = (note for of, note in ERROR_NOTES.items() if of in errors_of)
-        closing = [Toned(note, "method") for note in notes]
+        closing = [*(Toned(note, "method") for note in notes), *_order_note(layers)]
         return [Page(self._result.in_a_line(), (), _layer_sheets(layers, view), closing)]
 
     def data(self, view: View) -> dict[str, Any]:
@@ -324,7 +343,7 @@ class ConversionSaid(Said):
         return {**head("convert"), "conventions": CONVENTIONS, **self._result.to_dict()}
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield a row for each convolution; the rank of one that was kept is missing."""
+        """Yield a row for each convolution; rank and order of one that was kept are missing."""
         name, layers = self._layers()
         yield from (_csv_row(name, layer) for layer in layers)
 
@@ -346,7 +365,7 @@ class PlanSaid(Said):
     """What is to be said of a plan."""
 
     what = "a plan"
-    row_columns = ("target", "layer", "decision", "rank")
+    row_columns = ("target", "layer", "decision", "rank", "order")
     _result: Plan
 
     def pages(self, view: View) -> list[Page]:
@@ -366,9 +385,10 @@ class PlanSaid(Said):
         return {**head("plan"), **of, "layers": dict(plan.layers)}
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield a row for each layer; the rank of one that is kept is missing."""
+        """Yield a row for each layer; rank and order of one that is kept are missing."""
         for name, decision in self._result.layers.items():
             row: dict[str, Any] = {"target": self._result.target, "layer": name, "decision": "kept"}
-            if decision != KEEP:
-                row |= {"decision": "converted", "rank": decision}
+            form = form_of(decision)
+            if form is not None:
+                row |= {"decision": "converted", **form._asdict()}
             yield known(row)

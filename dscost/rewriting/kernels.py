@@ -16,6 +16,7 @@ from dscost.foreign.failures import must_pass
 from dscost.foreign.parts import each_parameter
 from dscost.foreign.randomness import own_random_numbers
 from dscost.layers.convolution import ConvSpec
+from dscost.layers.orders import Form
 from dscost.layers.variants import why_not_separable
 from dscost.modules.copying import isolated
 from dscost.rewriting.convolutions import CONVOLUTIONS, Kernel, is_plain, spec_of
@@ -142,7 +143,7 @@ def _instead(module: _ConvNd, kernel: Kernel) -> nn.Module:
     whatever the kernel.
     """
     conv, weight = kernel.conv, kernel.weight.detach()
-    new, separable = in_place_of(module, kernel, conv.kernel_area)
+    new, separable = in_place_of(module, kernel, Form(conv.kernel_area))
     impulses = torch.eye(conv.kernel_area, dtype=weight.dtype, device=weight.device)
     filters = impulses.reshape(-1, 1, *conv.kernel_size)
     ones = [1] * len(conv.kernel_size)

@@ -8,24 +8,26 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from dscost.layers.convolution import Shape
+from dscost.layers.orders import DEPTHWISE_FIRST, Form
 from dscost.modules.copying import copied, deep_copied
-from dscost.nn.separable import SEPARABLE_CONVS
+from dscost.nn.separable import BLUEPRINT_CONVS, SEPARABLE_CONVS
 from dscost.rewriting.convolutions import OF_WEIGHTS, Kernel
 
 
 def in_place_of(
-    old: nn.Module, kernel: Kernel, rank: int, *, device: Any = None
+    old: nn.Module, kernel: Kernel, form: Form, *, device: Any = None
 ) -> tuple[nn.Module, Any]:
     """Return a depthwise-separable convolution for the place of another, padded first if need be.
 
-    It has the mode and shape of `old`, is of rank T, and lies where the kernel does that `old`
-    applies, whose weights it does not have yet, or on another device. Beside what takes its place
-    comes the depthwise-separable convolution in it.
+    It has the mode and shape of `old`, and lies where the kernel does that `old` applies, whose
+    weights it does not have yet, or on another device. Beside what takes its place comes the
+    depthwise-separable convolution in it.
     """
     conv, weight = kernel.conv, kernel.weight
     place: Any = {"device": device or weight.device, "dtype": weight.dtype}
-    make = SEPARABLE_CONVS[len(conv.kernel_size)]
-    separable = make(**conv.given, depth_multiplier=rank, **place)
+    convs = SEPARABLE_CONVS if form.order == DEPTHWISE_FIRST else BLUEPRINT_CONVS
+    make: Any = convs[len(conv.kernel_size)]
+    separable = make(**conv.given, depth_multiplier=form.rank, **place)
     new: nn.Module = separable
     if kernel.before is not None:
         new = PaddedFirst(OrderedDict(pad=kernel.before, convolution=separable))
