@@ -14,7 +14,8 @@ from dscost.notation.inputs import TensorSpec
 from dscost.notation.marked_yaml import Problems, parse_yaml
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-DECISIONS = st.one_of(st.just(KEEP), st.integers(1, 10**6))
+RANKS = st.integers(1, 10**6)
+DECISIONS = st.one_of(st.just(KEEP), RANKS, RANKS.map("{} pointwise-first".format))
 
 
 def parse_plan(text: str, name: str) -> Plan:
@@ -146,6 +147,18 @@ def test_any_plan_survives_being_written_and_read(layers: dict[str, int], commen
             ],
         ),
         (
+            "version: 1\nlayers:\n  a: 0 pointwise-first\n  b: 2 pointwise\n  c: '2'\n  d: keep pointwise-first\n",
+            [
+                f"{line}:6: '{name}': expected a rank such as 2 or '2 pointwise-first', or keep, found \"{found}\""
+                for line, name, found in (
+                    (3, "a", "0 pointwise-first"),
+                    (4, "b", "2 pointwise"),
+                    (5, "c", "2"),
+                    (6, "d", "keep pointwise-first"),
+                )
+            ],
+        ),
+        (
             "version: 1\nlayers: [conv1]",
             ["2:9: expected ranks by layer, such as {conv1: 2}, found a list"],
         ),
@@ -202,11 +215,31 @@ def test_a_layer_that_is_no_convolution_is_not_unknown() -> None:
     ]
 
 
+def test_the_order_of_a_layer_is_said_where_it_is_not_the_usual_one() -> None:
+    plan = parse_plan(
+        "version: 1\nlayers: {a: 2, b: 2 depthwise-first, c: 3 pointwise-first, d: keep}\n",
+        "plan.yaml",
+    )
+    assert dict(plan.layers) == {"a": 2, "b": 2, "c": "3 pointwise-first", "d": KEEP}
+    assert plan.ranks == {"a": 2, "b": 2, "c": 3}
+    usual = "depthwise-first"
+    assert plan.orders == {"a": usual, "b": usual, "c": "pointwise-first"}
+    assert plan_text(plan).splitlines()[2:] == [
+        *("  a: 2", "  b: 2", "  c: 3 pointwise-first", "  d: keep")
+    ]
+    assert plan_of({"b": "2 depthwise-first"}) == Plan({"b": 2})
+    with pytest.raises(
+        InputError, match=r"^plan: 'a': expected a rank such as 2 or .*, found \"2 best\"$"
+    ):
+        plan_of({"a": "2 best"})
+
+
 def test_a_plan_from_python_has_no_places() -> None:
     with pytest.raises(InputError, match=r"^plan: unknown layer 'x' \(known: conv1, pw\)$"):
         plan_of({"x": 1}).check({"conv1": None, "pw": "pointwise"}, {})
     with pytest.raises(
-        InputError, match=r"^plan: 'a': expected a rank such as 2 or '2 pointwise-first', or keep, found 0$"
+        InputError,
+        match=r"^plan: 'a': expected a rank such as 2 or '2 pointwise-first', or keep, found 0$",
     ):
         plan_of({"a": 0})
     Plan({"conv1": 1, "pw": KEEP}).check({"conv1": None, "pw": "pointwise"}, {})

@@ -126,6 +126,15 @@ CASES: Mapping[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
     "resnet18": ("resnet18", (1, 3, 64, 64), {}),
     "mobilenet": ("mobilenet_v3_small", (1, 3, 64, 64), {}),
 }
+MIRRORED = {
+    f"{name}_mirrored": CASES[name]
+    for name in (
+        *("end_padded", "same", "grouped", "channels_last", "double", "frozen", "tied"),
+        *("wide", "long", "architecture"),
+    )
+}
+"""Pointwise-first, of rank 2."""
+CASES = {**CASES, **MIRRORED}
 RUNS = """
 import importlib.util, json, sys
 sys.modules["dscost"] = None
@@ -166,9 +175,10 @@ def _filled(folder: Path, patch: pytest.MonkeyPatch) -> Path:
 
 def convert(name: str) -> ConvertedModel:
     target, shape, kwargs = CASES[name]
-    dtype = {"input": torch.zeros(shape, dtype=torch.float64)} if name == "double" else {}
+    dtype = {"input": torch.zeros(shape, dtype=torch.float64)} if "double" in name else {}
     request = Request(dtype.get("input", shape), kwargs=kwargs)
-    return convert_target(target, request, min_channels=8)
+    how: dict[str, Any] = {"rank": 2, "order": "pointwise-first"} if name in MIRRORED else {}
+    return convert_target(target, request, min_channels=8, **how)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +194,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
             text = code_text(made, path, f"{name}.pt")
             path.write_text(text)
             torch.manual_seed(1)
-            x = torch.randn(CASES[name][1], dtype=torch.float64 if name == "double" else None)
+            x = torch.randn(CASES[name][1], dtype=torch.float64 if "double" in name else None)
             torch.save(x, f"out/{name}.input")
             with torch.no_grad():
                 found[name] = text, made.module.eval()(x)
@@ -230,6 +240,16 @@ def test_code_reads_like_what_somebody_would_write(results: Mapping[str, Any]) -
     text, _, _ = results["architecture"]
     assert "Needs torch, not dscost." in text
     assert '("a", SeparableConv(32, 32, 3, padding=1), "conv1"),' in text
+    text, _, _ = results["tied_mirrored"]
+    assert text.endswith(
+        '    put(model, "0", BlueprintConv(32, 32, 3, padding=1, depth_multiplier=2))\n'
+        '    put(model, "2", BlueprintConv(32, 32, 3, padding=1, depth_multiplier=2))\n'
+        '    tie(model, "2.pointwise.conv.weight", "0.pointwise.conv.weight")\n'
+        '    tie(model, "2.depthwise.weight", "0.depthwise.weight")\n'
+        '    tie(model, "1.bias", "0.depthwise.bias")\n'
+        "    return model\n"
+    )
+    assert "class SeparableConv" not in text
     text, _, _ = results["source"]
     assert '(Path(__file__).resolve().parent / "../src").resolve()))  # finds inner.net' in text
     text, _, _ = results["arguments"]

@@ -243,7 +243,8 @@ class _BlueprintSeparableConv(nn.Module):
         """The kernel `(N, M/G, Kh, Kw)` of the convolution that all stages are, norms left out."""
         mixing, blueprints = self.stages[0].weight.flatten(1), self.depthwise.weight.flatten(2)
         if self.reduce is not None:
-            mixing = mixing @ self.reduce.get_submodule("conv").weight.flatten(1)  # type: ignore[operator]
+            reducing: Any = self.reduce.get_submodule("conv")
+            mixing = mixing @ reducing.weight.flatten(1)
         mixes = mixing.reshape(self.out_channels, self.depth_multiplier, -1)
         kernel = torch.einsum("ntm,ntk->nmk", mixes, blueprints)
         return kernel.reshape(self.out_channels, -1, *self.kernel_size)
