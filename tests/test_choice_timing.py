@@ -7,6 +7,7 @@ from dscost.analysis.choice_timing import (
     Timeable,
     _completed,
     _in_order,
+    _lacks,
     _paired,
     time_both,
     time_choices,
@@ -45,6 +46,50 @@ def test_every_layer_is_timed_at_rank_1_before_any_is_at_another_the_heaviest_fi
     assert sorted(order) == sorted(
         [(one.name, form.rank) for one in (SMALL, LARGE) for form in one.forms]
     )
+
+
+def test_both_orders_are_timed_in_turn_rank_by_rank() -> None:
+    both = SMALL._replace(forms=(*ranks(3), *ranks(4, "pointwise-first")))
+    order = [form.text for _, form in _in_order([both], Setting())]
+    assert order[:6] == [
+        "1",
+        "1 pointwise-first",
+        "2",
+        "2 pointwise-first",
+        "3",
+        "4 pointwise-first",
+    ]
+    assert set(order) == {form.text for form in both.forms}
+
+
+def test_every_order_has_a_line_of_its_own() -> None:
+    other = "pointwise-first"
+    both = SMALL._replace(forms=(*ranks(4), *ranks(4, other)))
+    measured = {
+        AS_IS: Seconds(9.0),
+        Form(1): Seconds(1.0),
+        Form(2): Seconds(2.0),
+        Form(1, other): Seconds(3.0),
+        Form(2, other): Seconds(7.0),
+    }
+    found = _completed(both, measured, None, Setting())
+    assert [found[form].seconds for form in ranks(4)[2:]] == [3.0, 4.0]
+    assert [found[form].seconds for form in ranks(4, other)[2:]] == [11.0, 15.0]
+
+
+def test_one_order_corrects_the_prediction_of_the_other_where_that_was_not_timed() -> None:
+    other = "pointwise-first"
+    strided = SMALL._replace(
+        conv=conv2d(32, 32, 3, stride=2, padding=1), forms=(Form(1), Form(2), Form(1, other))
+    )
+    measured = {AS_IS: Seconds(1.0), Form(1): Seconds(0.5), Form(2): Seconds(0.9)}
+    found = _completed(strided, measured, CEILINGS, Setting())
+    depthwise, pointwise = 16 * 32 * (9 + 32), 64 * 32 * 32 + 16 * 32 * 9
+    assert found[Form(1, other)].seconds == pytest.approx(0.5 * pointwise / depthwise)
+    assert found[Form(1, other)].is_predicted
+    assert _lacks([strided], {strided.key: measured})
+    known = {**measured, Form(1, other): Seconds(2.0)}
+    assert not _lacks([strided], {strided.key: known})
 
 
 def test_ranks_that_were_not_timed_lie_on_the_line_through_their_neighbours() -> None:
@@ -128,11 +173,11 @@ def test_a_model_and_its_layers_are_timed() -> None:
     module = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()).train()
     found = time_choices(
         model_of_torch(module, arguments_of(SMALL.shape), CHEAP, "float32"),
-        [SMALL._replace(forms=ranks(2))],
+        [SMALL._replace(forms=(*ranks(2), *ranks(1, "pointwise-first")))],
         TimingOptions(budget_s=6.0, threads=1),
     )
     times = found.of[SMALL.key]
-    assert set(times) == {AS_IS, *ranks(2)}
+    assert set(times) == {AS_IS, *ranks(2), *ranks(1, "pointwise-first")}
     assert found.whole_s > 0
     assert all(one.seconds > 0 for one in times.values())
     assert found.environment.threads == 1

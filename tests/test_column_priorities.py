@@ -132,14 +132,14 @@ def test_of_a_conversion_rank_error_and_times_stay(width: int) -> None:
     cost = dscost.layer(in_channels=64, out_channels=64, kernel_size=3).totals.as_is
     conv = conv2d(64, 64, 3)
     converted = LayerOutcome(
-        "features.block1.conv1", 1, None, True, 0.123, 1, 36_864, 4_672, cost, cost,
+        "features.block1.conv1", 1, "pointwise-first", None, True, 0.123, 1, 36_864, 4_672, cost, cost,
         (1.64e-3, 463e-6, False), conv,
     )  # fmt: skip
-    kept = converted._replace(name="stem", rank=None, error=None, planned=False,
+    kept = converted._replace(name="stem", rank=None, order=None, error=None, planned=False,
                               reason="fewer than 32 input channels", latency=None)  # fmt: skip
     text = render_pages(
         [Page("x", sheets=_layer_sheets([converted, kept], View()))], View(width=width)
     )
-    assert all(cell in text for cell in ("rank", "0.123", "1.64 ms → 463 µs"))
+    assert all(cell in text for cell in ("rank", "1 pw-first", "0.123", "1.64 ms → 463 µs"))
     assert "fewer than 32 input channels" in text
     assert max(map(len, text.splitlines())) <= width

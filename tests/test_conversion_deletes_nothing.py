@@ -24,6 +24,7 @@ from dscost.analysis import Request
 from dscost.converting.convert import convert_target
 from dscost.converting.results import LayerOutcome
 from dscost.errors import InputError
+from dscost.layers.orders import ORDERS, Order
 
 FULL = 99
 Function = Callable[[Tensor], Tensor]
@@ -316,15 +317,19 @@ TALLY = {"converted": 0, "kept": 0}
 
 
 @dear_law
-@given(case=st.composite(case_of)(), given_input=st.sampled_from([None, "shape", "values"]))
-def any_module(case: Case, given_input: str | None) -> None:
+@given(
+    case=st.composite(case_of)(),
+    given_input=st.sampled_from([None, "shape", "values"]),
+    order=st.sampled_from(ORDERS),
+)
+def any_module(case: Case, given_input: str | None, order: Order) -> None:
     x = torch.randn(case.shape, dtype=torch.float64)
     options = {
         "shape": {"input": torch.empty(case.shape, dtype=torch.float64, device="meta")},
         "values": {"input": x},
     }
     result = dscost.conversion(
-        case.module, rank=FULL, min_channels=1, **options.get(given_input or "", {})
+        case.module, rank=FULL, order=order, min_channels=1, **options.get(given_input or "", {})
     )
     (layer,) = result.layers
     TALLY["converted" if layer.converted else "kept"] += 1

@@ -16,7 +16,9 @@ from torch.nn import functional as F  # noqa: N812
 import dscost
 from dscost.errors import InputError, SpecError
 from dscost.nn import (
+    BlueprintSeparableConv1d,
     BlueprintSeparableConv2d,
+    BlueprintSeparableConv3d,
     DepthwiseSeparableConv1d,
     DepthwiseSeparableConv2d,
     DepthwiseSeparableConv3d,
@@ -108,6 +110,27 @@ def test_a_blueprint_convolution_has_its_pointwise_stage_at_the_size_of_the_inpu
     module = BlueprintSeparableConv2d(m, n, k, s, k // 2, bias=bias)
     macs = AREA * m * n + positions(SIZE, k, s) ** 2 * n * k * k
     assert cost_of(module, m) == (m * n + n * k * k + n * bias, macs)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    m=st.integers(1, 5),
+    n=st.integers(1, 5),
+    groups=st.integers(1, 3),
+    t=st.integers(1, 4),
+    s=strides,
+    dims=st.integers(1, 3),
+)
+def test_a_blueprint_convolution_has_t_blueprints_for_each_output(
+    m: int, n: int, groups: int, t: int, s: int, dims: int
+) -> None:
+    """Weights N·T·M/G at every position of the input, and N·T·K^d at every position of the output."""
+    make = (BlueprintSeparableConv1d, BlueprintSeparableConv2d, BlueprintSeparableConv3d)[dims - 1]
+    m, n = m * groups, n * groups
+    module = make(m, n, 3, s, 1, groups=groups, depth_multiplier=t, bias=False)
+    mixing, blueprints = n * t * m // groups, n * t * 3**dims
+    macs = 6**dims * mixing + positions(6, 3, s) ** dims * blueprints
+    assert cost_of(module, m, *[6] * dims) == (mixing + blueprints, macs)
 
 
 @pytest.mark.parametrize(
@@ -375,6 +398,57 @@ def test_a_blueprint_convolution_is_the_standard_one_of_scaled_blueprints() -> N
     torch.testing.assert_close(module(x), F.conv2d(x, kernel, module.depthwise.bias, 2, 1))
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4], ids="{} groups".format)
+@pytest.mark.parametrize("t", [1, 3], ids="multiplier {}".format)
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+def test_a_blueprint_convolution_is_the_standard_one_of_low_rank_kernels(
+    t: int, groups: int, mode: Any
+) -> None:
+    module = BlueprintSeparableConv2d(
+        4, 8, (3, 5), (2, 1), (1, 2), 2, True, mode,
+        groups=groups, depth_multiplier=t, dtype=torch.float64,
+    )  # fmt: skip
+    # what the 1×1 makes at n·T + t is of output channel n, so W[n, m] = Σ_t P[n·T + t, m] · D[n, t]
+    mixing = module.pointwise.conv.weight.reshape(8, t, 4 // groups)
+    kernel = torch.einsum("ntm,ntij->nmij", mixing, module.depthwise.weight)
+    torch.testing.assert_close(module.weight, kernel)
+    x = torch.randn(2, 4, 11, 12, dtype=torch.float64)
+    padded = F.pad(x, (2, 2, 1, 1), mode="constant" if mode == "zeros" else mode)
+    expected = F.conv2d(padded, kernel, module.bias, (2, 1), 0, 2, groups)
+    torch.testing.assert_close(module(x), expected)
+    torch.testing.assert_close(module(input=x[0]), expected[0])
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (partial(BlueprintSeparableConv1d, 4, 6, 3, 2, 1, groups=2, depth_multiplier=2), (4, 9)),
+        (partial(BlueprintSeparableConv2d, 8, 6, 3, bottleneck=0.5, bias=False), (8, 9, 8)),
+        (partial(BlueprintSeparableConv3d, 4, 6, (1, 3, 2), depth_multiplier=3), (4, 3, 5, 6)),
+        (partial(DepthwiseSeparableConv2d, 4, 6, 3, 2, 1, groups=2, depth_multiplier=2), (4, 9, 8)),
+    ],
+    ids=["1-D", "bottleneck", "3-D", "depthwise-first"],
+)
+def test_the_weight_of_a_module_is_that_of_the_convolution_it_stands_for(
+    make: Callable[..., Any], shape: tuple[int, ...]
+) -> None:
+    module = make(dtype=torch.float64)
+    x = torch.randn(shape, dtype=torch.float64)
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[len(shape) - 2]
+    expected = convolve(
+        x, module.weight, module.bias, module.stride, module.padding, groups=module.groups
+    )
+    torch.testing.assert_close(module(x), expected)
+
+
+def test_the_stages_stand_in_the_order_in_which_they_run() -> None:
+    first, last = DepthwiseSeparableConv2d(4, 6, 3).stages
+    assert (first.kernel_size, last.kernel_size) == ((3, 3), (1, 1))
+    first, last = BlueprintSeparableConv2d(4, 6, 3, norm="batch", bottleneck=0.5).stages
+    assert (first.kernel_size, last.kernel_size) == ((1, 1), (3, 3))
+    assert (first.in_channels, first.out_channels) == (4, 6)
+
+
 def test_the_channels_of_a_ghost_convolution_are_the_primary_ones_then_their_ghosts_then_cut_off() -> (
     None
 ):
@@ -530,6 +604,9 @@ MODULES: dict[str, Callable[..., nn.Module]] = {
         DepthwiseSeparableConv2d, 8, 12, 3, padding="same", depth_multiplier=2
     ),
     "blueprint": partial(BlueprintSeparableConv2d, 8, 12, 3, 2, 1),
+    "blueprints in groups": partial(
+        BlueprintSeparableConv2d, 8, 12, 3, 2, 1, groups=2, depth_multiplier=3
+    ),
     "bottlenecked blueprint": partial(
         BlueprintSeparableConv2d, 8, 12, 3, bottleneck=0.5, norm="batch"
     ),
@@ -676,6 +753,10 @@ def test_a_softmax_is_taken_over_the_channels_with_and_without_a_batch() -> None
             "4, 8, kernel_size=(3, 3), stride=(1, 1), bias=False",
         ),
         (
+            BlueprintSeparableConv2d(4, 8, 3, groups=2, depth_multiplier=3),
+            "4, 8, kernel_size=(3, 3), stride=(1, 1), groups=2, depth_multiplier=3",
+        ),
+        (
             GhostConv2d(4, 8),
             "4, 8, kernel_size=(1, 1), stride=(1, 1), ratio=2, cheap_kernel_size=3",
         ),
@@ -769,6 +850,22 @@ NOT_MADE = "must be a class or function that makes a module, found the module"
         (
             lambda: BlueprintSeparableConv2d(4, 8, 3, bottleneck=1.5),
             "bottleneck must be above 0 and at most 1, found 1.5",
+        ),
+        (
+            lambda: BlueprintSeparableConv2d(4, 8, 3, bottleneck=0.5, groups=2),
+            "bottleneck is for groups=1, found groups=2",
+        ),
+        (
+            lambda: BlueprintSeparableConv2d(4, 8, 3, bottleneck=0.5, depth_multiplier=2),
+            "bottleneck is for depth_multiplier=1, found depth_multiplier=2",
+        ),
+        (
+            lambda: BlueprintSeparableConv2d(4, 8, 3, depth_multiplier=0),
+            "depth_multiplier must be at least 1, found 0",
+        ),
+        (
+            lambda: BlueprintSeparableConv2d(4, 8, 3, groups=3),
+            "groups=3 does not divide in_channels=4",
         ),
         (lambda: GhostConv2d(4, 8, ratio=1), "ratio must be at least 2, found 1"),
         (lambda: GhostConv2d(4, 8, cheap_kernel_size=2), "cheap_kernel_size must be odd, found 2"),

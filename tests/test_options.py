@@ -13,7 +13,7 @@ from dscost.converting.options import able_sites, every_option
 from dscost.converting.plan_file import KEEP, Decision
 from dscost.converting.surveying import survey
 from dscost.errors import InputError
-from dscost.layers.orders import Form
+from dscost.layers.orders import ORDERS, Form
 from dscost.reports.records import Environment
 
 WEIGHTS, AT_RANK_1 = 32 * 32 * 9, 32 * 9 + 32 * 32
@@ -88,6 +88,49 @@ def test_with_times_only_what_has_fewer_macs_is_an_option() -> None:
         [site], subject.readers(), times=by_layer(ChoiceTimes(9.0, of, environment, ()))
     )
     assert [option.decision for option in layer] == [KEEP, 1, 2, 3, 4, 5]
+
+
+def test_in_both_orders_every_rank_of_either_is_offered() -> None:
+    module = nn.Conv2d(32, 18, 3, padding=1, bias=False)
+    subject = load_subject(module, Request((1, 32, 8, 8)))
+    sites = survey(module, min_channels=1, traced=subject.traced)
+    (layer,) = every_option(able_sites(sites), subject.readers(), orders=ORDERS)
+    decisions = [KEEP, *range(1, 10), *(f"{rank} pointwise-first" for rank in range(1, 10))]
+    assert [option.decision for option in layer] == decisions
+    assert [option.params for option in layer[10:]] == [
+        rank * 18 * (32 + 9) for rank in range(1, 10)
+    ]
+    assert [option.form for option in layer[:2]] == [None, Form(1)]
+    (mirror,) = every_option(able_sites(sites), subject.readers(), orders=ORDERS[1:])
+    assert mirror == [layer[0], *layer[10:]]
+
+
+def test_layers_that_share_their_weights_are_offered_what_pays_for_each() -> None:
+    """At stride 2 the 1×1 has four times the positions, so that fewer ranks have fewer MACs."""
+    one, two = conv(), nn.Conv2d(32, 32, 3, stride=2, padding=1, bias=False)
+    two.weight = one.weight
+    module = nn.Sequential(one, two)
+    subject = load_subject(module, Request((1, 32, 16, 16)))
+    sites = survey(module, min_channels=1, traced=subject.traced)
+    of = {
+        (site.conv, run.batched_input_shape): {
+            AS_IS: Seconds(1.0),
+            **dict.fromkeys(site.forms("pointwise-first"), Seconds(0.5)),
+        }
+        for site in sites
+        for run in site.runs
+    }
+    environment = Environment("a processor", 1, "float32", "contiguous", "system", "2", None, None)
+    (layer,) = every_option(
+        able_sites(sites),
+        subject.readers(),
+        orders=("pointwise-first",),
+        times=by_layer(ChoiceTimes(9.0, of, environment, ())),
+    )
+    # 256 · 32 · 32 · T + 64 · 32 · 9 · T of 64 · 32 · 32 · 9 at stride 2
+    assert [option.decision for option in layer] == [KEEP, "1 pointwise-first", "2 pointwise-first"]
+    macs = [sum(site.macs(form) for site in sites) for form in sites[0].forms("pointwise-first")]
+    assert [option.macs for option in layer[1:]] == macs[:2]
 
 
 def test_without_weights_there_is_nothing_to_offer() -> None:

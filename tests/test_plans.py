@@ -1,9 +1,11 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 
 import dscost
 from dscost.analysis import Request
@@ -12,6 +14,7 @@ from dscost.converting.plan_file import KEEP, Plan, plan_in, plan_of, plan_text,
 from dscost.errors import FileProblems, InputError
 from dscost.notation.inputs import TensorSpec
 from dscost.notation.marked_yaml import Problems, parse_yaml
+from dscost.schemas import schema
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 RANKS = st.integers(1, 10**6)
@@ -232,6 +235,28 @@ def test_the_order_of_a_layer_is_said_where_it_is_not_the_usual_one() -> None:
         InputError, match=r"^plan: 'a': expected a rank such as 2 or .*, found \"2 best\"$"
     ):
         plan_of({"a": "2 best"})
+
+
+@pytest.mark.parametrize(
+    ("decision", "is_one"),
+    [
+        *((good, True) for good in (1, 20, KEEP, "1 pointwise-first", "12 depthwise-first")),
+        *((bad, False) for bad in (0, -1, 1.5, True, None, "2", "Keep", "pointwise-first")),
+        *(
+            (bad, False)
+            for bad in ("02 pointwise-first", "2 best", "2pointwise-first", "٢ pointwise-first")
+        ),
+    ],
+    ids=str,
+)
+def test_schema_and_plan_agree_on_what_a_decision_is(decision: Any, is_one: bool) -> None:
+    document = {"version": 1, "layers": {"a": decision}}
+    assert Draft7Validator(schema("plan")).is_valid(document) is is_one
+    if is_one:
+        assert Plan({"a": decision}).forms.keys() == ({"a"} if decision != KEEP else set())
+    else:
+        with pytest.raises(InputError, match=r"^plan: 'a': expected a rank such as 2 or"):
+            Plan({"a": decision})
 
 
 def test_a_plan_from_python_has_no_places() -> None:

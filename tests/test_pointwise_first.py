@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,29 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 from program import run
 from properties import dear_law
 from test_converting import CONVS, off, same_with_even_kernel, values
+from test_missed_goals import A_PROCESSOR
 from torch import nn
 
 import dscost
 from dscost.analysis import Request
+from dscost.analysis.choice_timing import AS_IS, ChoiceTimes, Seconds
+from dscost.converting import layer_times
 from dscost.converting.convert import convert_target
 from dscost.converting.deciding import at_rank
 from dscost.converting.decomposing import Decomposition, max_rank
+from dscost.converting.loading import Subject
+from dscost.converting.sites import Site
+from dscost.converting.stand_ins import Notes, staged
 from dscost.converting.surveying import survey
 from dscost.errors import InputError, SpecError, UnknownNameError
 from dscost.layers.convolution import conv2d
 from dscost.layers.orders import ORDERS, Form, Order
 from dscost.nn import BlueprintSeparableConv2d
+from dscost.schemas import schema
 from dscost.tracing import arguments_of, trace
 
 FIRST, LAST = ORDERS
@@ -172,6 +180,16 @@ def test_the_error_is_that_of_the_kernel_and_none_at_full_rank(
         assert off(conv, new, values(2, m, 9, 8)) < 1e-10
 
 
+def test_what_stands_in_before_is_of_the_order_that_was_decided() -> None:
+    model = nn.Sequential(nn.Conv2d(8, 12, 3)).double()
+    (site,) = survey(model, min_channels=1)
+    decided = site.decided({"0": "2 pointwise-first"})
+    copy = staged(model, {"0": decided}, Notes(), to_run=True)
+    assert issubclass(type(copy[0]), BlueprintSeparableConv2d)
+    assert copy[0].depth_multiplier == 2
+    assert off(model, copy, values(1, 8, 9, 9)) == 0
+
+
 # -- the best of both
 
 
@@ -235,6 +253,60 @@ def test_what_has_the_same_weights_at_other_strides_has_the_options_of_all() -> 
     assert len(set(plan.layers.values())) == 1
 
 
+def test_a_rank_above_the_largest_of_its_order_means_that_and_is_told() -> None:
+    conv = nn.Conv2d(8, 12, 3)
+    plan = {"": "99 pointwise-first"}
+    made = convert_target(conv, Request((1, 8, 9, 9)), plan=plan, min_channels=None)
+    outcome = made.converted.outcome
+    assert outcome.plan == {"": "8 pointwise-first"}
+    assert "Rank 99 is more than the full rank of 1 layer: it has that, 8." in outcome.notes
+    assert isinstance(made.module, BlueprintSeparableConv2d)
+    assert made.module.depth_multiplier == 8
+
+
+def test_a_goal_of_latency_weighs_both_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one order runs fast and the other does not, it is that which is taken, whatever its error."""
+    slow: dict[Order, float] = {}
+
+    def made_up(subject: Subject, sites: Sequence[Site], orders: Sequence[Order], *_: Any) -> Any:
+        of: dict[Any, Any] = {}
+        for site in sites:
+            forms = [form for order in orders for form in site.forms(order)]
+            seconds = {form: Seconds(1e-9 * slow[form.order] * site.macs(form)) for form in forms}
+            as_is = {AS_IS: Seconds(1e-9 * site.macs())}
+            of |= {(site.conv, run.batched_input_shape): {**as_is, **seconds} for run in site.runs}
+        return ChoiceTimes(1e-9 * subject.cost.macs, of, A_PROCESSOR, ())
+
+    monkeypatch.setattr(layer_times, "measured", made_up)
+    model, given = nn.Conv2d(32, 32, 3, padding=1), {"input": (1, 32, 8, 8)}
+    for slow_one, fast in ((FIRST, LAST), (LAST, FIRST)):
+        slow |= {slow_one: 100.0, fast: 1.0}
+        plan = dscost.plan(model, "latency_s=0.5x", order="best", **given)
+        assert plan.orders == {"": fast}
+        missed = dscost.plan(model, "latency_s=0.5x", order=slow_one, **given)
+        assert missed.missed is not None
+
+
+def test_of_an_onnx_file_the_best_order_is_taken_too(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    conv = blueprint(nn.Conv2d(8, 12, 3, bias=False))
+    kernel = onnx.numpy_helper.from_array(conv.weight.detach().numpy(), "w")
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, shape) for name, shape in
+            (("x", (1, 8, 9, 9)), ("y", (1, 12, 4, 4))))  # fmt: skip
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"], name="c", strides=[2, 2])
+    graph = onnx.helper.make_graph([node], "net", [x], [y], [kernel])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    path = tmp_path / "net.onnx"
+    onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=opset), path)
+    (layer,) = dscost.conversion(path, min_channels=1, order="best").layers
+    assert (layer.rank, layer.order) == (1, LAST)
+    assert layer.error == pytest.approx(0, abs=1e-6)
+    plan = dscost.plan(path, "error=0.01", min_channels=1, order="best")
+    assert plan.orders == {"c": LAST}
+    after = convert_target(path, plan=plan).converted.outcome
+    assert after.after.macs == 81 * 8 * 12 + 16 * 12 * 9
+
+
 def test_at_a_rank_every_layer_has_its_best() -> None:
     model = nn.Sequential(blueprint(nn.Conv2d(8, 12, 3)), separable(nn.Conv2d(12, 8, 3)))
     sites = survey(model, min_channels=1)
@@ -263,7 +335,9 @@ def test_a_conversion_tells_the_order_of_every_layer(network: Path) -> None:
         "version: 1\nlayers: {conv2: 2 pointwise-first, conv3: 2 depthwise-first}\n"
     )
     done = run("convert", "net.yaml", "--plan", "plan.yaml", "--json", "--save-plan", "again.yaml")
-    found = json.loads(done.stdout)["conversion"]
+    document = json.loads(done.stdout)
+    Draft7Validator(schema("conversion")).validate(document)
+    found = document["conversion"]
     assert [(one["rank"], one["order"]) for one in found["layers"]] == [
         (None, None),
         (2, LAST),
@@ -280,6 +354,18 @@ def test_a_conversion_tells_the_order_of_every_layer(network: Path) -> None:
     assert " 2 pw-first " in text
     assert "pw-first = pointwise-first: the 1×1 convolution runs before the K×K one" in text
     assert "pw-first" not in run("convert", "net.yaml").stdout
+
+
+def test_from_python_the_order_is_told_as_well() -> None:
+    conv = nn.Conv2d(32, 32, 3)
+    made = dscost.conversion(nn.Sequential(conv, nn.Conv2d(32, 32, 1)), rank=2, order=LAST)
+    assert [layer["order"] for layer in made.to_dict()["layers"]] == [LAST, None]
+    assert " 2 pw-first " in str(made)
+    assert "pw-first = pointwise-first" in str(made)
+    assert "pw-first" not in str(dscost.conversion(conv))
+    plan = dscost.plan(conv, "macs=0.5x", input=(1, 32, 8, 8), order=LAST)
+    (rank,) = plan.ranks.values()
+    assert f"  {rank} pointwise-first" in str(plan)
 
 
 def test_what_cannot_be_meant_is_one_line(network: Path) -> None:

@@ -2,8 +2,9 @@
 
 `convert` is where it begins. It has a target made into a module with values (`loading`), finds its
 convolutions (`surveying`), and sees what the model does with them besides (`rehearsing`, by
-`stand_ins`). What is done to each is decided by a plan, at one rank or for a goal (`deciding`):
-of the ways to treat it (`options`) those of least error are chosen (`choosing`, by a `knapsack`).
+`stand_ins`). What is done to each is decided by a plan, at one rank or for a goal (`deciding`; how
+that is spelled is in `decisions`): of the ways to treat it (`options`), in either order of its two
+stages, those of least error are chosen (`choosing`, by a `knapsack`).
 Then the model is copied with other convolutions (`applying`), whose weights are those nearest to
 what they stand for (`decomposing`) or to what they are given (`calibrating`); a time that was
 promised is held against the clock (`proving`, by `layer_times`); and what came of it is said

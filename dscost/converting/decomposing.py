@@ -20,7 +20,7 @@ Source:
     the optimum.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from math import prod, sqrt
@@ -78,9 +78,8 @@ def max_rank(kernel_shape: Sequence[int], groups: int, order: Order = DEPTHWISE_
     >>> max_rank((64, 3, 3, 3), groups=1, order="pointwise-first")
     3
     """
-    outputs, channels, *extent = kernel_shape
-    rows = outputs // groups if order == DEPTHWISE_FIRST else channels
-    return min(prod(extent), rows)
+    _, rows = _Cut(tuple(kernel_shape), groups, order).sides
+    return min(prod(kernel_shape[2:]), rows)
 
 
 class Decomposition:
@@ -161,52 +160,59 @@ class _Cut(NamedTuple):
     groups: int
     order: Order
 
+    @property
+    def sides(self) -> tuple[int, int]:
+        """How many channels of a group have filters of their own, and the rows of their matrix."""
+        outputs, inputs = self.shape[0] // self.groups, self.shape[1]
+        return (inputs, outputs) if self.order == DEPTHWISE_FIRST else (outputs, inputs)
+
     def matrices(self, kernel: np.ndarray) -> np.ndarray:
         """Return `A_m` of `N/G × Kh·Kw` for every input channel, or `A_n` of `M/G × Kh·Kw`."""
-        outputs, channels, *_ = self.shape
-        if self.order != DEPTHWISE_FIRST:
-            return kernel.reshape(outputs, channels, -1)
-        grouped = kernel.reshape(self.groups, outputs // self.groups, channels, -1)
-        return grouped.swapaxes(1, 2).reshape(self.groups * channels, outputs // self.groups, -1)
+        own, rows = self.sides
+        outputs, inputs = self.shape[:2]
+        by_group = kernel.reshape(self.groups, outputs // self.groups, inputs, -1)
+        return self._turned(by_group).reshape(self.groups * own, rows, -1)
 
     def kernel(self, matrices: np.ndarray) -> np.ndarray:
         """Return the kernel that is cut into some matrices."""
-        outputs, channels, *_ = self.shape
-        if self.order == DEPTHWISE_FIRST:
-            by_group = matrices.reshape(self.groups, channels, outputs // self.groups, -1)
-            matrices = by_group.swapaxes(1, 2)
-        return matrices.reshape(self.shape)
+        by_group = matrices.reshape(self.groups, *self.sides, -1)
+        return self._turned(by_group).reshape(self.shape)
+
+    def _turned(self, by_group: np.ndarray) -> np.ndarray:
+        return by_group.swapaxes(1, 2) if self.order == DEPTHWISE_FIRST else by_group
 
     def kernels(self, filters: np.ndarray, mixing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the kernels of both stages, of filters `(channels, T, Kh·Kw)` and weights.
+        """Return both kernels.
 
-        The weights are `(M, N/G, T)`, or pointwise-first `(N, M/G, T)`.
+        Args:
+            filters: `(channels, T, Kh·Kw)`.
+            mixing: `(channels, rows, T)`.
         """
-        outputs, channels, *extent = self.shape
-        ones = (1,) * len(extent)
-        rank = mixing.shape[2]
-        if self.order != DEPTHWISE_FIRST:
-            pointwise = mixing.swapaxes(1, 2).reshape(outputs * rank, channels, *ones)
-            return filters.reshape(outputs, rank, *extent), pointwise
-        by_group = mixing.reshape(self.groups, channels, outputs // self.groups, rank)
-        pointwise = by_group.swapaxes(1, 2).reshape(outputs, channels * rank, *ones)
-        return filters.reshape(-1, 1, *extent), pointwise
+        outputs, _, *extent = self.shape
+        by_group = mixing.reshape(self.groups, *self.sides, -1).transpose(_AS_KERNEL[self.order])
+        rank, ones = mixing.shape[2], (1,) * len(extent)
+        if self.order == DEPTHWISE_FIRST:
+            return filters.reshape(-1, 1, *extent), by_group.reshape(outputs, -1, *ones)
+        return filters.reshape(-1, rank, *extent), by_group.reshape(outputs * rank, -1, *ones)
 
     def filters(self, depthwise: np.ndarray) -> np.ndarray:
         """Return filters as `kernels` takes them."""
-        outputs, channels, *extent = self.shape
-        own = channels * self.groups if self.order == DEPTHWISE_FIRST else outputs
-        return depthwise.reshape(own, -1, prod(extent))
+        own, _ = self.sides
+        return depthwise.reshape(self.groups * own, -1, prod(self.shape[2:]))
 
     def mixing(self, pointwise: np.ndarray) -> np.ndarray:
         """Return mixing weights as `kernels` takes them."""
-        outputs, channels, *_ = self.shape
-        if self.order != DEPTHWISE_FIRST:
-            return pointwise.reshape(outputs, -1, channels).swapaxes(1, 2)
-        by_output = pointwise.reshape(self.groups, outputs // self.groups, channels, -1)
-        return by_output.swapaxes(1, 2).reshape(
-            self.groups * channels, outputs // self.groups, by_output.shape[3]
-        )
+        own, rows = self.sides
+        sides = (rows, own, -1) if self.order == DEPTHWISE_FIRST else (own, -1, rows)
+        by_group = pointwise.reshape(self.groups, *sides).transpose(_AS_KERNEL[self.order])
+        return by_group.reshape(self.groups * own, rows, -1)
+
+
+_AS_KERNEL: Mapping[Order, tuple[int, ...]] = {
+    "depthwise-first": (0, 2, 1, 3),
+    "pointwise-first": (0, 1, 3, 2),
+}
+"""Mixing weights by group, `(G, channels, rows, T)`, as the 1×1 has them, and back."""
 
 
 # -- arrays

@@ -136,6 +136,7 @@ class _StandIn:
 _OF_REPLACEMENTS = (
     *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
     *("padding_mode", "norm", "activation", "depthwise", "pointwise", "depth_multiplier"),
+    *("stages", "reduce"),
 )
 
 
