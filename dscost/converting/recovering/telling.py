@@ -1,0 +1,47 @@
+"""What is to be told of a model that was recovered. No torch."""
+
+from collections.abc import Iterable, Sequence
+
+from dscost.converting.recovering.fitting import MOST_BYTES, Fitting
+from dscost.errors import InputError, some_of
+from dscost.notation.units import counted, format_bytes
+
+MOST_NAMED = 4
+
+
+def refitted_notes(
+    layers: int, *, kept: Sequence[str], large: Sequence[str], unseen: Sequence[str]
+) -> list[str]:
+    """Return why some layers have the weights that they had.
+
+    Args:
+        layers: How many there are.
+        kept: Those whose refitted weights did no better on inputs that they were not fitted to.
+        large: Those of which too much would have to be summed up.
+        unseen: Those that do not run.
+    """
+    reasons = (
+        ("refitted weights do no better on the half of the inputs that they have not seen", kept),
+        (f"what they see has second moments of more than {format_bytes(MOST_BYTES)}", large),
+        ("they do not run on the inputs", unseen),
+    )
+    return [
+        f"{len(names)} of {counted(layers, 'layer')} as before ({_named(names)}): {why}."
+        for why, names in reasons
+        if names
+    ]
+
+
+def _named(names: Iterable[str]) -> str:
+    return some_of([f"'{name}'" for name in names], MOST_NAMED)
+
+
+def refuse_infinite(name: str, fitting: Fitting) -> None:
+    """Refuse what a layer sees where nothing can be fitted to it.
+
+    Raises:
+        InputError: Something of it is NaN, infinite, or too large for its square.
+    """
+    if not fitting.are_finite:
+        wrong = "NaN, infinite or too large to calibrate on"
+        raise InputError(f"'{name}' sees values on the calibration inputs that are {wrong}")
