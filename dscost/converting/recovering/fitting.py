@@ -16,7 +16,7 @@ from dscost.converting.recovering.least_squares import (
     Equations,
     Pair,
     Sums,
-    best_ridge,
+    best_choice,
     together,
 )
 
@@ -59,13 +59,14 @@ class Stages(NamedTuple):
     @property
     def features(self) -> int:
         """How many features a group has: depthwise-first M/G·T, else the M/G·Kh·Kw of patches."""
-        per_group = self.mixing.shape[1]
-        return per_group if self.is_depthwise_first else per_group * self.filters.shape[1]
+        per_group = int(self.mixing.shape[1])
+        return per_group if self.is_depthwise_first else per_group * int(self.filters.shape[1])
 
     @property
     def unknowns(self) -> int:
         """Of each output: its weights, and a bias."""
-        return self.mixing.shape[1] * (1 if self.is_depthwise_first else self.multiplier) + 1
+        weights = int(self.mixing.shape[1])
+        return weights * (1 if self.is_depthwise_first else self.multiplier) + 1
 
     def kernel(self) -> np.ndarray:
         """Return what all features are multiplied by, `(G, N/G, features)`."""
@@ -73,7 +74,7 @@ class Stages(NamedTuple):
             return self.mixing.reshape(self.groups, -1, self.features)
         mixing = self.mixing.reshape(self.outputs, self.multiplier, -1)
         filters = self.filters.reshape(self.outputs, self.multiplier, -1)
-        made = mixing.swapaxes(1, 2) @ filters  # (N, M/G, Kh·Kw)
+        made: np.ndarray = mixing.swapaxes(1, 2) @ filters  # (N, M/G, Kh·Kw)
         return made.reshape(self.groups, -1, self.features)
 
 
@@ -135,20 +136,20 @@ class Fitting:
         """
         positions = features.shape[-1]
         z = features.reshape(self.stages.groups, self.stages.features, positions)
-        aim = target if bias is None else target - bias[:, None]
-        r = aim.reshape(self.stages.groups, -1, positions) - self._kernel @ z
-        if self._inputs > 1:
-            self._sums.add(z, r, at % 2)
-            return
         middle = positions // 2  # of a single input, what is above and what is below
-        self._sums.add(z[..., :middle], r[..., :middle], 0)
-        self._sums.add(z[..., middle:], r[..., middle:], 1)
+        is_alone = self._inputs == 1
+        parts = (slice(0, middle), slice(middle, None)) if is_alone else (slice(None),)
+        with np.errstate(all="ignore"):  # what is too large is told in the end
+            aim = target if bias is None else target - bias[:, None]
+            r = aim.reshape(self.stages.groups, -1, positions) - self._kernel @ z
+            for half, part in enumerate(parts):
+                self._sums.add(z[..., part], r[..., part], half if is_alone else at % 2)
 
     def result(self, rounded: Rounded, bias: np.ndarray | None) -> Fitted:
         """Return what is best, output by output; one that gains nothing has what it had."""
         stages = self.stages
         every = self._shared if stages.is_depthwise_first else self._own
-        share = best_ridge(every(MOST_JUDGED), shifts=self._shifts)
+        choice = best_choice(every(MOST_JUDGED), shifts=self._shifts)
         mixing, shift = stages.mixing.copy(), np.zeros(stages.outputs)
         before = after = 0.0
         rows = 0
@@ -157,13 +158,13 @@ class Fitting:
             scale, some = whole.scale(), slice(rows, rows + number)
             rows += number
             before += float(whole.rr.sum())
-            if share is None or not scale:
+            if choice is None or not scale:
                 after += float(whole.rr.sum())
                 continue
-            correction, constant = whole.correction(share * scale, shifts=self._shifts)
+            correction, constant = whole.correction(choice.share * scale, shifts=choice.shifts)
             old = self._rows(mixing, some)
             new = rounded(old + correction)
-            if bias is not None and self._shifts:
+            if bias is not None and choice.shifts:
                 constant = rounded(bias[some] + constant) - bias[some]
             left = whole.left(new - old, constant)
             gains = left < whole.rr
@@ -265,8 +266,9 @@ def patches_at(
     extent = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in windows]
     first = np.unravel_index(at, extent)
     taps = np.unravel_index(np.arange(prod(kernel)), kernel)
-    places = tuple(
+    places: list[np.ndarray] = [
         tap[:, None] * d + one * s
         for tap, one, (_, _, s, d) in zip(taps, first, windows, strict=True)
-    )
-    return padded[(slice(None), *places)].reshape(-1, len(at))
+    ]
+    found = padded[(slice(None), *places)]  # (M, Kh·Kw, positions)
+    return found.reshape(-1, len(at))

@@ -5,19 +5,19 @@ minimise `Σ ‖r − C z − s‖² + λ ‖C‖²` over all positions. It is t
 not the weights: where the inputs say nothing, the weights stay what they are.
 
 Sums are kept in two halves of the inputs. λ is that of `RIDGES` with which each half tells best
-what is left in the other one, so that few positions, or positions that are all alike, do no harm.
-All in float64.
+what is left in the other one, and so is whether there is a shift: few positions, or positions that
+are all alike, do no harm. All in float64.
 
 Source:
     Hoerl and Kennard 1970, Ridge regression, for λ; Stone 1974, for its choice by the other half.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-RIDGES = (1e-9, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+RIDGES = (1e-9, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """λ as shares of the mean of what is on the diagonal of the features' second moments."""
 
 Pair = tuple["Equations", "Equations"]
@@ -28,7 +28,7 @@ class Equations(NamedTuple):
     """What least squares needs to know of features and residuals, summed up over positions.
 
     Args:
-        count: Positions.
+        positions: How many.
         z: Features, `(P,)`.
         zz: Their products, `(P, P)`.
         r: Residuals, `(n,)`.
@@ -36,7 +36,7 @@ class Equations(NamedTuple):
         rr: Their squares, `(n,)`.
     """
 
-    count: float
+    positions: float
     z: np.ndarray
     zz: np.ndarray
     r: np.ndarray
@@ -45,7 +45,7 @@ class Equations(NamedTuple):
 
     def scale(self) -> float:
         """Return the mean variance of a feature, times the positions; 0 of features that are 0."""
-        centred = self.zz.diagonal() - np.square(self.z) / max(self.count, 1.0)
+        centred = self.zz.diagonal() - np.square(self.z) / max(self.positions, 1.0)
         return max(0.0, float(centred.mean()))
 
     def correction(self, ridge: float, *, shifts: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -57,47 +57,65 @@ class Equations(NamedTuple):
         """
         zz, rz = self.zz, self.rz
         if shifts:
-            zz = zz - np.outer(self.z, self.z) / self.count
-            rz = rz - np.outer(self.r, self.z) / self.count
+            zz = zz - np.outer(self.z, self.z) / self.positions
+            rz = rz - np.outer(self.r, self.z) / self.positions
         found = np.linalg.solve(zz + ridge * np.eye(len(zz)), rz.T).T
-        shift = (self.r - found @ self.z) / self.count if shifts else np.zeros(len(self.r))
+        shift = (self.r - found @ self.z) / self.positions if shifts else np.zeros(len(self.r))
         return found, shift
 
     def left(self, correction: np.ndarray, shift: np.ndarray) -> np.ndarray:
         """Return the squares `(n,)` that a correction and a shift leave of the residuals."""
         of_features = (correction @ self.zz * correction).sum(1) - 2 * (correction * self.rz).sum(1)
-        of_shift = shift * (self.count * shift - 2 * self.r + 2 * correction @ self.z)
+        of_shift = shift * (self.positions * shift - 2 * self.r + 2 * correction @ self.z)
         left: np.ndarray = np.maximum(self.rr + of_features + of_shift, 0.0)
         return left
 
 
 def together(pair: Pair) -> Equations:
     """Return the sums over both halves."""
-    return Equations(*(one + other for one, other in zip(*pair, strict=True)))
+    summed: list[Any] = [one + other for one, other in zip(*pair, strict=True)]
+    return Equations(*summed)
 
 
-def best_ridge(pairs: Iterable[Pair], *, shifts: bool) -> float | None:
-    """Return the share of `RIDGES` with which each half tells most of the other, of all pairs.
+class Choice(NamedTuple):
+    """How a correction is found.
+
+    Args:
+        share: λ, as a share of the features' scale.
+        shifts: Whether a constant is added.
+    """
+
+    share: float
+    shifts: bool
+
+
+def best_choice(pairs: Iterable[Pair], *, shifts: bool) -> Choice | None:
+    """Return the choice with which each half tells most of the other, of all pairs.
 
     Nothing where each does best to leave the weights alone. Where all positions are in one half
-    none is told by the other: then it is the largest.
+    none is told by the other: then it is the most careful one.
+
+    Args:
+        pairs: Sums.
+        shifts: Whether a constant may be added.
     """
-    left = np.zeros(len(RIDGES))
+    choices = [Choice(share, way) for way in {shifts, False} for share in RIDGES]
+    left = np.zeros(len(choices))
     untouched = 0.0
     for first, second in pairs:
-        if not (first.count and second.count):
-            return RIDGES[-1]
+        if not (first.positions and second.positions):
+            return Choice(RIDGES[-1], shifts=False)
+        whole = float((first.rr + second.rr).sum())
+        untouched += whole
         scale = together((first, second)).scale()
-        untouched += float((first.rr + second.rr).sum())
-        for at, share in enumerate(RIDGES):
-            if not scale:
-                left[at] += float((first.rr + second.rr).sum())
-                continue
+        if not scale:
+            left += whole
+            continue
+        for at, (share, way) in enumerate(choices):
             for one, other in ((first, second), (second, first)):
-                found = one.correction(share * scale, shifts=shifts)
-                left[at] += float(other.left(*found).sum())
+                left[at] += float(other.left(*one.correction(share * scale, shifts=way)).sum())
     at = int(left.argmin())
-    return RIDGES[at] if left[at] < untouched else None
+    return choices[at] if left[at] < untouched else None
 
 
 class Sums:

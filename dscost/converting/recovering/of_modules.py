@@ -69,9 +69,9 @@ def recovered(
 
     steps = Steps(error, None if judge is None else score, standing)
     due = behind(survey, norms, [layer.last for layer in layers])
-    with steps.step(REFITTED, _undoing(_weights(layers))) as notes:
-        with before.inferring(), after.inferring():
-            notes += Refitting(before, after, batches, survey).refit(layers, say)
+    undo = _undoing(_weights(layers))
+    with steps.step(REFITTED, undo) as notes, before.inferring(), after.inferring():
+        notes += Refitting(before, after, batches, survey).refit(layers, say)
     if due:
         with steps.step(NORMALISED, _undoing(_statistics(due))):
             say(None, "re-estimating the statistics of BatchNorm")

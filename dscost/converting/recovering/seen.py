@@ -48,6 +48,6 @@ class Survey:
 
 
 def inputs_in(batches: Sequence[Arguments]) -> int:
-    """Return how many inputs there are in batches, each counted by its first tensor's first axis."""
+    """Return how many inputs batches have, by the first axis of the first tensor of each."""
     first = [batch.tensors[0] for batch in batches]
     return sum(one.shape[0] if one.dim() > 1 else 1 for one in first)

@@ -1,4 +1,4 @@
-"""A step of recovering a model: done, held against what the model was, and undone where it loses."""
+"""A step of recovering a model: done, held against what it was, and undone where it loses."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ class Standing(NamedTuple):
         if self.score is not None and before.score is not None:
             return not self.score >= before.score
         if before.error is None:
-            return self.error is None
+            return False
         return self.error is None or self.error > before.error
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from dscost.converting.recovering.fitting import MOST_BYTES, Fitting
+from dscost.converting.recovering import fitting
 from dscost.errors import InputError, some_of
 from dscost.notation.units import counted, format_bytes
 
@@ -22,7 +22,10 @@ def refitted_notes(
     """
     reasons = (
         ("refitted weights do no better on the half of the inputs that they have not seen", kept),
-        (f"what they see has second moments of more than {format_bytes(MOST_BYTES)}", large),
+        (
+            f"what they see has second moments of more than {format_bytes(fitting.MOST_BYTES)}",
+            large,
+        ),
         ("they do not run on the inputs", unseen),
     )
     return [
@@ -36,12 +39,12 @@ def _named(names: Iterable[str]) -> str:
     return some_of([f"'{name}'" for name in names], MOST_NAMED)
 
 
-def refuse_infinite(name: str, fitting: Fitting) -> None:
+def refuse_infinite(name: str, looked_at: fitting.Fitting) -> None:
     """Refuse what a layer sees where nothing can be fitted to it.
 
     Raises:
         InputError: Something of it is NaN, infinite, or too large for its square.
     """
-    if not fitting.are_finite:
+    if not looked_at.are_finite:
         wrong = "NaN, infinite or too large to calibrate on"
         raise InputError(f"'{name}' sees values on the calibration inputs that are {wrong}")
