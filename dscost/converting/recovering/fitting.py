@@ -8,7 +8,7 @@ input, which are summed up once.
 
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil, prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -228,7 +228,7 @@ def _projected(patches: Equations, filters: np.ndarray, rows: np.ndarray) -> Ite
     for at, own in enumerate(filters):
         row = rows[at : at + 1]
         yield Equations(
-            patches.count,
+            patches.positions,
             (z @ own.T).reshape(-1),
             (half[:, at] @ own.T).reshape(channels * times, channels * times),
             patches.r[row],
@@ -266,9 +266,9 @@ def patches_at(
     extent = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in windows]
     first = np.unravel_index(at, extent)
     taps = np.unravel_index(np.arange(prod(kernel)), kernel)
-    places: list[np.ndarray] = [
+    places: list[Any] = [
         tap[:, None] * d + one * s
         for tap, one, (_, _, s, d) in zip(taps, first, windows, strict=True)
     ]
-    found = padded[(slice(None), *places)]  # (M, Kh·Kw, positions)
+    found: np.ndarray = padded[(slice(None), *places)]  # (M, Kh·Kw, positions)
     return found.reshape(-1, len(at))

@@ -13,7 +13,7 @@ Source:
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -73,8 +73,15 @@ class Equations(NamedTuple):
 
 def together(pair: Pair) -> Equations:
     """Return the sums over both halves."""
-    summed: list[Any] = [one + other for one, other in zip(*pair, strict=True)]
-    return Equations(*summed)
+    one, other = pair
+    return Equations(
+        one.positions + other.positions,
+        one.z + other.z,
+        one.zz + other.zz,
+        one.r + other.r,
+        one.rz + other.rz,
+        one.rr + other.rr,
+    )
 
 
 class Choice(NamedTuple):
