@@ -241,17 +241,17 @@ def _projected(patches: Equations, filters: np.ndarray, rows: np.ndarray) -> Ite
 
 
 def drawn(extent: Sequence[int], stages: Stages, inputs: int, seed: Sequence[int]) -> np.ndarray:
-    """Return which positions of an output of some extent are looked at, in order.
-
-    All layers together see about `PER_UNKNOWN` positions for each unknown, over all inputs.
-    """
-    number = prod(extent)
-    most = max(PER_UNKNOWN * stages.unknowns, LEAST_POSITIONS)
-    quota = ceil(most / max(inputs, 1))
-    if number <= quota:
+    """Return which positions of an output of some extent are looked at, in order."""
+    number, most = prod(extent), quota(stages, inputs)
+    if number <= most:
         return np.arange(number)
     random = np.random.default_rng(list(seed))
-    return np.sort(random.choice(number, quota, replace=False))
+    return np.sort(random.choice(number, most, replace=False))
+
+
+def quota(stages: Stages, inputs: int) -> int:
+    """Return how many positions of an input are looked at: over all, `PER_UNKNOWN` an unknown."""
+    return ceil(max(PER_UNKNOWN * stages.unknowns, LEAST_POSITIONS) / max(inputs, 1))
 
 
 def patches_at(

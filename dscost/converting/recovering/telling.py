@@ -10,7 +10,12 @@ MOST_NAMED = 4
 
 
 def refitted_notes(
-    layers: int, *, kept: Sequence[str], large: Sequence[str], unseen: Sequence[str]
+    layers: int,
+    *,
+    kept: Sequence[str] = (),
+    large: Sequence[str] = (),
+    unseen: Sequence[str] = (),
+    unknown: Sequence[str] = (),
 ) -> list[str]:
     """Return why some layers have the weights that they had.
 
@@ -19,6 +24,7 @@ def refitted_notes(
         kept: Those whose refitted weights did no better on inputs that they were not fitted to.
         large: Those of which too much would have to be summed up.
         unseen: Those that do not run.
+        unknown: Those whose bias is computed.
     """
     reasons = (
         ("refitted weights do no better on the half of the inputs that they have not seen", kept),
@@ -27,6 +33,7 @@ def refitted_notes(
             large,
         ),
         ("they do not run on the inputs", unseen),
+        ("their bias is computed", unknown),
     )
     return [
         f"{len(names)} of {counted(layers, 'layer')} as before ({_named(names)}): {why}."
