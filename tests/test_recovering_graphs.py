@@ -188,13 +188,12 @@ def test_a_file_is_recovered_as_its_module_of_torch_is(tmp_path: Path) -> None:
     for order in ORDERS:
         found = dscost.conversion(module, min_channels=1, order=order)
         names = [layer.name for layer in found.layers if layer.converted]
-        scores = iter([1.0, 2.0, 3.0] * 2)  # both steps are kept
         given = [arguments_of(torch.from_numpy(x))]
         theirs = of_modules.recovered(
-            module, found.module, names, given, judge=lambda model: next(scores)
+            module, found.module, names, given, judge=_judge([1.0, 2.0, 3.0])
         )
         other, layers = converted(file, tmp_path, order)
-        ours = recovered(file, other, layers, feeds(x), judge=lambda model: next(scores))
+        ours = recovered(file, other, layers, feeds(x), judge=_judge([1.0, 2.0, 3.0]))
         assert [one.name for one in ours.steps] == [REFITTED, NORMALISED]
         for mine, one in zip(ours.steps, theirs.steps, strict=True):
             assert mine.error_before == pytest.approx(one.error_before, rel=1e-3)

@@ -228,7 +228,7 @@ def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[
         return None, ()
     root = unwrapped(root)
     if gives_several(input):
-        batches = [arguments_of(_without_labels(root, one)) for one in input]
+        batches = [arguments_of(without_labels(root, one)) for one in input]
         if not batches:
             raise InputError("input gives nothing: expected at least one input")
     else:
@@ -249,7 +249,7 @@ def gives_several(input: Any) -> bool:
     return hasattr(input, "__iter__") and not isinstance(input, Sequence | Mapping | Tensor | str)
 
 
-def _without_labels(root: nn.Module, batch: Any) -> Any:
+def without_labels(root: nn.Module, batch: Any) -> Any:
     """Return a batch; of several entries the first, where a forward takes that and not all."""
     if not isinstance(batch, list | tuple) or len(batch) < 2 or not isinstance(batch[0], Tensor):
         return batch

@@ -1,0 +1,118 @@
+"""Calibration inputs as what an ONNX model is given. No torch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from onnx import GraphProto
+
+from dscost.converting.recovering.arrays import AT_ONCE, Arrays, Wanted, checked_values
+from dscost.converting.recovering.inputs import Given
+from dscost.errors import InputError, UnknownNameError
+from dscost.graphs.binding import inputs_of
+from dscost.graphs.values import Value
+from dscost.notation.units import format_shape
+
+Feeds = Mapping[str, np.ndarray]
+
+
+def wanted_by(graph: GraphProto, given: Mapping[str, Value]) -> list[Wanted]:
+    """Return the inputs of a graph, by what it was counted on and which axes it leaves open."""
+    found = []
+    for one in inputs_of(graph):
+        value, axes = given[one.name], one.type.tensor_type.shape.dim
+        open_axes = frozenset(
+            at
+            for at, axis in enumerate(axes)
+            if not (axis.HasField("dim_value") and axis.dim_value > 0)
+        )
+        is_needed = value.content is None
+        found.append(Wanted(one.name, value.shape or (), value.dtype, open_axes, is_needed))
+    return found
+
+
+def batches_of(wanted: Sequence[Wanted], given: Given, known: Mapping[str, Value]) -> list[Feeds]:
+    """Return what a model is run on.
+
+    Args:
+        wanted: Its inputs.
+        given: Inputs as they were given.
+        known: What it was counted on; those that have values keep them.
+
+    Raises:
+        InputError: They are none that it takes.
+    """
+    own = {name: value.content for name, value in known.items() if value.content is not None}
+    if given.arrays is not None:
+        found = _of_arrays(wanted, given.arrays, given.source)
+    else:
+        found = []
+        for number, one in enumerate(given.batches, 1):
+            what = f"{given.source}: batch {number}"
+            found += _split(wanted, _batch(wanted, one, what), what)
+    if not found:
+        size = next(one.at_once for one in wanted if one.at_once)
+        raise InputError(f"{given.source}: the model takes {size} inputs at once, there are fewer")
+    return [{**own, **batch} for batch in found]
+
+
+def _of_arrays(wanted: Sequence[Wanted], arrays: Arrays, source: str) -> list[Feeds]:
+    sizes = [one.at_once for one in wanted if one.name in arrays.values]
+    fixed = next((size for size in sizes if size is not None), None)
+    batches = arrays.batches(AT_ONCE if fixed is None else fixed)
+    found = [
+        batch
+        for batch in batches
+        if fixed is None or _size(batch) == fixed or not arrays.is_batched
+    ]
+    return list(found)
+
+
+def _size(batch: Feeds) -> int:
+    return len(next(iter(batch.values())))
+
+
+def _batch(wanted: Sequence[Wanted], batch: Any, what: str) -> Feeds:
+    """Return a batch by the names of inputs, labels behind it left out."""
+    needed = [one for one in wanted if one.is_needed]
+    if isinstance(batch, Mapping):
+        for name in batch:
+            if name not in [one.name for one in wanted]:
+                raise UnknownNameError(
+                    "input", str(name), [one.name for one in wanted], f" in {what}"
+                )
+        values = dict(batch)
+    else:
+        several = list(batch) if isinstance(batch, list | tuple) else [batch]
+        values = dict(zip((one.name for one in needed), several, strict=False))
+    found = {}
+    for one in wanted:
+        if one.name not in values and one.is_needed:
+            raise InputError(f"{what} has no '{one.name}', which the model takes")
+        if one.name in values:
+            found[one.name] = _array(values[one.name], one, what)
+    return found
+
+
+def _array(value: Any, one: Wanted, what: str) -> np.ndarray:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    array = np.asarray(value)
+    if array.ndim == len(one.shape) - 1:  # one image
+        array = array[None]
+    own = one.shape[:1] if array.ndim and not one.open_axes & {0} else array.shape[:1]
+    if array.dtype.kind not in "fiub" or not one.takes((*own, *array.shape[1:])):
+        shape = format_shape(one.shape)
+        raise InputError(
+            f"{what} is {format_shape(array.shape) or repr(value)[:60]}, the model takes {shape}"
+        )
+    return checked_values(array, one, what)
+
+
+def _split(wanted: Sequence[Wanted], batch: Feeds, what: str) -> list[Feeds]:
+    """Return a batch as the model takes it, in several where its own is fixed and smaller."""
+    fixed = next((one.at_once for one in wanted if one.name in batch and one.at_once), None)
+    if fixed is None or _size(batch) == fixed:
+        return [batch]
+    parts = Arrays(batch).batches(fixed)
+    return [part for part in parts if _size(part) == fixed]
