@@ -180,6 +180,14 @@ def convert(
         ),
     ] = None,
     min_channels: opt.MinChannels = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="Refit the converted layers to what the model returned on inputs without labels: "
+            "a folder of images, an .npy or .npz, or file.py:batches.",
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -226,7 +234,7 @@ def convert(
     asked: OfConverted = DEFAULTS,
 ) -> None:
     """Make a model depthwise-separable, weights included: by a goal, what pays, or a plan."""
-    read = _read_files(target, plan, weights, proof)
+    read = _read_files(target, plan, weights, proof, calibrate)
     out = asked.output("convert", View(brief=asked.quiet), read=read)
     saves = saves.with_exported(out.models)
     goal = _only(goals)
@@ -261,6 +269,7 @@ def convert(
             ignore_extra=ignore_extra,
             timing=timing,
             fastest=proof or fastest,
+            calibrate=calibrate,
             every_layer=every_layer,
             progress=progress,
         )
@@ -320,8 +329,14 @@ def _only(goals: list[str] | None) -> str | None:
 
 
 def _read_files(
-    target: str, plan: Path | None, weights: Path | None, proof: Path | None
+    target: str,
+    plan: Path | None,
+    weights: Path | None,
+    proof: Path | None,
+    calibrate: str | None,
 ) -> list[Read]:
     """Return the files that are read."""
-    named = {"--plan": plan, "--weights": weights, "--from": proof}
+    code, _, _ = (calibrate or "").rpartition(":")
+    inputs = Path(code if code.endswith(CODE) else calibrate) if calibrate else None
+    named = {"--plan": plan, "--weights": weights, "--from": proof, "--calibrate": inputs}
     return [*target_files([target]), *((what, path) for what, path in named.items() if path)]

@@ -9,7 +9,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     ),
     "Conversion": (
         *("goals", "fastest", "proof", "save", "save_code", "rank", "order", "plan", "save_plan"),
-        *("where", "min_channels"),
+        *("where", "min_channels", "calibrate"),
     ),
     "Judging": ("against", "model", "accept", "raise_limits", "config"),
     "Model": ("inputs", "batch", "dtype", "train", "setting", "kwargs", "weights", "trust"),

@@ -37,6 +37,7 @@ class Asked(NamedTuple):
         timing: How to measure.
         progress: Told what is done.
         orders: In which stages may run, of every layer the one that suits it.
+        calibrate: Inputs to recover the converted model by.
     """
 
     goal: Goal | None = None
@@ -48,6 +49,7 @@ class Asked(NamedTuple):
     timing: TimingOptions = TimingOptions()
     progress: Progress | None = None
     orders: tuple[Order, ...] = (DEPTHWISE_FIRST,)
+    calibrate: Any = None
 
     @property
     def fewest(self) -> int:

@@ -35,6 +35,7 @@ def convert(
     min_channels: int | None = None,
     fastest: Fastest = False,
     runtime: str = TORCH,
+    calibrate: Any = None,
     trust: bool = False,
 ) -> Any:
     """Return a copy of a model with its convolutions made depthwise-separable, as near as can be.
@@ -85,6 +86,11 @@ def convert(
         fastest: Whether to convert just the layers that run faster converted, measured now on the
             input; or a timed report, or the path of a saved one, that tells which those are.
         runtime: What runs what is measured now, of `dscost list runtimes`.
+        calibrate: Inputs to recover the converted model by, without labels: weights of its layers
+            are refitted, one after the other, to what the layers returned before, then the
+            statistics of BatchNorm are re-estimated. A folder of images, the path of an `.npy` or
+            `.npz`, or `file.py:batches`; or arrays or tensors, or what gives one batch after the
+            other, such as a list or a `torch.utils.data.DataLoader`. At most 256 are taken.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
 
@@ -111,6 +117,7 @@ def convert(
         min_channels=min_channels,
         fastest=fastest,
         runtime=runtime,
+        calibrate=calibrate,
         trust=trust,
     ).module
 
@@ -127,6 +134,7 @@ def conversion(
     min_channels: int | None = None,
     fastest: Fastest = False,
     runtime: str = TORCH,
+    calibrate: Any = None,
     trust: bool = False,
 ) -> Conversion:
     """Return what `convert` does, with what became of each convolution: its error and costs.
@@ -145,6 +153,7 @@ def conversion(
             than 32, or of what a report was made with.
         fastest: Whether to convert just what runs faster converted, or a timed report that tells.
         runtime: What runs what is measured now, of `dscost list runtimes`.
+        calibrate: Inputs to recover the converted model by; what each step gained is told.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
 
@@ -157,7 +166,19 @@ def conversion(
         raise InputError("runtime is for fastest=True: nothing else is measured")
     given = None if plan is None else plan_of(plan)
     timing = TimingOptions(runtimes=(runtime,))
-    asked = Asked(None, rank, given, fastest, where, min_channels, timing, orders=orders_of(order))
+    if calibrate is not None and method == "random":
+        raise InputError("calibrate refits weights of svd: method='random' is for training anew")
+    asked = Asked(
+        None,
+        rank,
+        given,
+        fastest,
+        where,
+        min_channels,
+        timing,
+        orders=orders_of(order),
+        calibrate=calibrate,
+    )
     request = Request(input, trust=trust)
     if is_graph(target):
         _require_onnx()
@@ -254,6 +275,7 @@ def convert_target(
     ignore_extra: bool = False,
     timing: TimingOptions | None = None,
     fastest: Fastest = False,
+    calibrate: Any = None,
     every_layer: bool = False,
     progress: Progress | None = None,
 ) -> "ConvertedModel | ConvertedGraph":
@@ -273,6 +295,7 @@ def convert_target(
         timing: How to measure, for a goal of latency or what is fastest; its seed is that of random
             weights.
         fastest: Whether to convert just what measures faster; or a timed report that tells.
+        calibrate: Inputs to recover the converted model by, as of `convert`.
         every_layer: Whether tables show the layers that could not be converted one by one.
         progress: Told what is done.
 
@@ -286,7 +309,9 @@ def convert_target(
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(plan)
     timing = timing or TimingOptions()
-    asked = Asked(wanted, rank, given, fastest, where, min_channels, timing, progress, orders)
+    asked = Asked(
+        wanted, rank, given, fastest, where, min_channels, timing, progress, orders, calibrate
+    )
     if is_graph(target):
         _require_onnx()
         from dscost.converting import of_graphs

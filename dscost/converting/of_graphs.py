@@ -21,6 +21,7 @@ from dscost.converting.layer_times import clock_of
 from dscost.converting.outcomes import layer_outcome, outcome_of
 from dscost.converting.plan_file import Plan
 from dscost.converting.proving import proved
+from dscost.converting.recovering.calibrated_graphs import calibration_for
 from dscost.converting.reproducing import require_reproduced
 from dscost.converting.results import Conversion, Converted, LayerOutcome, commented
 from dscost.converting.sites import Key, Site
@@ -61,13 +62,15 @@ def conversion_of(target: str, request: Request, asked: Asked, method: str) -> C
         raise InputError(f"{target} is an ONNX file, whose weights it keeps: there is no {method=}")
     proof = proof_of(target, request, asked)
     subject = load_graph(target, request, proof.as_plan() if proof else asked.plan)
+    calibration = calibration_for(asked.calibrate, subject)
     sites = _surveyed(subject, asked)
     if proof:
         sites = told_by(proof, sites)
     given = asked.plan or at_rank(sites, asked.rank or 1, asked.orders)
     check_plan(given, subject.kinds(), sites)
     made = _done(subject, [site.decided(given.layers) for site in sites])
-    return Conversion(made.model, method, made.layers)
+    found = Conversion(made.model, method, made.layers)
+    return found if calibration is None else found.recovered_by(calibration)
 
 
 def decided_for(
@@ -106,6 +109,7 @@ def converted(
     say(None, f"loading {target}")
     proof = proof_of(target, request, asked)
     subject = load_graph(target, request, proof.as_plan() if proof else asked.plan)
+    calibration = calibration_for(asked.calibrate, subject)
     say(None, "looking at weights")
     sites = _surveyed(subject, asked)
     if proof:
@@ -129,7 +133,11 @@ def converted(
         models = subject.whole_model(), subject.whole_model(made.model)
         return time_both(models, asked.timing, asked.progress, turn=turn)
 
-    return proved(subject, decided, convert, timed)
+    found = proved(subject, decided, convert, timed)
+    if calibration is None:
+        return found
+    told = found.converted.recovered_by(calibration, found.model, asked.progress)
+    return found.with_converted(told)
 
 
 def refuse(target: str, asked: Asked, weights: object) -> None:

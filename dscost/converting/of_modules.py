@@ -23,6 +23,7 @@ from dscost.converting.loading import (
     load_subject,
 )
 from dscost.converting.plan_file import Plan
+from dscost.converting.recovering.calibrated_modules import calibration_for
 from dscost.converting.rehearsing import guessed_arguments, without_needed
 from dscost.converting.reporting import ConvertedModel, done
 from dscost.converting.results import Conversion
@@ -53,7 +54,9 @@ def conversion_of(target: Target, request: Request, asked: Asked, method: str) -
         given = asked.plan or at_rank(sites, asked.rank or 1, asked.orders)
         check_plan(given, kinds_of(root), sites)
         decided = [site.decided(given.layers) for site in sites]
-        return applied(root, decided, tried=tried, batches=batches, method=method)
+        calibration = calibration_for(asked.calibrate, root, arguments)
+        found = applied(root, decided, tried=tried, batches=batches, method=method)
+        return found if calibration is None else found.recovered_by(calibration)
 
 
 def decided_for(
@@ -100,6 +103,7 @@ def converted(
     )
     say(None, "looking at weights")
     with subject.importing():
+        calibration = calibration_for(asked.calibrate, subject.module, subject.arguments)
         sites = _surveyed(subject, asked)
         if proof:
             sites, decided = by_proof(subject, sites, proof)
@@ -109,7 +113,11 @@ def converted(
         else:
             clock = clock_of(subject, timing, asked.progress)
             decided = for_goal(subject, sites, asked.goal, clock, asked.orders)
-        return done(subject, sites, decided, timing, asked.progress, every_layer=every_layer)
+        made = done(subject, sites, decided, timing, asked.progress, every_layer=every_layer)
+        if calibration is None:
+            return made
+        told = made.converted.recovered_by(calibration, made.module, asked.progress)
+        return made.with_converted(told)
 
 
 def _made(

@@ -1,17 +1,19 @@
 """What came of converting a model, layer by layer and in total: plain data, no torch."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from dscost.converting.choosing import CurvePoint, Metric, parse_goal
 from dscost.converting.decisions import Decision
 from dscost.converting.plan_file import Plan, plan_text
+from dscost.converting.recovering.records import Recovery
 from dscost.layers.convolution import ConvSpec
 from dscost.layers.orders import Order
 from dscost.notation.units import arrow, counted, format_count, format_seconds
 from dscost.reports.figures import Cost
 from dscost.reports.records import Advice, Environment, Input, plain, plain_fields
 from dscost.reports.result import Result
+from dscost.timing import Progress
 
 MEASURED = "measured"
 """What tells which swaps pay, where they are measured for the conversion itself."""
@@ -36,6 +38,19 @@ class Latency(NamedTuple):
     def ratio(self) -> float:
         """The time after as a share of that before."""
         return self.after_s / self.before_s
+
+
+class Calibrating(Protocol):
+    """Inputs that a converted model can be recovered by."""
+
+    def recovery(
+        self,
+        converted: Any,
+        layers: "Sequence[LayerOutcome]",
+        *,
+        progress: Progress | None = None,
+    ) -> Recovery:
+        """Recover a converted model, which is changed; return what that gained."""
 
 
 class LayerOutcome(NamedTuple):
@@ -128,6 +143,7 @@ class Outcome(NamedTuple):
         advice: Which swaps pay, where just those were asked for.
         proof: What told so: `measured`, or the path of a report.
         runtime: What ran what was timed; unknown where nothing was.
+        recovery: How its weights were recovered on calibration inputs, where those were given.
         clock: Whose the times are: those of the `wall`; or of `cpu`, processor times of one thread,
             which are no latencies. Unknown where nothing was timed.
     """
@@ -155,6 +171,7 @@ class Outcome(NamedTuple):
     proof: str | None = None
     runtime: str | None = None
     clock: str | None = None
+    recovery: Recovery | None = None
 
     @property
     def time_title(self) -> str:
@@ -190,11 +207,13 @@ class Conversion(Result):
         module: A new `nn.Module`; of an ONNX file a new `onnx.ModelProto`.
         method: `svd` or `random`.
         layers: Every convolution of the given model.
+        recovery: How its weights were recovered on calibration inputs, where those were given.
     """
 
     module: Any
     method: str
     layers: tuple[LayerOutcome, ...]
+    recovery: Recovery | None = None
 
     def in_a_line(self) -> str:
         """Return which class the model is of, and how many of its convolutions were converted."""
@@ -202,7 +221,12 @@ class Conversion(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the module, JSON-ready."""
-        return {"method": self.method, "layers": plain(self.layers)}
+        recovery = {} if self.recovery is None else {"recovery": plain(self.recovery)}
+        return {"method": self.method, "layers": plain(self.layers), **recovery}
+
+    def recovered_by(self, calibration: Calibrating) -> "Conversion":
+        """Return it with its module recovered."""
+        return self._replace(recovery=calibration.recovery(self.module, self.layers))
 
 
 class Converted(Result):
@@ -222,6 +246,13 @@ class Converted(Result):
     def missed(self) -> str | None:
         """What was to be reached and what was, in words; `None` where no goal was missed."""
         return self.outcome.missed
+
+    def recovered_by(
+        self, calibration: Calibrating, model: Any, progress: Progress | None
+    ) -> "Converted":
+        """Return it with its model recovered."""
+        recovery = calibration.recovery(model, self.outcome.layers, progress=progress)
+        return self._replace(outcome=self.outcome._replace(recovery=recovery))
 
     def in_a_line(self) -> str:
         """Return which model it is, how many convolutions were converted, and a goal missed."""

@@ -32,6 +32,7 @@ from dscost.pages.page import (
     known,
     words,
 )
+from dscost.pages.recovery_words import recovery_lines, recovery_notes
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import head
 from dscost.runtimes import TORCH
@@ -95,7 +96,7 @@ def _page(converted: Converted, view: View) -> Page:
         sheets.append(Sheet([first._replace(header=header), *others], list(_curve_rows(outcome))))
     inputs = ", ".join(format_shape(one.shape) for one in outcome.inputs)
     heading = f"{outcome.target}, input {inputs}: {how_many(outcome.layers)}"
-    lines = list(what_was_asked(outcome))
+    lines = [*what_was_asked(outcome), *recovery_lines(outcome.recovery)]
     if outcome.missed is not None:
         heading, lines = Toned(f"MISSED: {outcome.missed}", "bad"), [heading, *lines]
     closing = list(_speed_unknown(outcome))
@@ -103,7 +104,7 @@ def _page(converted: Converted, view: View) -> Page:
         notes = [TOTAL_ERROR_NOTE, *_latency_note(outcome, sheets)]
         closing += [*(Toned(note, "method") for note in notes), *_order_note(outcome.layers)]
         closing += outcome.explanations
-    closing += outcome.notes
+    closing += [*outcome.notes, *recovery_notes(outcome.recovery)]
     if converted.environment is not None:
         closing += measured_notes(converted.environment, {_setting(converted): None})
     if view.width is not None:  # on a terminal the first lines may be out of sight
@@ -335,8 +336,12 @@ class ConversionSaid(Said):
         _, layers = self._layers()
         errors_of = {layer.error_of for layer in layers if layer.error is not None}
         notes = (note for of, note in ERROR_NOTES.items() if of in errors_of)
-        closing = [*(Toned(note, "method") for note in notes), *_order_note(layers)]
-        return [Page(self._result.in_a_line(), (), _layer_sheets(layers, view), closing)]
+        closing: list[str] = [Toned(note, "method") for note in notes]
+        closing += _order_note(layers)
+        recovery = self._result.recovery
+        closing += recovery_notes(recovery)
+        lines = list(recovery_lines(recovery))
+        return [Page(self._result.in_a_line(), lines, _layer_sheets(layers, view), closing)]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return every layer, and what else is known of the result."""

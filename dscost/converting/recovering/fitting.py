@@ -26,7 +26,7 @@ LEAST_POSITIONS = 4096
 MOST_BYTES = 2**29
 """Of second moments of what a layer sees; one that has more is not refitted."""
 MOST_JUDGED = 32
-"""Outputs by which the ridge is chosen, where each has features of its own."""
+"""Outputs of a group by which the ridge is chosen."""
 MOST_PROJECTED = 2**27
 """Bytes that are made of second moments at a time."""
 
@@ -191,8 +191,12 @@ class Fitting:
         by_output[some] = new.reshape(len(new), -1, times).swapaxes(1, 2)
 
     def _shared(self, at_most: int | None) -> Iterator[Pair]:
-        """Yield the equations of the outputs of a group."""
-        yield from (self._sums.pair(group) for group in range(self.stages.groups))
+        """Yield the equations of the outputs of a group, or of some of them."""
+        outputs = self.stages.outputs // self.stages.groups
+        some = slice(None, None, 1 if at_most is None else ceil(outputs / at_most))
+        for group in range(self.stages.groups):
+            first, second = self._sums.pair(group)
+            yield first.of_outputs(some), second.of_outputs(some)
 
     def _own(self, at_most: int | None) -> Iterator[Pair]:
         """Yield the equations of each output, or of some."""

@@ -17,8 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-RIDGES = (1e-9, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+RIDGES = (1e-9, 1e-5, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """λ as shares of the mean of what is on the diagonal of the features' second moments."""
+
+LARGE = RIDGES[-3:]
+"""Those that are tried without a shift, where one is possible: what it harms is little known."""
 
 Pair = tuple["Equations", "Equations"]
 """The sums of both halves."""
@@ -47,6 +50,10 @@ class Equations(NamedTuple):
         """Return the mean variance of a feature, times the positions; 0 of features that are 0."""
         centred = self.zz.diagonal() - np.square(self.z) / max(self.positions, 1.0)
         return max(0.0, float(centred.mean()))
+
+    def of_outputs(self, some: slice) -> "Equations":
+        """Return what is known of some of the outputs."""
+        return self._replace(r=self.r[some], rz=self.rz[some], rr=self.rr[some])
 
     def correction(self, ridge: float, *, shifts: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return the best correction `(n, P)` and shift `(n,)`, the latter zeros unless `shifts`.
@@ -106,7 +113,8 @@ def best_choice(pairs: Iterable[Pair], *, shifts: bool) -> Choice | None:
         pairs: Sums.
         shifts: Whether a constant may be added.
     """
-    choices = [Choice(share, way) for way in {shifts, False} for share in RIDGES]
+    ways = (True, False) if shifts else (False,)
+    choices = [Choice(share, way) for way in ways for share in (RIDGES if way == shifts else LARGE)]
     left = np.zeros(len(choices))
     untouched = 0.0
     for first, second in pairs:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from dscost.converting.recovering import fitting
+from dscost.converting.recovering.inputs import Given
+from dscost.converting.recovering.records import Recovery
 from dscost.errors import InputError, some_of
 from dscost.notation.units import counted, format_bytes
 
@@ -40,6 +42,11 @@ def refitted_notes(
         for why, names in reasons
         if names
     ]
+
+
+def nothing_converted(given: Given) -> Recovery:
+    """Return what is told where no layer was converted."""
+    return Recovery(given.source, 0, (), ("Nothing is converted, so nothing is recovered.",))
 
 
 def _named(names: Iterable[str]) -> str:
