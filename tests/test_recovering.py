@@ -243,7 +243,10 @@ def test_neither_model_is_changed_but_for_what_is_recovered() -> None:
     module.train(), other.train()
     other[1].running_mean = norm.running_mean  # as models that nobody else trains share them
     kept = other[3].weight
-    recovered(module, other, names, [arguments_of(smooth(4, 3, 9, 9))])
+    given = [arguments_of(smooth(4, 3, 9, 9))]
+    found = recovered(module, other, names, given, judge=lambda model: 1.0)
+    assert [step.kept for step in found.steps] == [True, True]
+    assert not torch.equal(other[1].running_mean, before["1.running_mean"])
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, before[name]), name
     assert all(part.training for part in (*module.modules(), *other.modules()))
@@ -345,6 +348,36 @@ def test_positions_are_drawn_where_there_are_many(monkeypatch: pytest.MonkeyPatc
     assert set(seen) == {400 // 8}  # of an image: 13 × 20 positions for 13 unknowns are fewer
     assert some.error_after == pytest.approx(whole.error_after, rel=0.1)
     assert recover(module, x).steps[0] == some  # drawn of a seed
+
+
+def test_an_output_that_would_do_worse_keeps_its_weights() -> None:
+    """As its weights are stored: of two, the rounding of the second one makes nonsense."""
+    random = np.random.default_rng(0)
+    mixing = random.standard_normal((2, 3))
+    stages = fitting.Stages(np.zeros((3, 9)), mixing, 1, 2, is_depthwise_first=True)
+    looked_at = fitting.Fitting(stages, shifts=False, inputs=2)
+    for at in (0, 1):
+        z = random.standard_normal((3, 50))
+        looked_at.add(z, (mixing + 1) @ z, None, at)
+    found = looked_at.result(lambda values: values * [[1], [100]], None)
+    assert found.mixing[0] == pytest.approx(mixing[0] + 1)
+    assert (found.mixing[1] == mixing[1]).all()
+    assert found.after < found.before
+
+
+def test_models_run_no_further_than_what_is_looked_at() -> None:
+    class Tail(nn.Module):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            Tail.calls += 1
+            return x
+
+    module = nn.Sequential(*network(), Tail())
+    other, names = converted(module)
+    Tail.calls = 0
+    recovered(module, other, names, [arguments_of(x) for x in smooth(4, 3, 12, 12).split(2)])
+    assert Tail.calls == 2 * (1 + 2)  # of two batches: what is to come out, and the error twice
 
 
 def test_targets_that_are_not_kept_at_a_time_are_made_again(

@@ -272,14 +272,21 @@ def test_a_kernel_that_two_nodes_read_stays_one(tmp_path: Path) -> None:
     assert [step.name for step in found.steps] == [REFITTED]
 
 
-def test_a_bias_that_two_nodes_read_or_that_is_computed_stays(tmp_path: Path) -> None:
+def test_a_bias_that_two_nodes_read_or_that_is_computed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        fitting, "best_choice", lambda pairs, shifts: least_squares.Choice(1e-12, shifts)
+    )
     nodes = [
         helper.make_node("Neg", ["b"], ["minus"]),
         conv("c", "x", "w", "b", out="a"),
         conv("d", "a", "w2", "minus"),
     ]
     stored = [weights("w", 4, 4, 3, 3), weights("w2", 4, 4, 3, 3), weights("b", 4)]
-    found = recover(model(nodes, stored), tmp_path, feeds(*smooth(12, 4, 9, 8)[:, None]))
+    other, layers = converted(model(nodes, stored), tmp_path)
+    given = feeds(*smooth(12, 4, 9, 8)[:, None])
+    found = recovered(model(nodes, stored), other, layers, given, judge=lambda model: 1.0)
     assert (stored_in(found.model)["b"] == stored_in(model(nodes, stored))["b"]).all()
     assert found.steps[0].notes == ("1 of 2 layers as before ('d'): their bias is computed.",)
 

@@ -120,7 +120,7 @@ def _mapped(path: Path) -> Any:
 
 
 def _unreadable(error: Exception) -> str:
-    if isinstance(error, ValueError) and "pickle" in str(error):
+    if isinstance(error, ValueError) and any(one in str(error) for one in ("pickle", "object")):
         return "no array of numbers; pickled objects are not read: write it by numpy.save"
     return f"cannot be read as an array: {first_line(error)}"
 

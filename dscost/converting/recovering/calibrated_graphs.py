@@ -15,6 +15,7 @@ from dscost.converting.recovering.records import Recovery
 from dscost.converting.recovering.stepping import Judge
 from dscost.converting.recovering.telling import nothing_converted
 from dscost.converting.results import LayerOutcome
+from dscost.notation.units import counted
 from dscost.timing import Progress
 
 
@@ -58,7 +59,8 @@ class Calibration(NamedTuple):
         there = 0 if self.given.arrays is None else len(self.given.arrays)
         if inputs < there:
             size = self._inputs_in(self.batches[0])
-            notes.append(f"{there - inputs} inputs are left out: the model takes {size} at once.")
+            left = counted(there - inputs, "input")
+            notes.append(f"The last {left} left out: the model takes {size} at once.")
         return Recovery(self.given.source, inputs, found.steps, tuple(notes))
 
     def _inputs_in(self, batch: Feeds) -> int:
