@@ -7,7 +7,8 @@ that is spelled is in `decisions`): of the ways to treat it (`options`), in eith
 stages, those of least error are chosen (`choosing`, by a `knapsack`).
 Then the model is copied with other convolutions (`applying`), whose weights are those nearest to
 what they stand for (`decomposing`) or to what they are given (`calibrating`); a time that was
-promised is held against the clock (`proving`, by `layer_times`); and what came of it is said
+promised is held against the clock (`proving`, by `layer_times`); on calibration inputs the whole is
+`recovering` what it lost; and what came of it is said
 (`outcomes`, `reporting`, in the records of `results`). It is saved as weights, as a program or ONNX
 (`saving`, `exporting`), or as code that makes it (`coding`, of layers in `layer_code` and of
 `code_parts`; tried by `trying_code`).
