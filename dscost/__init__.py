@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from dscost.budgets.keeping import baseline, save_baseline, update_baseline
     from dscost.comparing.differences import Comparison
     from dscost.comparing.targets import compare
-    from dscost.converting.convert import conversion, convert, plan
+    from dscost.converting.convert import conversion, convert
+    from dscost.converting.planning import plan, sensitivity
     from dscost.converting.results import Conversion
     from dscost.converting.writing import export_onnx
     from dscost.errors import DscostError
@@ -57,6 +58,7 @@ __all__ = [
     "register_runtime",
     "register_variant",
     "save_baseline",
+    "sensitivity",
     "update_baseline",
     "verify",
 ]
@@ -85,12 +87,13 @@ _HOMES = {
     "device": "dscost.analysis",
     "export_onnx": "dscost.converting.writing",
     "layer": "dscost.analysis",
-    "plan": "dscost.converting.convert",
+    "plan": "dscost.converting.planning",
     "register_formula": "dscost.traces.rules",
     "register_renderer": "dscost.rendering",
     "register_runtime": "dscost.runtimes",
     "register_variant": "dscost.layers.variants",
     "save_baseline": "dscost.budgets.keeping",
+    "sensitivity": "dscost.converting.planning",
     "update_baseline": "dscost.budgets.keeping",
     "verify": "dscost.analysis.verifying",
 }

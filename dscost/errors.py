@@ -3,6 +3,7 @@
 DscostError              everything below; the command line exits 2
 ├── InputError           what was asked for is impossible or malformed
 │   ├── MissingInputError  what cannot be done without was not given
+│   ├── NoShapeError     a model does not say what it takes, and nobody else did
 │   ├── SpecError        a layer that cannot exist
 │   ├── UnknownNameError a name that is not in a registry
 │   │   └── UnknownArgumentError  a keyword that a function does not take; a TypeError too
@@ -40,6 +41,10 @@ class InputError(DscostError):
 
 class MissingInputError(InputError):
     """What cannot be done without was not given: a command says beside it how it is written."""
+
+
+class NoShapeError(InputError):
+    """A model does not say what it takes, and nobody else did."""
 
 
 class SpecError(InputError):

@@ -10,7 +10,7 @@ from dscost.analysis.counting import CountedModel
 from dscost.analysis.targets import Request
 from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, without_pair
 from dscost.analysis.traced_layers import costs_of, totals_of
-from dscost.errors import InputError, first_line
+from dscost.errors import InputError, NoShapeError, first_line
 from dscost.graphs.binding import Bound, bind
 from dscost.graphs.convolutions import WITHOUT_VERSIONS
 from dscost.graphs.evaluating import traced
@@ -116,7 +116,8 @@ def _named(target: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{target}: {printable_line(str(error)[:MOST_SAID])}") from error
+        kind = NoShapeError if isinstance(error, NoShapeError) else InputError
+        raise kind(f"{target}: {printable_line(str(error)[:MOST_SAID])}") from error
 
 
 class GraphVersions:

@@ -13,6 +13,7 @@ from dscost.cli.model_files import ModelFile
 from dscost.cli.output_options import DEFAULTS, OfConverted
 from dscost.cli.places import Read, check_places, target_files
 from dscost.cli.printing import Output
+from dscost.cli.scoring import NO_SCORES, Scores
 from dscost.cli.streams import foreign_code
 from dscost.converting.saving import Saved, check_saved, code_text, saved
 from dscost.errors import DscostError, InputError
@@ -145,7 +146,8 @@ def convert(
         typer.Option(
             "--goal",
             metavar="METRIC=VALUE",
-            help="Choose layers and ranks: macs=0.5x, params=4M, latency_s=20ms, error=0.3.",
+            help="Choose layers and ranks: macs=0.5x, params=4M, latency_s=20ms, error=0.3; "
+            "score=0.98x with --score.",
         ),
     ] = None,
     fastest: Annotated[
@@ -198,6 +200,7 @@ def convert(
     ignore_extra: Annotated[
         bool, typer.Option("--ignore-extra", help="Ignore weights that the model does not have.")
     ] = False,
+    scores: Scores = NO_SCORES,
     saves: Saves = NOTHING,
     asking: opt.Asking = opt.AS_IT_IS,
     batch: Annotated[int | None, typer.Option(min=1, help="Inputs at once  [default: 1]")] = None,
@@ -234,7 +237,7 @@ def convert(
     asked: OfConverted = DEFAULTS,
 ) -> None:
     """Make a model depthwise-separable, weights included: by a goal, what pays, or a plan."""
-    read = _read_files(target, plan, weights, proof, calibrate)
+    read = [*_read_files(target, plan, weights, proof, calibrate), *scores.read()]
     out = asked.output("convert", View(brief=asked.quiet), read=read)
     saves = saves.with_exported(out.models)
     goal = _only(goals)
@@ -272,6 +275,7 @@ def convert(
             calibrate=calibrate,
             every_layer=every_layer,
             progress=progress,
+            scorer=scores.scorer(),
         )
         out.check(result.converted)
         files, problem = saves.contents(result, progress)

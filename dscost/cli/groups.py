@@ -11,6 +11,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         *("goals", "fastest", "proof", "save", "save_code", "rank", "order", "plan", "save_plan"),
         *("where", "min_channels", "calibrate"),
     ),
+    "Score": ("score", "score_budget", "score_timeout", "journal"),
     "Judging": ("against", "model", "accept", "raise_limits", "config"),
     "Model": ("inputs", "batch", "dtype", "train", "setting", "kwargs", "weights", "trust"),
     "Measuring": (

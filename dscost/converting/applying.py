@@ -1,6 +1,6 @@
 """Decided sites → the same model with depthwise-separable convolutions, weights included."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,15 +56,7 @@ def applied(
     sites = doing_the_same(root, sites, tried)
     due = [site for site in sites if site.form is not None]
     fitted = _fitted(root, due, batches) if method == "svd" else {}
-    maker = _Maker()
-    new: dict[Any, nn.Module] = {}
-    for site in due:
-        factors, _ = fitted.get(site.key, _RANDOM)
-        new[site.module] = maker.replacement(site, factors)
-        if factors is not None:
-            _require_reproduced(site, new[site.module])
-    kept = shared_tensors(root) if keeps_tensors else {}
-    converted, _ = with_others(root, new, {**kept, **maker.biases})
+    converted, _ = replaced(root, sites, fitted, keeps_tensors=keeps_tensors)
     layers = []
     for site in sites:
         factors, error_of = _RANDOM if site.form is None else fitted.get(site.key, _RANDOM)
@@ -75,6 +67,37 @@ def applied(
 _Fitted = tuple[Factors | None, ErrorOf | None]
 """Weights for a convolution, and what their error is of."""
 _RANDOM: _Fitted = (None, None)
+
+
+def replaced(
+    root: nn.Module,
+    sites: Sequence[Site],
+    fitted: "Mapping[Key, _Fitted] | None" = None,
+    *,
+    keeps_tensors: bool = False,
+) -> tuple[nn.Module, dict[Any, nn.Module]]:
+    """Return a copy of a model with others in place of the convolutions that have a form.
+
+    Whether it then does the same is not looked at. Beside it come the new modules by the old ones.
+
+    Args:
+        root: Left as it is.
+        sites: Its convolutions, with what becomes of each.
+        fitted: Their weights, random where they are missing; by default the nearest ones.
+        keeps_tensors: As of `applied`.
+    """
+    due = [site for site in sites if site.form is not None]
+    fitted = _fitted(root, due, ()) if fitted is None else fitted
+    maker = _Maker()
+    new: dict[Any, nn.Module] = {}
+    for site in due:
+        factors, _ = fitted.get(site.key, _RANDOM)
+        new[site.module] = maker.replacement(site, factors)
+        if factors is not None:
+            _require_reproduced(site, new[site.module])
+    kept = shared_tensors(root) if keeps_tensors else {}
+    converted, _ = with_others(root, new, {**kept, **maker.biases})
+    return converted, new
 
 
 def _require_reproduced(site: Site, new: Any) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dscost.converting.choosing import Goal
+from dscost.converting.choosing import SCORE, Goal
 from dscost.converting.decisions import BEST, orders_of
 from dscost.converting.plan_file import Plan
-from dscost.errors import InputError, UnknownNameError
+from dscost.errors import InputError, UnknownNameError, needing_onnx
 from dscost.layers.convolution import not_within, require
 from dscost.layers.orders import DEPTHWISE_FIRST, Order
 from dscost.layers.variants import MIN_CHANNELS
@@ -15,7 +15,11 @@ from dscost.reports.records import Report
 from dscost.timing import Progress, TimingOptions
 
 if TYPE_CHECKING:
+    from dscost.converting.scoring.asking import Scorer
     from dscost.converting.sites import Where
+
+SCORED_MIN_CHANNELS = 16
+"""Where a score tells what a layer costs, only what hardly saves anything is left alone."""
 
 METHODS = ("svd", "random")
 
@@ -38,6 +42,7 @@ class Asked(NamedTuple):
         progress: Told what is done.
         orders: In which stages may run, of every layer the one that suits it.
         calibrate: Inputs to recover the converted model by.
+        scorer: What is asked of a score, if one is to decide.
     """
 
     goal: Goal | None = None
@@ -50,11 +55,14 @@ class Asked(NamedTuple):
     progress: Progress | None = None
     orders: tuple[Order, ...] = (DEPTHWISE_FIRST,)
     calibrate: Any = None
+    scorer: "Scorer | None" = None
 
     @property
     def fewest(self) -> int:
         """The fewest channels of what is worth a swap."""
-        return MIN_CHANNELS if self.min_channels is None else self.min_channels
+        if self.min_channels is not None:
+            return self.min_channels
+        return MIN_CHANNELS if self.scorer is None else SCORED_MIN_CHANNELS
 
     @property
     def least(self) -> int:
@@ -140,3 +148,33 @@ def check_arguments(
         raise InputError(
             f"a plan is a Plan, ranks by layer, or the path of a plan file, found {plan!r:.60}"
         )
+
+
+def usual_order(score: object) -> str:
+    """Return the order of stages where none is asked for: with a score the best."""
+    return DEPTHWISE_FIRST if score is None else BEST
+
+
+def check_goal(goal: Goal | None, asked: Asked) -> None:
+    """Refuse a goal or a way that makes no sense with a score, or without one.
+
+    Raises:
+        InputError: It makes none.
+    """
+    if asked.scorer is None:
+        if goal is not None and goal.metric == SCORE:
+            raise InputError(f"goal {goal.text} needs a score: give --score eval.py:accuracy")
+        return
+    if asked.fastest is not False:
+        raise InputError("--score has no meaning with --fastest, which measures times alone")
+    if goal is None and asked.rank is None and asked.plan is None:
+        raise InputError(
+            "--score needs to know what for: give --goal macs=0.5x or --goal score=0.98x, "
+            "or --rank or --plan to score what they make"
+        )
+
+
+def require_onnx() -> None:
+    """Refuse to go on without onnx, and say how it is installed."""
+    with needing_onnx():
+        import onnx  # noqa: F401

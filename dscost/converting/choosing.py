@@ -22,7 +22,10 @@ Metric = Literal["macs", "params", "latency_s"]
 METRICS: Mapping[str, str] = {name: FIGURES[name].kind for name in get_args(Metric)}
 """What a goal may bound besides the error, and the kind of its quantities."""
 ERROR = "error"
-GOAL_EXAMPLES = "macs=0.5x, params=4M, latency_s=20ms or error=0.3"
+SCORE = "score"
+OF_ANOTHER_KIND = (ERROR, SCORE)
+"""What is bounded and no cost; then the MACs are what is to be few."""
+GOAL_EXAMPLES = "macs=0.5x, params=4M, latency_s=20ms, error=0.3 or score=0.98x"
 CURVE_POINTS = 12
 SAME = 1 + Fraction(1, 10**9)
 """Seconds and errors are floats, and a goal is a decimal: so little more is the same."""
@@ -32,7 +35,7 @@ class Goal(NamedTuple):
     """What a plan is to reach.
 
     Args:
-        metric: What is bounded: a key of `METRICS`, or `ERROR`.
+        metric: What is bounded: a key of `METRICS`, `ERROR`, or from below `SCORE`.
         value: The bound; of the cost as it is, if `relative`.
         relative: Whether `value` is a share of the cost as it is.
         text: As it was given.
@@ -51,8 +54,9 @@ class Goal(NamedTuple):
 
     @property
     def cost_metric(self) -> Metric:
-        """What the layers are chosen by: MACs where the error is bounded."""
-        return "macs" if self.metric == ERROR else self.metric  # type: ignore[return-value]
+        """What the layers are chosen by: MACs where no cost is bounded."""
+        is_other = self.metric in OF_ANOTHER_KIND
+        return "macs" if is_other else self.metric  # type: ignore[return-value]
 
     def bound(self, as_is: "Figures") -> Fraction:
         """Return what the cost of a whole model may be at most."""
@@ -169,9 +173,10 @@ def parse_goal(text: str) -> Goal:
     metric, equals, quantity = (part.strip() for part in text.partition("="))
     if not equals:
         raise InputError(f"goal: expected something like {GOAL_EXAMPLES}, found '{text}'")
-    if metric not in (*METRICS, ERROR):
+    known = (*METRICS, *OF_ANOTHER_KIND)
+    if metric not in known:
         example = f"; expected something like {GOAL_EXAMPLES}"
-        raise UnknownNameError("goal", metric, (*METRICS, ERROR), example)
+        raise UnknownNameError("goal", metric, known, example)
     try:
         return _goal(metric, quantity, text)
     except InputError as error:
@@ -183,7 +188,7 @@ def _goal(metric: str, quantity: str, text: str) -> Goal:
     if is_share:
         kind = "share"
     else:
-        kind = "factor" if is_factor or metric == ERROR else METRICS[metric]
+        kind = "factor" if is_factor or metric in OF_ANOTHER_KIND else METRICS[metric]
     value = parse_quantity(quantity, kind)
     if metric == ERROR and (value > 1 or is_factor):
         raise InputError(f"expected a number from 0 to 1 such as 0.3, found '{quantity}'")
@@ -218,7 +223,7 @@ def reached(goal: Goal, layers: Sequence[Options], as_is: Figures) -> Planned:
         elsewhere = Fraction(as_is.of(metric)) - _kept(choices)
         found = least_error(choices, goal.bound(as_is) - elsewhere)
     if found is None:
-        return _nearest(goal, layers, as_is)
+        return nearest_to(goal, layers, as_is)
     planned = _selected(found, layers, as_is)
     if not found.gap or goal.metric == ERROR:
         return planned._replace(gap=found.gap)
@@ -241,7 +246,7 @@ def applied(
     for options in layers:
         form = form_of(decisions.get(options[0].names[0], KEEP))
         chosen.append(options[0] if form is None else _in_form(form, options))
-    return _with(chosen, layers, as_is)
+    return planned_of(chosen, layers, as_is)
 
 
 def _in_form(form: Form, options: Options) -> Option:
@@ -286,12 +291,13 @@ def _point(planned: Planned, as_is: Figures, metric: Metric) -> CurvePoint:
 def _choices(layers: Sequence[Options], metric: Metric) -> list[list[Choice]]:
     """Return the cost of every option, and the sum of the squared errors of its layers."""
     return [
-        [(_figures(one).of(metric), len(one.names) * one.error**2) for one in options]
+        [(figures_of(one).of(metric), len(one.names) * one.error**2) for one in options]
         for options in layers
     ]
 
 
-def _figures(option: Option) -> Figures:
+def figures_of(option: Option) -> Figures:
+    """Return what the layers of an option cost."""
     return Figures(option.params, option.macs, option.latency_s)
 
 
@@ -302,13 +308,13 @@ def _kept(choices: Sequence[Sequence[Choice]]) -> Fraction:
 
 def _selected(selection: Selection, layers: Sequence[Options], as_is: Figures) -> Planned:
     chosen = [options[at] for options, at in zip(layers, selection.chosen, strict=True)]
-    return _with(chosen, layers, as_is)
+    return planned_of(chosen, layers, as_is)
 
 
-def _with(chosen: Sequence[Option], layers: Sequence[Options], as_is: Figures) -> Planned:
+def planned_of(chosen: Sequence[Option], layers: Sequence[Options], as_is: Figures) -> Planned:
     """Return what the whole model comes to with one option for each layer."""
-    before = [_figures(options[0]) for options in layers]
-    after = [_figures(option) for option in chosen]
+    before = [figures_of(options[0]) for options in layers]
+    after = [figures_of(option) for option in chosen]
 
     def total(metric: Metric) -> Amount:
         changes = (new.of(metric) - old.of(metric) for old, new in zip(before, after, strict=True))
@@ -339,13 +345,13 @@ def unreachable(goal: Goal, planned: Planned) -> str:
     return f"{goal.text} cannot be reached: the least is {planned.nearest}"
 
 
-def _nearest(goal: Goal, layers: Sequence[Options], as_is: Figures) -> Planned:
+def nearest_to(goal: Goal, layers: Sequence[Options], as_is: Figures) -> Planned:
     """Return the choice of least cost, which a goal is below, and what goal it would meet."""
     metric = goal.cost_metric
     choices = _choices(layers, metric)
     both = zip(layers, choices, strict=True)
     lightest = [options[choice.index(min(choice))] for options, choice in both]
-    least = _with(lightest, layers, as_is)
+    least = planned_of(lightest, layers, as_is)
     value, whole = Fraction(least.figures.of(metric)), Fraction(as_is.of(metric))
     value = value / SAME if metric == "latency_s" else value
     share = f"{float(rounded_up(value / whole, 3)) if whole else 1:g}x"

@@ -4,14 +4,22 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from dscost.analysis import AS_STATED, Request
-from dscost.converting.asking import Asked, Fastest, check_arguments, check_one_way
-from dscost.converting.choosing import parse_goal, unreachable
+from dscost.converting.asking import (
+    Asked,
+    Fastest,
+    check_arguments,
+    check_goal,
+    check_one_way,
+    require_onnx,
+    usual_order,
+)
+from dscost.converting.choosing import parse_goal
 from dscost.converting.decisions import orders_of
-from dscost.converting.plan_file import Plan, Planning, plan_of
+from dscost.converting.plan_file import Planning, plan_of
 from dscost.converting.results import Conversion
-from dscost.errors import InputError, needing_onnx
+from dscost.converting.scoring.asking import Scorer
+from dscost.errors import InputError
 from dscost.layers.orders import DEPTHWISE_FIRST
-from dscost.layers.variants import MIN_CHANNELS
 from dscost.runtimes import TORCH
 from dscost.sources import is_graph
 from dscost.timing import Progress, TimingOptions
@@ -181,84 +189,13 @@ def conversion(
     )
     request = Request(input, trust=trust)
     if is_graph(target):
-        _require_onnx()
+        require_onnx()
         from dscost.converting import of_graphs
 
         return of_graphs.conversion_of(str(target), request, asked, method)
     from dscost.converting import of_modules
 
     return of_modules.conversion_of(target, request, asked, method)
-
-
-def plan(
-    target: "Target",
-    goal: str,
-    *,
-    where: "Where" = None,
-    min_channels: int = MIN_CHANNELS,
-    order: str = DEPTHWISE_FIRST,
-    input: Any = None,
-    weights: str | PathLike[str] | None = None,
-    trust: bool = False,
-    runtime: str = TORCH,
-    clock: str = "wall",
-    time_budget_s: float | None = None,
-    strict: bool = False,
-) -> Plan:
-    """Return the plan of least error that meets a goal, for `dscost.convert(…, plan=…)`.
-
-    Where no plan meets it, it is the one that comes nearest, whose `missed` says how near.
-
-    Args:
-        target: An `nn.Module`, which is left as it is, or any target of the command line.
-        goal: `macs=0.5x`, `params=4M`, `latency_s=20ms` or `error=0.3`.
-        where: Names of layers, globs, a list of them, or a function of name and module.
-        min_channels: A convolution of fewer channels in or out is left alone.
-        order: In which the two stages of a layer may run: `depthwise-first`, `pointwise-first`, or
-            `best`, of every layer the one that suits the goal.
-        input: As `dscost.analyze` takes it.
-        weights: A safetensors file or a state dict for the target.
-        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
-            without.
-        runtime: What runs what is measured, of `dscost list runtimes`, for a goal of latency.
-        clock: `wall`, or `cpu` to choose by the processor time of one thread, for such a goal.
-        time_budget_s: Seconds that measuring may take, for a goal of latency.
-        strict: Whether a goal that cannot be reached is an error.
-
-    Raises:
-        InputError: The goal is none, the target or an argument is wrong; or the goal cannot be
-            reached, if `strict`.
-        UnavailableError: Something that is needed is not installed, or cannot be timed.
-
-    >>> from torch import nn
-    >>> layers = nn.Sequential(nn.Conv2d(64, 64, 3), nn.Conv2d(64, 64, 3))
-    >>> plan(layers, "macs=0.6x", input=(1, 64, 8, 8)).layers
-    {'0': 3, '1': 'keep'}
-    """
-    wanted, request = parse_goal(goal), Request(input, trust=trust)
-    for name, is_given in (("runtime", runtime != TORCH), ("clock", clock != "wall")):
-        if is_given and wanted.metric != "latency_s":
-            raise InputError(f"{name} is for a goal of latency_s: nothing else is measured")
-    timing = TimingOptions(runtimes=(runtime,), clock=clock, budget_s=time_budget_s)
-    asked = Asked(
-        wanted,
-        where=where,
-        min_channels=min_channels,
-        timing=timing,
-        orders=orders_of(order),
-    )
-    if is_graph(target):
-        _require_onnx()
-        from dscost.converting import of_graphs
-
-        decided = of_graphs.decided_for(str(target), request, asked, wanted, weights)
-    else:
-        from dscost.converting import of_modules
-
-        decided = of_modules.decided_for(target, request, asked, wanted, weights)
-    if strict and decided.planned.nearest is not None:
-        raise InputError(unreachable(wanted, decided.planned))
-    return decided.plan
 
 
 def convert_target(
@@ -278,6 +215,7 @@ def convert_target(
     calibrate: Any = None,
     every_layer: bool = False,
     progress: Progress | None = None,
+    scorer: Scorer | None = None,
 ) -> "ConvertedModel | ConvertedGraph":
     """Return a target depthwise-separable: by a goal, a plan, what pays, or all at one rank.
 
@@ -298,22 +236,34 @@ def convert_target(
         calibrate: Inputs to recover the converted model by, as of `convert`.
         every_layer: Whether tables show the layers that could not be converted one by one.
         progress: Told what is done.
+        scorer: What is asked of a score, if one is to decide, or to be told.
 
     Raises:
         InputError: Something that was given is wrong.
         UnavailableError: Something that is needed is not installed, or cannot be timed.
     """
     way = {"goal": goal, "rank": rank, "plan": plan, "fastest": fastest or None}
-    orders = orders_of(DEPTHWISE_FIRST if order is None else order)
+    orders = orders_of(order or usual_order(scorer))
     check_one_way(way, where=where, min_channels=min_channels, order=order)
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(plan)
     timing = timing or TimingOptions()
     asked = Asked(
-        wanted, rank, given, fastest, where, min_channels, timing, progress, orders, calibrate
+        wanted,
+        rank,
+        given,
+        fastest,
+        where,
+        min_channels,
+        timing,
+        progress,
+        orders,
+        calibrate,
+        scorer,
     )
+    check_goal(wanted, asked)
     if is_graph(target):
-        _require_onnx()
+        require_onnx()
         from dscost.converting import of_graphs
 
         return of_graphs.converted(str(target), request, asked, weights, every_layer=every_layer)
@@ -327,8 +277,3 @@ def convert_target(
         ignore_extra=ignore_extra,
         every_layer=every_layer,
     )
-
-
-def _require_onnx() -> None:
-    with needing_onnx():
-        import onnx  # noqa: F401

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dscost.converting.choosing import Figures, Goal, Metric, Options, Planned, applied, reached
 from dscost.converting.decisions import Decision, decision_of, form_of
@@ -16,6 +16,9 @@ from dscost.notation.inputs import TensorSpec
 from dscost.reports.figures import Cost
 from dscost.reports.records import Advice, Environment
 from dscost.runtimes import TORCH
+
+if TYPE_CHECKING:
+    from dscost.converting.scoring.results import Scored
 
 METRIC_BY_DEFAULT: Metric = "macs"
 
@@ -83,6 +86,7 @@ class Decided(NamedTuple):
         layer_latencies: The same of its layers, by name.
         runtime: What ran what was timed, if anything was.
         clock: By which clock.
+        scored: What a score says of it, where one was asked.
     """
 
     plan: Plan
@@ -99,6 +103,7 @@ class Decided(NamedTuple):
     layer_latencies: Mapping[str, Latency] = MappingProxyType({})
     runtime: str | None = None
     clock: str | None = None
+    scored: "Scored | None" = None
 
     @property
     def metric(self) -> Metric:
@@ -146,7 +151,7 @@ def by_plan(subject: Subject, sites: Sequence[Site], given: Plan) -> Decided:
     layers = every_option(named, subject.readers(), orders=orders, decisions=given.layers)
     as_is = _figures(subject)
     planned = applied(given.layers, layers, as_is)
-    plan = _plan(subject, planned, given.goal)
+    plan = plan_of_chosen(subject, planned, given.goal)
     return Decided(plan, planned, layers, as_is, notes=(*notes, *_capped(given.layers, planned)))
 
 
@@ -165,25 +170,61 @@ def for_goal(
         InputError: Weights are missing or not finite.
         UnavailableError: A time is the goal, and the model could not be timed.
     """
-    able = able_sites(sites)
-    as_is = _figures(subject)
-    environment, runtime, clocked, notes = None, None, None, []
-    if goal.metric == "latency_s":
-        assert clock is not None
-        times = clock(able, orders)
-        as_is = as_is._replace(latency_s=times.whole_s)
-        layers = every_option(able, subject.readers(), orders=orders, times=times.seconds)
-        layers, scaled = scaled_to_whole(layers, times.whole_s)
-        environment, runtime, clocked = times.environment, times.runtime, times.clock
-        notes = [*times.warnings, *scaled]
-    else:
-        layers = every_option(able, subject.readers(), orders=orders)
-    planned = reached(goal, layers, as_is)
+    choices = choices_for(subject, sites, goal, clock, orders)
+    planned, notes = reached(goal, choices.layers, choices.as_is), list(choices.notes)
     if not planned.converted and planned.nearest is None:
         notes.append(f"{goal.text} is met by the model as it is: every layer is kept.")
-    plan = _plan(subject, planned, goal.text, runtime)
-    decided = Decided(plan, planned, layers, as_is, goal, environment, tuple(notes))
-    return decided._replace(runtime=runtime, clock=clocked)
+    plan = plan_of_chosen(subject, planned, goal.text, choices.runtime)
+    decided = Decided(
+        plan, planned, choices.layers, choices.as_is, goal, choices.environment, tuple(notes)
+    )
+    return decided._replace(runtime=choices.runtime, clock=choices.clock)
+
+
+class Choices(NamedTuple):
+    """What can be done to the layers of a model, and what it comes to.
+
+    Args:
+        layers: The options of each.
+        as_is: What the whole model costs with every layer kept.
+        environment: Where times were measured, if any were.
+        runtime: What ran what was timed.
+        clock: By which clock.
+        notes: What the reader must know.
+    """
+
+    layers: Sequence[Options]
+    as_is: Figures
+    environment: Environment | None = None
+    runtime: str | None = None
+    clock: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def choices_for(
+    subject: Subject,
+    sites: Sequence[Site],
+    goal: Goal | None,
+    clock: Clock | None,
+    orders: Sequence[Order],
+) -> Choices:
+    """Return what can be done to layers, with times where a goal is one: that needs a clock.
+
+    Raises:
+        InputError: Weights are missing or not finite.
+        UnavailableError: A time is the goal, and the model could not be timed.
+    """
+    able = able_sites(sites)
+    as_is = _figures(subject)
+    if goal is None or goal.metric != "latency_s":
+        return Choices(every_option(able, subject.readers(), orders=orders), as_is)
+    assert clock is not None
+    times = clock(able, orders)
+    layers = every_option(able, subject.readers(), orders=orders, times=times.seconds)
+    layers, scaled = scaled_to_whole(layers, times.whole_s)
+    notes = (*times.warnings, *scaled)
+    as_is = as_is._replace(latency_s=times.whole_s)
+    return Choices(layers, as_is, times.environment, times.runtime, times.clock, notes)
 
 
 def once_more(subject: Subject, decided: Decided, measured: float) -> Decided | None:
@@ -199,13 +240,15 @@ def once_more(subject: Subject, decided: Decided, measured: float) -> Decided | 
     """
     goal, figures = decided.goal, decided.planned.figures
     assert goal is not None
+    if decided.scored is not None:  # chosen by a score, which another choice has not
+        return None
     promised = Fraction(figures.of("latency_s")) / Fraction(decided.as_is.of("latency_s"))
     aimed = goal.tightened(float(promised) / measured)
     planned = reached(aimed, decided.layers, decided.as_is)
     if planned.decisions == decided.planned.decisions:
         return None
     planned = planned._replace(nearest=None)  # of the tighter goal
-    plan = _plan(subject, planned, goal.text, decided.runtime)
+    plan = plan_of_chosen(subject, planned, goal.text, decided.runtime)
     return decided._replace(plan=plan, planned=planned, aimed=aimed)
 
 
@@ -213,7 +256,9 @@ def _figures(subject: Subject) -> Figures:
     return Figures(subject.cost.params, subject.cost.macs)
 
 
-def _plan(subject: Subject, planned: Planned, goal: str | None, runtime: str | None = None) -> Plan:
+def plan_of_chosen(
+    subject: Subject, planned: Planned, goal: str | None, runtime: str | None = None
+) -> Plan:
     """Return what was planned; by the times of torch, the runtime where none is named, unsaid."""
     inputs = tuple(subject.input_specs())
     named = None if runtime == TORCH else runtime

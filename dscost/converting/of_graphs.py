@@ -24,6 +24,10 @@ from dscost.converting.proving import proved
 from dscost.converting.recovering.calibrated_graphs import calibration_for
 from dscost.converting.reproducing import require_reproduced
 from dscost.converting.results import Conversion, Converted, LayerOutcome, commented
+from dscost.converting.scoring.deciding import by_score, swept, with_score
+from dscost.converting.scoring.evaluating import Evaluator
+from dscost.converting.scoring.of_graphs import evaluator_of, load_scored
+from dscost.converting.scoring.results import Sensitivity
 from dscost.converting.sites import Key, Site
 from dscost.errors import InputError
 from dscost.runtimes import RUNTIMES
@@ -86,9 +90,44 @@ def decided_for(
         InputError: Something that was given is wrong.
     """
     refuse(target, asked, weights)
-    subject = load_graph(target, request)
-    clock = clock_of(subject, asked.timing, None)
-    return for_goal(subject, _surveyed(subject, asked), goal, clock, asked.orders)
+    subject = load_scored(target, request, asked.scorer)
+    sites = _surveyed(subject, asked)
+    return _decided(subject, sites, asked, _scoring(subject, sites, asked))
+
+
+def sensitivity_of(target: str, request: Request, asked: Asked) -> Sensitivity:
+    """Return what every layer loses of a score that is converted alone.
+
+    Raises:
+        InputError: Something that was given is wrong, or the function fails.
+    """
+    assert asked.scorer is not None
+    subject = load_scored(target, request, asked.scorer)
+    sites = _surveyed(subject, asked)
+    evaluator = evaluator_of(subject, sites, asked.scorer, asked.progress)
+    return swept(subject, sites, evaluator, asked.orders)
+
+
+def _scoring(subject: GraphSubject, sites: tuple[Site, ...], asked: Asked) -> Evaluator | None:
+    """Return what scores a file converted at its sites, if a score is asked."""
+    if asked.scorer is None:
+        return None
+    return evaluator_of(subject, sites, asked.scorer, asked.progress)
+
+
+def _decided(
+    subject: GraphSubject, sites: tuple[Site, ...], asked: Asked, evaluator: Evaluator | None
+) -> Decided:
+    """Return what is done: for a goal or as was said; with a score, by what it says."""
+    goal = asked.goal
+    if goal is None:
+        given = asked.plan or at_rank(sites, asked.rank or 1, asked.orders)
+        decided = by_plan(subject, sites, given)
+        return decided if evaluator is None else with_score(decided, evaluator)
+    clock = clock_of(subject, asked.timing, asked.progress)
+    if evaluator is None:
+        return for_goal(subject, sites, goal, clock, asked.orders)
+    return by_score(subject, sites, goal, evaluator, asked.orders, clock)
 
 
 def converted(
@@ -108,18 +147,17 @@ def converted(
     say = asked.progress or (lambda share, doing: None)
     say(None, f"loading {target}")
     proof = proof_of(target, request, asked)
-    subject = load_graph(target, request, proof.as_plan() if proof else asked.plan)
+    plan = proof.as_plan() if proof else asked.plan
+    subject = load_scored(target, request, asked.scorer, plan)
     calibration = calibration_for(asked.calibrate, subject)
     say(None, "looking at weights")
     sites = _surveyed(subject, asked)
+    evaluator = None
     if proof:
         sites, decided = by_proof(subject, sites, proof)
-    elif asked.goal is None:
-        given = asked.plan or at_rank(sites, asked.rank or 1, asked.orders)
-        decided = by_plan(subject, sites, given)
     else:
-        clock = clock_of(subject, asked.timing, asked.progress)
-        decided = for_goal(subject, sites, asked.goal, clock, asked.orders)
+        evaluator = _scoring(subject, sites, asked)
+        decided = _decided(subject, sites, asked, evaluator)
 
     def convert(decided: Decided) -> ConvertedGraph:
         say(None, "running it beside what it was made of")
@@ -136,7 +174,8 @@ def converted(
     found = proved(subject, decided, convert, timed)
     if calibration is None:
         return found
-    told = found.converted.recovered_by(calibration, found.model, asked.progress)
+    judge = None if evaluator is None else evaluator.judge
+    told = found.converted.recovered_by(calibration, found.model, asked.progress, judge)
     return found.with_converted(told)
 
 

@@ -27,6 +27,11 @@ from dscost.converting.recovering.calibrated_modules import calibration_for
 from dscost.converting.rehearsing import guessed_arguments, without_needed
 from dscost.converting.reporting import ConvertedModel, done
 from dscost.converting.results import Conversion
+from dscost.converting.scoring.deciding import by_score, swept, with_score
+from dscost.converting.scoring.evaluating import Evaluator
+from dscost.converting.scoring.of_modules import evaluator_of
+from dscost.converting.scoring.results import Sensitivity
+from dscost.converting.scoring.watching import load_scored
 from dscost.converting.sites import Site
 from dscost.converting.surveying import survey, traced_on
 from dscost.foreign.parts import unwrapped
@@ -68,11 +73,10 @@ def decided_for(
         InputError: Something that was given is wrong.
         UnavailableError: Something that is needed is not installed, or cannot be timed.
     """
-    subject = load_subject(target, request, weights=weights)
+    subject = load_scored(target, request, asked.scorer, weights=weights)
     with subject.importing():
-        sites = _surveyed(subject, asked)
-        clock = clock_of(subject, asked.timing, None)
-        return for_goal(subject, sites, goal, clock, asked.orders)
+        sites, evaluator = _scoring(subject, _surveyed(subject, asked), asked)
+        return _decided(subject, sites, asked, evaluator)
 
 
 def converted(
@@ -93,9 +97,10 @@ def converted(
     timing, say = asked.timing, asked.progress or (lambda share, doing: None)
     say(None, f"loading {target if isinstance(target, str | PathLike) else type(target).__name__}")
     proof = proof_of(target, request, asked)
-    subject = load_subject(
+    subject = load_scored(
         target,
         request,
+        asked.scorer,
         plan=proof.as_plan() if proof else asked.plan,
         weights=weights,
         ignore_extra=ignore_extra,
@@ -105,19 +110,58 @@ def converted(
     with subject.importing():
         calibration = calibration_for(asked.calibrate, subject.module, subject.arguments)
         sites = _surveyed(subject, asked)
+        evaluator = None
         if proof:
             sites, decided = by_proof(subject, sites, proof)
-        elif asked.goal is None:
-            given = asked.plan or at_rank(sites, asked.rank or 1, asked.orders)
-            decided = by_plan(subject, sites, given)
         else:
-            clock = clock_of(subject, timing, asked.progress)
-            decided = for_goal(subject, sites, asked.goal, clock, asked.orders)
+            sites, evaluator = _scoring(subject, sites, asked)
+            decided = _decided(subject, sites, asked, evaluator)
         made = done(subject, sites, decided, timing, asked.progress, every_layer=every_layer)
         if calibration is None:
             return made
-        told = made.converted.recovered_by(calibration, made.module, asked.progress)
+        judge = None if evaluator is None else evaluator.judge
+        told = made.converted.recovered_by(calibration, made.module, asked.progress, judge)
         return made.with_converted(told)
+
+
+def sensitivity_of(
+    target: Target, request: Request, asked: Asked, weights: str | PathLike[str] | None
+) -> Sensitivity:
+    """Return what every layer loses of a score that is converted alone.
+
+    Raises:
+        InputError: Something that was given is wrong, or the function fails.
+    """
+    assert asked.scorer is not None
+    subject = load_scored(target, request, asked.scorer, weights=weights)
+    with subject.importing():
+        sites = _surveyed(subject, asked)
+        able, evaluator = evaluator_of(subject, sites, asked.scorer, asked.progress)
+        return swept(subject, able, evaluator, asked.orders)
+
+
+def _scoring(
+    subject: Subject, sites: tuple[Site, ...], asked: Asked
+) -> tuple[tuple[Site, ...], Evaluator | None]:
+    """Return the sites, and what scores the model converted at them, if a score is asked."""
+    if asked.scorer is None:
+        return sites, None
+    return evaluator_of(subject, sites, asked.scorer, asked.progress)
+
+
+def _decided(
+    subject: Subject, sites: tuple[Site, ...], asked: Asked, evaluator: Evaluator | None
+) -> Decided:
+    """Return what is done: for a goal or as was said; with a score, by what it says."""
+    goal = asked.goal
+    if goal is None:
+        given = asked.plan or at_rank(sites, asked.rank or 1, asked.orders)
+        decided = by_plan(subject, sites, given)
+        return decided if evaluator is None else with_score(decided, evaluator)
+    clock = clock_of(subject, asked.timing, asked.progress)
+    if evaluator is None:
+        return for_goal(subject, sites, goal, clock, asked.orders)
+    return by_score(subject, sites, goal, evaluator, asked.orders, clock)
 
 
 def _made(

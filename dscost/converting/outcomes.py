@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from dscost.converting.choosing import meets, trade_off
+from dscost.converting.choosing import SCORE, meets, trade_off
 from dscost.converting.deciding import Decided, Subject
 from dscost.converting.results import ErrorOf, Latency, LayerOutcome, Outcome
 from dscost.converting.sites import Site
@@ -87,6 +87,7 @@ def outcome_of(
         proof=decided.proof,
         runtime=decided.runtime,
         clock=decided.clock,
+        scored=decided.scored,
     )
 
 
@@ -126,7 +127,9 @@ def _surprising(layers: Sequence[LayerOutcome], decided: Decided, after: Cost) -
 
 def _is_met(decided: Decided, after: Cost) -> bool | None:
     """Return whether the converted model meets the goal; unknown of a time not measured."""
-    planned = decided.planned
+    planned, scored = decided.planned, decided.scored
+    if decided.goal is not None and decided.goal.metric == SCORE:
+        return scored is not None and scored.is_kept
     if decided.goal is None or (decided.metric == "latency_s" and planned.converted):
         return None  # a time has to be measured
     figures = planned.figures._replace(params=after.params, macs=after.macs)

@@ -1,12 +1,13 @@
 """What came of converting a model, layer by layer and in total: plain data, no torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from dscost.converting.choosing import CurvePoint, Metric, parse_goal
 from dscost.converting.decisions import Decision
 from dscost.converting.plan_file import Plan, plan_text
 from dscost.converting.recovering.records import Recovery
+from dscost.converting.scoring.results import Scored
 from dscost.layers.convolution import ConvSpec
 from dscost.layers.orders import Order
 from dscost.notation.units import arrow, counted, format_count, format_seconds
@@ -48,6 +49,7 @@ class Calibrating(Protocol):
         converted: Any,
         layers: "Sequence[LayerOutcome]",
         *,
+        judge: Callable[[Any], float] | None = None,
         progress: Progress | None = None,
     ) -> Recovery:
         """Recover a converted model, which is changed; return what that gained."""
@@ -146,6 +148,7 @@ class Outcome(NamedTuple):
         recovery: How its weights were recovered on calibration inputs, where those were given.
         clock: Whose the times are: those of the `wall`; or of `cpu`, processor times of one thread,
             which are no latencies. Unknown where nothing was timed.
+        scored: What a score said of it, where one was asked.
     """
 
     target: str
@@ -172,6 +175,7 @@ class Outcome(NamedTuple):
     runtime: str | None = None
     clock: str | None = None
     recovery: Recovery | None = None
+    scored: Scored | None = None
 
     @property
     def time_title(self) -> str:
@@ -248,11 +252,21 @@ class Converted(Result):
         return self.outcome.missed
 
     def recovered_by(
-        self, calibration: Calibrating, model: Any, progress: Progress | None
+        self,
+        calibration: Calibrating,
+        model: Any,
+        progress: Progress | None,
+        judge: Callable[[Any], float] | None = None,
     ) -> "Converted":
-        """Return it with its model recovered."""
-        recovery = calibration.recovery(model, self.outcome.layers, progress=progress)
-        return self._replace(outcome=self.outcome._replace(recovery=recovery))
+        """Return it with its model recovered; by a judge, if there is one, of scores."""
+        found = calibration.recovery(model, self.outcome.layers, judge=judge, progress=progress)
+        outcome = self.outcome._replace(recovery=found)
+        scores = [one.score_after for one in found.steps if one.kept and one.score_after]
+        if outcome.scored is not None and scores:
+            scored = outcome.scored._replace(recovered=scores[-1])
+            is_met = outcome.is_met if scored.target is None else scored.is_kept
+            outcome = outcome._replace(scored=scored, is_met=is_met)
+        return self._replace(outcome=outcome)
 
     def in_a_line(self) -> str:
         """Return which model it is, how many convolutions were converted, and a goal missed."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from onnx import GraphProto
 
-from dscost.errors import InputError
+from dscost.errors import NoShapeError
 from dscost.graphs.examples import CHOICES, LENGTHS, example_sizes
 from dscost.graphs.giving import Gift
 from dscost.graphs.values import Shape, Value
@@ -104,7 +104,7 @@ def refuse_open(
     parts = [f"{name}=" + ",".join(map(str, shape)) for name, shape in shown.items()]
     parts += [f"{name}=():{gift.dtype}={gift.fill}" for name, gift in numbers.items()]
     such = "such as" if fits or trial is None else "for example, as a guess,"
-    raise InputError(
+    raise NoShapeError(
         f"{first.told}: give sizes, {such} " + " ".join(f"--input {quote(part)}" for part in parts)
     )
 

@@ -22,6 +22,7 @@ _TIME_UNITS = {
     "ms": Fraction(1, 1000),
     "s": Fraction(1),
     "min": Fraction(60),
+    "h": Fraction(3600),
 }
 QUANTITIES: Mapping[str, tuple[Mapping[str, int | Fraction], str]] = {
     "count": (_COUNT_UNITS, "600M, 1.5G or 4_231_976"),

@@ -79,6 +79,7 @@ _SAID_BY = {
     "Converted": "conversions:ConvertedSaid",
     "Conversion": "conversions:ConversionSaid",
     "Plan": "conversions:PlanSaid",
+    "Sensitivity": "scores:SensitivitySaid",
     "CheckResult": "verdicts:VerdictsSaid",
     "CheckResults": "verdicts:VerdictsSaid",
     "DscostError": "verdicts:VerdictsSaid",

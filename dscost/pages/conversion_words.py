@@ -6,6 +6,7 @@ from dscost.converting.results import MEASURED, Outcome, how_many
 from dscost.notation.units import format_count
 from dscost.pages.advice import gain_of
 from dscost.pages.page import Toned
+from dscost.pages.scores import score_lines
 from dscost.reports.records import Advice
 
 
@@ -15,6 +16,8 @@ def what_was_asked(outcome: Outcome) -> Iterator[str]:
         yield f"Weights of {outcome.weights}."
     if outcome.advice is not None:
         yield _paying(outcome, outcome.advice)
+    if outcome.scored is not None:
+        yield from score_lines(outcome.scored)
     if outcome.goal is not None:
         if outcome.nearest is not None:
             by = _by_times(outcome)
@@ -39,6 +42,10 @@ def _paying(outcome: Outcome, advice: Advice) -> str:
 
 
 def _proof(outcome: Outcome) -> str:
+    if outcome.scored is not None:
+        is_score = outcome.scored.target is not None
+        found = "the cheapest plan that keeps it" if is_score else "the plan of the best score"
+        return f"{found} of those that were scored{_by_times(outcome)}"
     is_error = outcome.goal is not None and outcome.goal.startswith("error")
     least, meet = ("the fewest MACs", "meet") if is_error else ("the least total error", "meets")
     if outcome.gap:

@@ -33,6 +33,7 @@ from dscost.pages.page import (
     words,
 )
 from dscost.pages.recovery_words import recovery_lines, recovery_notes
+from dscost.pages.scores import score_notes, score_sheets, score_text
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import head
 from dscost.runtimes import TORCH
@@ -89,7 +90,8 @@ def _page(converted: Converted, view: View) -> Page:
     title = outcome.time_title
     sheets = _layer_sheets(outcome.layers, view, title, every_layer=converted.every_layer)
     sheets.append(Sheet(_TOTAL_COLUMNS, list(_total_rows(outcome, view))))
-    if outcome.goal is not None and len(outcome.curve) > 1:
+    sheets += score_sheets(outcome)
+    if outcome.goal is not None and len(outcome.curve) > 1 and outcome.scored is None:
         first, *others = _CURVE_COLUMNS
         is_of_time = outcome.curve_metric == "latency_s"
         header = title if is_of_time else FIGURES[outcome.curve_metric].title
@@ -104,7 +106,7 @@ def _page(converted: Converted, view: View) -> Page:
         notes = [TOTAL_ERROR_NOTE, *_latency_note(outcome, sheets)]
         closing += [*(Toned(note, "method") for note in notes), *_order_note(outcome.layers)]
         closing += outcome.explanations
-    closing += [*outcome.notes, *recovery_notes(outcome.recovery)]
+    closing += [*score_notes(outcome), *outcome.notes, *recovery_notes(outcome.recovery)]
     if converted.environment is not None:
         closing += measured_notes(converted.environment, {_setting(converted): None})
     if view.width is not None:  # on a terminal the first lines may be out of sight
@@ -228,6 +230,9 @@ def _total_rows(outcome: Outcome, view: View) -> Iterator[Row]:
         row = _total_row(outcome.time_title, format_seconds, before_s, after_s)
         yield Row({**row.cells, "after": row.cells["after"] + _predicted(predicted)})
     yield Row({"figure": "total error", "after": f"{outcome.error:.4f}"})
+    if outcome.scored is not None:
+        scores = {"before": outcome.scored.before, "after": outcome.scored.last}
+        yield Row({"figure": "score", **{name: score_text(one) for name, one in scores.items()}})
 
 
 def _total_row(title: str, text: Callable[[float | None], str], before: Any, after: Any) -> Row:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from dscost.errors import DscostError, InputError, first_line
+from dscost.errors import DscostError, InputError, NoShapeError, first_line
 from dscost.foreign.parts import each_part
 from dscost.notation.inputs import inputs_of, parse_input
 from dscost.sources.importing import World
@@ -142,7 +142,7 @@ def _codes(kind: type) -> Iterator[CodeType]:
 # -- where there is none
 
 
-def missing_input(name: str, model: nn.Module | type[nn.Module]) -> InputError:
+def missing_input(name: str, model: nn.Module | type[nn.Module]) -> NoShapeError:
     """Return the error for a model that states no input, with an example that fits it."""
     example = _example_for_class(model) if isinstance(model, type) else _example_for(model)
     shape, _, dtype = example.partition(":")
@@ -150,7 +150,7 @@ def missing_input(name: str, model: nn.Module | type[nn.Module]) -> InputError:
     in_python = f"torch.zeros({sizes}, dtype=torch.{dtype})" if dtype else sizes
     *others, last = _taken(model) or [""]
     several = f"; its forward takes {', '.join(others)} and {last}" if others else ""
-    return InputError(
+    return NoShapeError(
         f"{name} does not state its input: "
         f"give it with --input {example} or input={in_python}{several}"
     )

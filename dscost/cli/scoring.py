@@ -1,0 +1,60 @@
+"""Options of what scores a converted model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from dscost.cli.places import Read
+
+if TYPE_CHECKING:
+    from dscost.converting.scoring.asking import Scorer
+
+
+class Scores(NamedTuple):
+    """A function that scores models, and how often it may be asked."""
+
+    score: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.PY:NAME",
+            help="A function of a model (of an ONNX file: of an onnxruntime.InferenceSession) that "
+            "returns a number, higher is better, or one per sample: layers are chosen by it.",
+        ),
+    ] = None
+    score_budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|TIME",
+            help="How often it may be asked, or for how long: 200, 10min  [default: 100]",
+        ),
+    ] = None
+    score_timeout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="How long one call may take  [default: 10min, then 10 times the slowest]",
+        ),
+    ] = None
+    journal: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep what it said there, so that nothing is asked twice  "
+            "[default: in the cache folder]"
+        ),
+    ] = None
+
+    def read(self) -> list[Read]:
+        """Return the file that is read."""
+        return [("--score", Path(self.score.rpartition(":")[0]))] if self.score else []
+
+    def scorer(self) -> "Scorer | None":
+        """Return what is asked of it; nothing where there is none."""
+        from dscost.converting.scoring.asking import USUAL, scorer_of
+
+        journal = self.journal
+        usual = USUAL if self.score is not None else None
+        return scorer_of(self.score, self.score_budget, self.score_timeout, journal or usual)
+
+
+NO_SCORES = Scores()

@@ -1,0 +1,248 @@
+"""A user's function that scores models, called: in time, and with an answer that can be used.
+
+No torch. A call that takes too long is interrupted, where Python lets that be done: by an alarm in
+the main thread, elsewhere by an exception that waits for the code to come back to Python.
+"""
+
+import ctypes
+import random
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from hashlib import sha256
+from math import isfinite
+from os import PathLike, fspath
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from dscost.converting.scoring.losses import Evaluation
+from dscost.errors import InputError, first_line
+from dscost.foreign.failures import must_pass, place_of
+from dscost.notation.units import format_seconds
+from dscost.sources.code_files import is_in_file, named_in_file
+
+FIRST_LIMIT_S = 600.0
+"""Seconds that the first call may take unless more are asked for: of the others none takes much
+longer."""
+LIMIT_SHARE = 10.0
+"""How many times as long as the slowest call so far another one may take."""
+LEAST_LIMIT_S = 60.0
+
+Scoring = Callable[[Any], Any]
+"""Takes a module, or an `onnxruntime.InferenceSession`; returns a number, or one per sample."""
+
+
+class Score(NamedTuple):
+    """A function that scores models.
+
+    Args:
+        name: What the user calls it.
+        function: Itself.
+        made_of: What tells it from another one, as far as that can be told: a hash of its file.
+        importing: A context for while it runs, in which imports find the files beside it.
+    """
+
+    name: str
+    function: Scoring
+    made_of: str | None = None
+    importing: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+def score_of(given: "Scoring | Score | str | PathLike[str]", option: str = "--score") -> Score:
+    """Return the function that a caller has, or that `eval.py:accuracy` names.
+
+    Raises:
+        InputError: There is no such file or function.
+    """
+    if isinstance(given, Score):
+        return given
+    if isinstance(given, str | PathLike):
+        target = fspath(given)
+        if not is_in_file(target):
+            raise InputError(
+                f"{option}: expected a function in a file, such as eval.py:accuracy, "
+                f"found '{target}'"
+            )
+        named = named_in_file(target, option=option)
+        if not callable(named.value):
+            kind = type(named.value).__name__
+            raise InputError(f"{option} {target}: expected a function of a model, found {kind}")
+        content = Path(target.rpartition(":")[0]).read_bytes()
+        return Score(target, named.value, sha256(content).hexdigest(), named.importing)
+    if not callable(given):
+        raise InputError(f"score is a function of a model, or file.py:NAME, found {given!r:.60}")
+    name = getattr(given, "__qualname__", None) or type(given).__name__
+    return Score(str(name).replace("<locals>.", ""), given)
+
+
+def called(score: Score, model: Any, limit_s: float, of: str) -> Evaluation:
+    """Return what a score says of a model.
+
+    Args:
+        score: The function.
+        model: What it is given.
+        limit_s: Seconds that it may take.
+        of: What the model is, for errors: `the model as it is`.
+
+    Raises:
+        InputError: It raises, takes longer, or does not return a number or one per sample.
+    """
+    try:
+        with score.importing(), interrupted_after(limit_s):
+            answer = score.function(model)
+    except _TooLongError:
+        raise InputError(
+            f"{score.name} did not return within {format_seconds(limit_s)} for {of} "
+            "(--score-timeout 2h, or score_timeout_s, gives it longer)"
+        ) from None
+    except (Exception, SystemExit) as error:
+        if must_pass(error):
+            raise
+        raise InputError(f"{score.name} failed for {of}: {_failure(error)}") from error
+    return _evaluation(answer, f"{score.name} returned", f"for {of}")
+
+
+class Stopped(BaseException):
+    """What a watched model raises once it has seen what it is given."""
+
+
+def watched(score: Score, model: Any, limit_s: float | None) -> None:
+    """Call a score with a model that raises `Stopped`; what else comes of it is not looked at."""
+    try:
+        with score.importing(), interrupted_after(next_limit_s(limit_s, None)):
+            score.function(model)
+    except (Stopped, _TooLongError):
+        return
+    except (Exception, SystemExit) as error:
+        if must_pass(error):
+            raise
+
+
+def next_limit_s(asked_s: float | None, slowest_s: float | None) -> float:
+    """Return how long a call may take, after others."""
+    if asked_s is not None:
+        return asked_s
+    if slowest_s is None:
+        return FIRST_LIMIT_S
+    return max(LEAST_LIMIT_S, LIMIT_SHARE * slowest_s)
+
+
+def _failure(error: BaseException) -> str:
+    where = place_of(error)
+    told = f"{type(error).__name__}: {first_line(error)}".removesuffix(": ")
+    return told if where is None else f"{told} ({where})"
+
+
+# -- what it returns
+
+
+def _evaluation(answer: Any, returned: str, of: str) -> Evaluation:
+    """Return an answer as numbers."""
+    plain = _plain(answer)
+    if isinstance(plain, Sequence) and not isinstance(plain, str | bytes):
+        values = [_number(one) for one in plain]
+        if not values:
+            raise InputError(f"{returned} no values {of}: expected a number, or one per sample")
+        wrong = next((at for at, one in enumerate(values) if one is None), None)
+        if wrong is not None:
+            found = f"{plain[wrong]!r:.60}"
+            raise InputError(f"{returned} {found} for sample {wrong + 1} {of}: expected a number")
+        known = [one for one in values if one is not None]
+        return Evaluation(_finite(fmean(known), returned, of), tuple(known))
+    number = _number(plain)
+    if number is None:
+        raise InputError(
+            f"{returned} {_told(answer)} {of}: expected a number, higher being better, "
+            "or one per sample"
+        )
+    return Evaluation(_finite(number, returned, of))
+
+
+def _plain(answer: Any) -> Any:
+    """Return an array or a tensor as numbers or lists of them."""
+    if hasattr(answer, "detach"):
+        answer = answer.detach().cpu()
+    return answer.tolist() if hasattr(answer, "tolist") else answer
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str | bytes | complex) or not hasattr(value, "__float__"):
+        return None
+    return float(value)
+
+
+def _finite(number: float, returned: str, of: str) -> float:
+    if not isfinite(number):
+        raise InputError(f"{returned} {number} {of}: expected a finite number")
+    return number
+
+
+def _told(answer: Any) -> str:
+    return "nothing" if answer is None else f"{answer!r:.60}"
+
+
+# -- in its world
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Let Python's and numpy's random numbers be the same every time, and put them back."""
+    numpy = sys.modules.get("numpy")
+    python_state, numpy_state = random.getstate(), numpy and numpy.random.get_state()
+    random.seed(0)
+    if numpy is not None:
+        numpy.random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        if numpy is not None:
+            numpy.random.set_state(numpy_state)
+
+
+# -- in time
+
+
+class _TooLongError(BaseException):
+    """It took too long; no `except Exception` of the user's catches it."""
+
+
+@contextmanager
+def interrupted_after(limit_s: float) -> Iterator[None]:
+    """Raise within what takes longer than so many seconds."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and hasattr(signal, "setitimer"):
+        with _alarmed(limit_s):
+            yield
+        return
+    thread = threading.get_ident()
+
+    def raise_there() -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread), ctypes.py_object(_TooLongError)
+        )
+
+    timer = threading.Timer(min(limit_s, threading.TIMEOUT_MAX), raise_there)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def _alarmed(limit_s: float) -> Iterator[None]:
+    def ring(*_: object) -> None:
+        raise _TooLongError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,188 @@
+"""The sites of a subject → what is done to each by what a score says. No torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from dscost.converting.choosing import ERROR, SCORE, Goal
+from dscost.converting.deciding import Clock, Decided, Subject, choices_for, plan_of_chosen
+from dscost.converting.scoring.asking import USUAL, Scorer
+from dscost.converting.scoring.estimating import Tried, expected_losses
+from dscost.converting.scoring.evaluating import Evaluator, Maker, SpentError
+from dscost.converting.scoring.journal import Journal, usual_path
+from dscost.converting.scoring.losses import Evaluation, Loss
+from dscost.converting.scoring.results import Scored, ScorePoint, Sensitivity, layer_losses
+from dscost.converting.scoring.searching import Search
+from dscost.converting.scoring.sweeping import tried_alone
+from dscost.converting.sites import Site
+from dscost.errors import InputError
+from dscost.layers.orders import Order
+from dscost.timing import Progress
+
+FOR_PLANS = 0.5
+"""Share of the budget that the sweep leaves for plans."""
+
+
+def evaluator_for(
+    scorer: Scorer, maker: Maker, of: Mapping[str, Any], progress: Progress | None
+) -> Evaluator:
+    """Return what asks a score about models, of which `of` tells the one from others.
+
+    Raises:
+        InputError: The journal that was named is one of something else.
+    """
+    told = {**of, "score": scorer.score.name, "file": scorer.score.made_of}
+    path = usual_path(told) if scorer.journal == USUAL else scorer.journal
+    journal = Journal(None if path is None else Path(path), told)
+    return Evaluator(maker, scorer.score, journal, scorer.budget, scorer.timeout_s, progress)
+
+
+def by_score(
+    subject: Subject,
+    sites: Sequence[Site],
+    goal: Goal,
+    evaluator: Evaluator,
+    orders: Sequence[Order],
+    clock: Clock | None = None,
+) -> Decided:
+    """Return what reaches a goal with the best score that was found within the budget.
+
+    Raises:
+        InputError: The function fails or its score tells nothing; or the goal makes no sense.
+        UnavailableError: A time is the goal, and the model could not be timed.
+    """
+    if goal.metric == ERROR:
+        raise InputError(
+            f"goal {goal.text} bounds errors of kernels: with a score, bound that, by score=0.98x"
+        )
+    choices = choices_for(subject, sites, goal, clock, orders)
+    score = evaluator.measure_base()
+    target = _target(goal, score) if goal.metric == SCORE else None
+    metric = goal.cost_metric
+    tried = tried_alone(choices.layers, evaluator, metric, reserve=FOR_PLANS)
+    losses = expected_losses(choices.layers, tried, score, evaluator.noise.resolution)
+    search = Search(choices.layers, choices.as_is, metric, losses, evaluator)
+    if target is None:
+        found = search.within(goal)
+    else:
+        found = search.keeping(target)
+    scored = _scored(evaluator, found.evaluations)._replace(
+        layers=layer_losses(choices.layers, _surer(evaluator, tried), score),
+        curve=found.curve,
+        target=target,
+        is_final=found.is_final,
+    )
+    planned = found.planned
+    if target is not None and not planned.converted:
+        nearest = None if score >= target else f"{score:.4g}, the model as it is"
+        planned = planned._replace(nearest=nearest)
+    plan = plan_of_chosen(subject, planned, goal.text, choices.runtime)
+    notes = [*choices.notes, *_notes(evaluator, scored)]
+    decided = Decided(
+        plan, planned, choices.layers, choices.as_is, goal, choices.environment, tuple(notes)
+    )
+    return decided._replace(runtime=choices.runtime, clock=choices.clock, scored=scored)
+
+
+def with_score(decided: Decided, evaluator: Evaluator) -> Decided:
+    """Return a plan that was made without a score, with what a score says of it.
+
+    Raises:
+        InputError: The function fails.
+    """
+    evaluator.measure_base()
+    try:
+        said = evaluator.of(decided.plan.layers, "the converted model")
+    except SpentError as error:  # the least budget is two
+        raise InputError("the budget of the score is spent by the model as it is") from error
+    figures, metric = decided.planned.figures, decided.metric
+    whole = decided.as_is.of(metric)
+    share = float(figures.of(metric)) / float(whole) if whole else 1.0
+    curve = (
+        ScorePoint(whole, 1.0, evaluator.base_score, 0),
+        ScorePoint(figures.of(metric), share, said.score, decided.planned.converted, True),
+    )
+    scored = _scored(evaluator, [said])._replace(curve=curve)
+    notes = (*decided.notes, *_notes(evaluator, scored))
+    return decided._replace(scored=scored, notes=notes)
+
+
+def swept(
+    subject: Subject, sites: Sequence[Site], evaluator: Evaluator, orders: Sequence[Order]
+) -> Sensitivity:
+    """Return what every layer loses that is converted alone.
+
+    Raises:
+        InputError: The function fails, or its score tells nothing.
+    """
+    choices = choices_for(subject, sites, None, None, orders)
+    score = evaluator.measure_base()
+    tried = _surer(evaluator, tried_alone(choices.layers, evaluator))
+    reached = {one.layer for one in tried}
+    journal = evaluator.journal
+    return Sensitivity(
+        target=subject.target,
+        name=evaluator.score.name,
+        score=score,
+        layers=layer_losses(choices.layers, tried, score),
+        untried=tuple(
+            options[0].names[0]
+            for at, options in enumerate(choices.layers)
+            if at not in reached and len(options) > 1
+        ),
+        noise=evaluator.noise.in_words(),
+        evaluations=evaluator.used,
+        from_journal=evaluator.known,
+        journal=None if journal.path is None else str(journal.path),
+    )
+
+
+def _surer(evaluator: Evaluator, tried: Sequence[Tried]) -> list[Tried]:
+    """Return what was tried with intervals by all that is known of the noise by now."""
+    return [one._replace(loss=evaluator.loss(one.said)) for one in tried]
+
+
+def _scored(evaluator: Evaluator, said: Sequence[Evaluation]) -> Scored:
+    """Return what a score said of a converted model, in one call or several."""
+    journal, before = evaluator.journal, evaluator.base_score
+    after, loss = before, Loss(0.0, 0.0, 0.0)
+    if said and tuple(said) != evaluator.base:
+        after = fmean(one.score for one in said)
+        loss = evaluator.loss(said[0]._replace(score=after))
+    return Scored(
+        name=evaluator.score.name,
+        before=before,
+        after=after,
+        loss=loss,
+        noise=evaluator.noise.in_words(),
+        layers=(),
+        curve=(),
+        evaluations=evaluator.used,
+        from_journal=evaluator.known,
+        journal=None if journal.path is None else str(journal.path),
+    )
+
+
+def _target(goal: Goal, score: float) -> float:
+    """Return the score that is to be kept."""
+    value = float(goal.value)
+    if not goal.relative:
+        return value
+    if score <= 0:
+        raise InputError(
+            f"goal {goal.text} is a share of the score as it is, which is {score:g}: "
+            "give a number, such as score=-1.5"
+        )
+    return value * score * (1 - 1e-9)
+
+
+def _notes(evaluator: Evaluator, scored: Scored) -> Iterator[str]:
+    """Yield how sure scores are, and where they are kept."""
+    if scored.noise is not None:
+        yield f"{scored.name}: {scored.noise}; intervals are of 95 %."
+    if not scored.is_final and scored.layers:
+        yield (
+            "The plan was chosen by this score on these samples, so it flatters the plan: "
+            "measure it once on others."
+        )

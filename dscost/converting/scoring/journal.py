@@ -1,0 +1,165 @@
+"""What a score said, kept line by line as it came: nothing of it is evaluated twice.
+
+A journal is a file of JSON lines. The first says of what it is: model, weights, function, input; a
+journal of something else is refused. Each of the others is one evaluation. A line that was not
+finished when its process ended is dropped.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dscost.converting.decisions import KEEP, Decision
+from dscost.converting.scoring.losses import Evaluation
+from dscost.errors import InputError, OutputError
+from dscost.files import reason_of
+from dscost.timing.ceilings_file import cache_folder
+
+VERSION = 1
+FOLDER = "scores"
+ENDING = ".jsonl"
+
+
+class Kept(NamedTuple):
+    """An evaluation, and how long it took."""
+
+    evaluation: Evaluation
+    seconds: float
+
+
+Tried = tuple[str, int]
+"""What was evaluated: a plan as `key_of` writes it, and which time."""
+
+
+RUINED = '"zeros"'
+"""In place of a plan: every convolution that could be converted is zero."""
+
+
+def key_of(decisions: Mapping[str, Decision]) -> str:
+    """Return a plan as text, the same for plans that do the same.
+
+    >>> key_of({"b": 1, "a": "2 pointwise-first", "c": "keep"})
+    '{"a": "2 pointwise-first", "b": 1}'
+    """
+    done = {name: one for name, one in decisions.items() if one != KEEP}
+    return json.dumps(done, sort_keys=True, ensure_ascii=False)
+
+
+class Journal:
+    """Evaluations by what was tried, in memory and, with a path, in a file.
+
+    Args:
+        path: The file; there may be none yet. Without one, nothing outlives the process.
+        of: What it is of.
+
+    Raises:
+        InputError: The file is no journal, or one of something else.
+    """
+
+    def __init__(self, path: Path | None = None, of: Mapping[str, Any] | None = None) -> None:
+        self.path, self._of = path, {"journal": VERSION, "of": dict(of or {})}
+        self._kept: dict[Tried, Kept] = {}
+        self._is_new = True
+        if path is not None and path.exists():
+            self._read(path)
+        self.found = frozenset(self._kept)
+        """What was there before."""
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, tried: Tried) -> Kept | None:
+        """Return what was said of something, if it was."""
+        return self._kept.get(tried)
+
+    def put(self, tried: Tried, kept: Kept) -> None:
+        """Keep what was said of something; it is in the file when this returns.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        if tried in self._kept:
+            return
+        self._kept[tried] = kept
+        if self.path is None:
+            return
+        plan, repetition = tried
+        line: dict[str, Any] = {"plan": json.loads(plan), "score": kept.evaluation.score}
+        if repetition:
+            line["repetition"] = repetition
+        if kept.evaluation.values:
+            line["values"] = kept.evaluation.values
+        line["seconds"] = round(kept.seconds, 3)
+        lines = [self._of, line] if self._is_new else [line]
+        text = "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in lines)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as stream:
+                stream.write(text.encode())
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
+        self._is_new = False
+
+    def _read(self, path: Path) -> None:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {reason_of(error)}") from error
+        whole, _, rest = content.rpartition(b"\n")
+        if rest:  # its process ended while it wrote
+            self._cut(path, len(content) - len(rest))
+        lines = whole.split(b"\n") if whole else []
+        if not lines:
+            return
+        self._require_same(path, lines[0])
+        self._is_new = False
+        for number, line in enumerate(lines[1:], start=2):
+            try:
+                one = json.loads(line)
+                plan = one["plan"]
+                key = json.dumps(plan) if isinstance(plan, str) else key_of(plan)
+                tried = key, int(one.get("repetition", 0))
+                said = Evaluation(float(one["score"]), tuple(map(float, one.get("values", ()))))
+                self._kept[tried] = Kept(said, float(one["seconds"]))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise InputError(
+                    f"{path}:{number}: no line of a journal of scores: delete it, or the file"
+                ) from error
+
+    @staticmethod
+    def _cut(path: Path, size: int) -> None:
+        try:
+            os.truncate(path, size)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
+
+    def _require_same(self, path: Path, line: bytes) -> None:
+        try:
+            found = json.loads(line)
+            is_journal = found["journal"] == VERSION
+            theirs = dict(found["of"])
+        except (ValueError, KeyError, TypeError):
+            is_journal, theirs = False, {}
+        if not is_journal:
+            raise InputError(f"{path} is no journal of scores: name another file")
+        ours = json.loads(json.dumps(self._of["of"]))
+        other = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+        if other:
+            raise InputError(
+                f"{path} is a journal of something else: other {' and '.join(other)}; "
+                "name another file, or delete it"
+            )
+
+
+def usual_path(of: Mapping[str, Any]) -> Path | None:
+    """Return where a journal is by default: in the user's cache folder, by what it is of."""
+    folder = cache_folder()
+    if folder is None:
+        return None
+    name = sha256(json.dumps(dict(of), sort_keys=True).encode()).hexdigest()[:16]
+    return folder.parent / FOLDER / f"{name}{ENDING}"

@@ -1,0 +1,197 @@
+"""Scores → what a change lost, and how sure that is. No torch, no numpy.
+
+Of few samples a score says little: 78 right of 80 may be chance. What is known of its noise comes
+from what it gives: one number per sample is compared sample by sample; a share is taken for one of
+as many samples as its scores are multiples of; and a score that differs between two calls with the
+same model is called more often.
+
+Source:
+    Agresti and Min 2005, Simple improved confidence intervals for comparing matched proportions
+    (Statistics in Medicine 24): half a pair is added to each of the four cells.
+"""
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from math import lcm, sqrt
+from statistics import fmean, stdev
+from typing import Literal, NamedTuple
+
+from dscost.timing.statistics import t_quantile
+
+CERTAIN = 1.96
+"""Standard errors on each side of an interval that holds the truth in 95 of 100 cases."""
+TOLERATED = 0.01
+"""Share of the score that a safe layer may lose for sure."""
+TOLERATED_IF_UNSURE = 0.05
+"""Share that it may seem to lose where chance explains that as well."""
+MOST_SAMPLES = 10_000
+"""A share of more samples than this is taken for exact."""
+SCALES = (1, 100)
+"""What the largest score of a share may be: one, or a hundred percent."""
+
+_ROUNDING = 1e-6
+
+Verdict = Literal["safe", "unclear", "costly"]
+
+
+class Evaluation(NamedTuple):
+    """What the user's function said of a model.
+
+    Args:
+        score: Higher is better.
+        values: One per sample, whose mean the score is, where it gave those.
+    """
+
+    score: float
+    values: tuple[float, ...] = ()
+
+
+class Noise(NamedTuple):
+    """How far a score may be off by chance.
+
+    Args:
+        samples: Of how many samples a share is; unknown of other scores.
+        scale: What the score is where all of them are right.
+        spread: Standard deviation between calls with the same model, 0 where they agree.
+        repeats: How many calls told so.
+    """
+
+    samples: int | None = None
+    scale: float = 1.0
+    spread: float = 0.0
+    repeats: int = 1
+
+    @property
+    def resolution(self) -> float:
+        """The least loss that the score could tell, as one standard error; 0 if it is exact."""
+        by_chance = self.scale / self.samples if self.samples else 0.0
+        return sqrt(by_chance**2 + self.spread**2)
+
+    def in_words(self) -> str | None:
+        """Return what its intervals are from; nothing of a score that is taken for exact."""
+        if self.spread:
+            return f"it differs by ±{self.spread:.2g} between {self.repeats} calls with one model"
+        if self.samples:
+            return (
+                f"it is taken for a share of {self.samples:,} samples, "
+                f"as its values are multiples of 1/{self.samples:,}"
+            )
+        return None
+
+
+class Loss(NamedTuple):
+    """What a change of the model lost.
+
+    Args:
+        loss: Score before less score after; below zero where it gained.
+        low: Between this and `high` the loss of more samples lies, in 95 of 100 cases.
+        high: The other end.
+    """
+
+    loss: float
+    low: float
+    high: float
+
+    @property
+    def standard_error(self) -> float:
+        """Half the interval, in standard errors."""
+        return (self.high - self.low) / (2 * CERTAIN)
+
+    def verdict(self, score: float) -> Verdict:
+        """Return whether so much may be lost of a score.
+
+        `safe` is a loss of at most `TOLERATED` of it, or one that chance explains and that is at
+        most `TOLERATED_IF_UNSURE`; `unclear` a larger one that chance explains.
+
+        >>> Loss(0.0, -0.02, 0.02).verdict(1.0), Loss(0.09, 0.02, 0.15).verdict(1.0)
+        ('safe', 'costly')
+        """
+        whole = abs(score)
+        lost = self.loss - _ROUNDING * whole
+        if lost <= TOLERATED * whole:
+            return "safe"
+        if self.low > 0:
+            return "costly"
+        return "safe" if lost <= TOLERATED_IF_UNSURE * whole else "unclear"
+
+
+def noise_of(repeated: Sequence[Evaluation], others: Iterable[Evaluation] = ()) -> Noise:
+    """Return how noisy a score is.
+
+    Args:
+        repeated: What it said of one model, call by call.
+        others: What it said of other models.
+
+    >>> noise_of([Evaluation(1.0)], [Evaluation(79 / 80), Evaluation(0.925)]).samples
+    80
+    """
+    scores = [one.score for one in repeated]
+    spread = stdev(scores) if len(set(scores)) > 1 else 0.0
+    if any(one.values for one in repeated):
+        return Noise(None, 1.0, spread, len(scores))
+    samples, scale = _samples_of({*scores, *(one.score for one in others)})
+    return Noise(None if spread else samples, scale, spread, len(scores))
+
+
+def loss_of(before: Sequence[Evaluation], after: Evaluation, noise: Noise) -> Loss:
+    """Return what was lost from a model, seen in one call or several, to another.
+
+    >>> shares = noise_of([Evaluation(1.0)], [Evaluation(79 / 80)])
+    >>> found = loss_of([Evaluation(1.0)], Evaluation(73 / 80), shares)
+    >>> f"{found.loss:.4f} [{found.low:.3f}, {found.high:.3f}]"
+    '0.0875 [0.020, 0.150]'
+    """
+    lost = fmean(one.score for one in before) - after.score
+    middle, error = lost, 0.0
+    if after.values and len(after.values) == len(before[0].values):
+        middle, error = _of_pairs(before[0].values, after.values)
+    elif noise.samples:
+        # the fewest samples that can have changed
+        changed = round(abs(lost) / noise.scale * noise.samples)
+        worse, better = (changed, 0) if lost > 0 else (0, changed)
+        middle, error = _of_matched(worse, better, noise.samples)
+        middle, error = middle * noise.scale, error * noise.scale
+    width = CERTAIN * error
+    if noise.spread:
+        between = noise.spread * sqrt(1 + 1 / len(before))
+        width = sqrt(width**2 + (t_quantile(0.975, noise.repeats - 1) * between) ** 2)
+    return Loss(lost, min(lost, middle - width), max(lost, middle + width))
+
+
+def _of_matched(worse: float, better: float, samples: int) -> tuple[float, float]:
+    """Return the difference of two matched shares, and its standard error."""
+    lost, won, count = worse + 0.5, better + 0.5, samples + 2
+    difference = (lost - won) / count
+    return difference, sqrt(lost + won - (lost - won) ** 2 / count) / count
+
+
+def _of_pairs(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
+    """Return the mean difference of two scores of each sample, and its standard error."""
+    differences = [one - other for one, other in zip(before, after, strict=True)]
+    count = len(differences)
+    if set(before) | set(after) <= {0.0, 1.0}:
+        return _of_matched(differences.count(1.0), differences.count(-1.0), count)
+    spread = stdev(differences) if count > 1 else 0.0
+    return fmean(differences), spread / sqrt(count)
+
+
+def _samples_of(scores: Iterable[float]) -> tuple[int | None, float]:
+    """Return of how many samples scores are shares, if that can be told, and what the whole is."""
+    found = list(scores)
+    for scale in SCALES:
+        shares = [score / scale for score in found]
+        if min(shares) < 0 or max(shares) > 1:
+            continue
+        count = 1
+        for share in shares:
+            denominator = Fraction(share).limit_denominator(MOST_SAMPLES).denominator
+            count = lcm(count, denominator)
+            if count > MOST_SAMPLES:
+                return None, 1.0
+        if all(abs(share * count - round(share * count)) < _EXACT * count for share in shares):
+            return (count if count > 1 else None), float(scale)
+    return None, 1.0
+
+
+_EXACT = 1e-7
+"""By so much a share may be off, from single precision."""

@@ -1,0 +1,144 @@
+"""An ONNX file → sessions for a score to be asked about, each of the file converted by a plan.
+
+No torch. What the function is given is an `onnxruntime.InferenceSession`.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from onnx import ModelProto
+
+from dscost.analysis import Request
+from dscost.converting.decisions import Decision
+from dscost.converting.decomposing import Factors
+from dscost.converting.graph_loading import GraphSubject, load_graph
+from dscost.converting.graph_rewriting import rewritten
+from dscost.converting.plan_file import Plan
+from dscost.converting.scoring.asking import Scorer
+from dscost.converting.scoring.calling import Stopped, seeded, watched
+from dscost.converting.scoring.deciding import evaluator_for
+from dscost.converting.scoring.evaluating import Evaluator
+from dscost.converting.sites import Key, Site
+from dscost.errors import NoShapeError, needing
+from dscost.graphs.reading import read_whole
+from dscost.graphs.running import silent_options
+from dscost.graphs.writing import serialized
+from dscost.timing import Progress
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+
+def evaluator_of(
+    subject: GraphSubject, sites: Sequence[Site], scorer: Scorer, progress: Progress | None
+) -> Evaluator:
+    """Return what scores a file converted by plans.
+
+    Raises:
+        InputError: Its journal is of another.
+    """
+    weights = sha256(serialized(subject.model)).hexdigest()
+    of = {"target": subject.target, "weights": weights}
+    return evaluator_for(scorer, SessionMaker(subject, sites), of, progress)
+
+
+def load_scored(
+    target: str, request: Request, scorer: Scorer | None, plan: Plan | None = None
+) -> GraphSubject:
+    """Return what `load_graph` does; of sizes that the file leaves open, those that a score gives.
+
+    Raises:
+        InputError: As of `load_graph`; or the function runs no session.
+        UnavailableError: ONNX Runtime is not installed.
+    """
+    try:
+        return load_graph(target, request, plan)
+    except NoShapeError:
+        if scorer is None:
+            raise
+        watching = _Watching(session_of(read_whole(Path(target))))
+        watched(scorer.score, watching, scorer.timeout_s)
+        if not watching.given:
+            raise
+    shapes = {name: np.shape(value) for name, value in watching.given.items()}
+    return load_graph(target, request._replace(input=shapes), plan)
+
+
+class _Watching:
+    """A session that sees what it is given first, and stops there."""
+
+    def __init__(self, session: "InferenceSession") -> None:
+        self._session = session
+        self.given: Mapping[str, Any] = {}
+
+    def run(self, names: Any, given: Mapping[str, Any], *_: Any) -> None:
+        """See what is given."""
+        self.given = dict(given)
+        raise Stopped
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+class SessionMaker:
+    """Makes sessions of ONNX Runtime.
+
+    Args:
+        subject: The file.
+        sites: Its convolutions.
+    """
+
+    def __init__(self, subject: GraphSubject, sites: Sequence[Site]) -> None:
+        self._model, self._sites = subject.model, sites
+
+    def converted(self, decisions: Mapping[str, Decision]) -> "InferenceSession":
+        """Return the model converted by a plan."""
+        sites = [site.decided(decisions) for site in self._sites]
+        return session_of(self._rewritten([site for site in sites if site.form is not None]))
+
+    def ruined(self) -> "InferenceSession":
+        """Return it with every convolution that can be converted set to zero."""
+        able = [site.name for site in self._sites if site.reason is None]
+        due = [site.decided(dict.fromkeys(able, 1)) for site in self._sites if site.name in able]
+        return session_of(self._rewritten(due, is_ruined=True))
+
+    def given(self, model: ModelProto) -> "InferenceSession":
+        """Return a session of a model."""
+        return session_of(model)
+
+    def running(self) -> AbstractContextManager[None]:
+        """Let a function run with the same random numbers every time."""
+        return seeded()
+
+    def _rewritten(self, due: Sequence[Site], *, is_ruined: bool = False) -> ModelProto:
+        if not due:
+            return self._model
+        factors: dict[Key, Factors] = {}
+        for site in due:
+            if site.key not in factors:
+                found = site.factors()
+                factors[site.key] = _zeros(found) if is_ruined else found
+        return rewritten(self._model, due, factors)
+
+
+def session_of(model: ModelProto) -> "InferenceSession":
+    """Return a session of ONNX Runtime for a model.
+
+    Raises:
+        UnavailableError: ONNX Runtime is not installed.
+    """
+    with needing("onnxruntime", "onnxruntime", before="a score of an ONNX file: "):
+        import onnxruntime
+
+    providers = ["CPUExecutionProvider"]
+    return onnxruntime.InferenceSession(serialized(model), silent_options(), providers=providers)
+
+
+def _zeros(factors: Factors) -> Factors:
+    return factors._replace(
+        depthwise=np.zeros_like(factors.depthwise), pointwise=np.zeros_like(factors.pointwise)
+    )

@@ -1,0 +1,93 @@
+"""A torch model → models for a score to be asked about, each converted by a plan."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+
+import torch
+from torch import nn
+
+from dscost.converting.applying import replaced, undisturbed
+from dscost.converting.decisions import Decision
+from dscost.converting.loading import Subject
+from dscost.converting.rehearsing import doing_the_same
+from dscost.converting.scoring.asking import Scorer
+from dscost.converting.scoring.calling import seeded
+from dscost.converting.scoring.deciding import evaluator_for
+from dscost.converting.scoring.evaluating import Evaluator
+from dscost.converting.sites import Site
+from dscost.foreign.parts import each_tensor, set_training
+from dscost.modules.copying import copied
+from dscost.timing import Progress
+
+
+def evaluator_of(
+    subject: Subject, sites: Sequence[Site], scorer: Scorer, progress: Progress | None
+) -> tuple[tuple[Site, ...], Evaluator]:
+    """Return the sites of a subject that do the same once converted, and what scores them.
+
+    Raises:
+        InputError: The model would do something else once converted; or its journal is of another.
+    """
+    with undisturbed():
+        full = [site.decided({site.name: 1}) for site in sites]
+        same = doing_the_same(subject.module, full, subject.arguments)
+    able = tuple(site._replace(form=None) for site in same)
+    of = {"target": subject.target, "weights": _hash(subject.module)}
+    return able, evaluator_for(scorer, ModuleMaker(subject.module, able), of, progress)
+
+
+def _hash(root: nn.Module) -> str:
+    """Return what tells the tensors of a model from those of another."""
+    found = sha256()
+    for tensor in each_tensor(root):
+        found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        plain = tensor.detach().cpu().contiguous().flatten()
+        found.update(plain.view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+class ModuleMaker:
+    """Makes modules, each a copy of its own and in the mode of inference.
+
+    Args:
+        root: The model, left as it is.
+        sites: Its convolutions, seen to do the same once converted.
+    """
+
+    def __init__(self, root: nn.Module, sites: Sequence[Site]) -> None:
+        self._root, self._sites = root, sites
+
+    def converted(self, decisions: Mapping[str, Decision]) -> nn.Module:
+        """Return the model converted by a plan."""
+        with undisturbed():
+            sites = [site.decided(decisions) for site in self._sites]
+            model, _ = replaced(self._root, sites)
+        set_training(model, False)
+        return model
+
+    def ruined(self) -> nn.Module:
+        """Return it with every convolution that can be converted set to zero."""
+        with undisturbed():
+            plan = {site.name: 1 for site in self._sites if site.reason is None}
+            model, new = replaced(self._root, [site.decided(plan) for site in self._sites])
+            with torch.no_grad():
+                for module in new.values():
+                    for parameter in module.parameters():
+                        parameter.zero_()
+        set_training(model, False)
+        return model
+
+    def given(self, model: nn.Module) -> nn.Module:
+        """Return a copy of a model."""
+        with undisturbed():
+            own, _ = copied(model, {})
+        set_training(own, False)
+        return own
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Let a function run without gradients, with the same random numbers every time."""
+        with torch.random.fork_rng(devices=[]), seeded(), torch.no_grad():
+            torch.manual_seed(0)
+            yield
