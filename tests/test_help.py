@@ -103,7 +103,7 @@ def test_summaries_of_commands_are_whole(width: int) -> None:
         ),
         (
             "convert",
-            ["Arguments", "Conversion", "Score", "Model", "Measuring", "Layers shown", "Output"],
+            ["Arguments", "Conversion", "Accuracy", "Model", "Measuring", "Layers shown", "Output"],
         ),
         ("check", ["Arguments", "Judging", "Output", "Running code"]),
         ("init", ["Arguments", "Budget", "Model", "Output"]),

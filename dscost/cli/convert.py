@@ -182,14 +182,6 @@ def convert(
         ),
     ] = None,
     min_channels: opt.MinChannels = None,
-    calibrate: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHAT",
-            help="Refit the converted layers to what the model returned on inputs without labels: "
-            "a folder of images, an .npy or .npz, or file.py:batches.",
-        ),
-    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -237,7 +229,7 @@ def convert(
     asked: OfConverted = DEFAULTS,
 ) -> None:
     """Make a model depthwise-separable, weights included: by a goal, what pays, or a plan."""
-    read = [*_read_files(target, plan, weights, proof, calibrate), *scores.read()]
+    read = [*_read_files(target, plan, weights, proof), *scores.read()]
     out = asked.output("convert", View(brief=asked.quiet), read=read)
     saves = saves.with_exported(out.models)
     goal = _only(goals)
@@ -272,7 +264,7 @@ def convert(
             ignore_extra=ignore_extra,
             timing=timing,
             fastest=proof or fastest,
-            calibrate=calibrate,
+            calibrate=scores.calibrate,
             every_layer=every_layer,
             progress=progress,
             scorer=scores.scorer(),
@@ -337,10 +329,7 @@ def _read_files(
     plan: Path | None,
     weights: Path | None,
     proof: Path | None,
-    calibrate: str | None,
 ) -> list[Read]:
     """Return the files that are read."""
-    code, _, _ = (calibrate or "").rpartition(":")
-    inputs = Path(code if code.endswith(CODE) else calibrate) if calibrate else None
-    named = {"--plan": plan, "--weights": weights, "--from": proof, "--calibrate": inputs}
+    named = {"--plan": plan, "--weights": weights, "--from": proof}
     return [*target_files([target]), *((what, path) for what, path in named.items() if path)]

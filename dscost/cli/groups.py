@@ -9,9 +9,9 @@ GROUPS: Mapping[str, Sequence[str]] = {
     ),
     "Conversion": (
         *("goals", "fastest", "proof", "save", "save_code", "rank", "order", "plan", "save_plan"),
-        *("where", "min_channels", "calibrate"),
+        *("where", "min_channels"),
     ),
-    "Score": ("score", "score_budget", "score_timeout", "journal"),
+    "Accuracy": ("score", "calibrate", "score_budget", "score_timeout", "journal"),
     "Judging": ("against", "model", "accept", "raise_limits", "config"),
     "Model": ("inputs", "batch", "dtype", "train", "setting", "kwargs", "weights", "trust"),
     "Measuring": (

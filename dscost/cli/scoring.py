@@ -1,4 +1,4 @@
-"""Options of what scores a converted model."""
+"""Options of what scores a converted model, and of what recovers it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Scores(NamedTuple):
-    """A function that scores models, and how often it may be asked."""
+    """What a converted model is worth, and what may bring that back."""
 
     score: Annotated[
         str | None,
@@ -44,9 +44,19 @@ class Scores(NamedTuple):
         ),
     ] = None
 
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="Refit the converted layers to what the model returned on inputs without labels: "
+            "a folder of images, an .npy or .npz, or file.py:batches.",
+        ),
+    ] = (None,)
+
     def read(self) -> list[Read]:
-        """Return the file that is read."""
-        return [("--score", Path(self.score.rpartition(":")[0]))] if self.score else []
+        """Return the files that are read."""
+        found = [("--score", self.score), ("--calibrate", self.calibrate)]
+        return [(option, _file_of(text)) for option, text in found if text]
 
     def scorer(self) -> "Scorer | None":
         """Return what is asked of it; nothing where there is none."""
@@ -55,6 +65,12 @@ class Scores(NamedTuple):
         journal = self.journal
         usual = USUAL if self.score is not None else None
         return scorer_of(self.score, self.score_budget, self.score_timeout, journal or usual)
+
+
+def _file_of(text: str) -> Path:
+    """Return the file, or the folder, of `file.py:NAME` or of what names no more than a path."""
+    code, _, _ = text.rpartition(":")
+    return Path(code if code.endswith(".py") else text)
 
 
 NO_SCORES = Scores()
