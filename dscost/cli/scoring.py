@@ -51,7 +51,7 @@ class Scores(NamedTuple):
             help="Refit the converted layers to what the model returned on inputs without labels: "
             "a folder of images, an .npy or .npz, or file.py:batches.",
         ),
-    ] = (None,)
+    ] = None
 
     def read(self) -> list[Read]:
         """Return the files that are read."""
