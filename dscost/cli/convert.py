@@ -264,10 +264,9 @@ def convert(
             ignore_extra=ignore_extra,
             timing=timing,
             fastest=proof or fastest,
-            calibrate=scores.calibrate,
             every_layer=every_layer,
             progress=progress,
-            scorer=scores.scorer(),
+            **scores.asked(),
         )
         out.check(result.converted)
         files, problem = saves.contents(result, progress)

@@ -1,14 +1,11 @@
 """Options of what scores a converted model, and of what recovers it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from dscost.cli.places import Read
-
-if TYPE_CHECKING:
-    from dscost.converting.scoring.asking import Scorer
 
 
 class Scores(NamedTuple):
@@ -58,13 +55,14 @@ class Scores(NamedTuple):
         found = [("--score", self.score), ("--calibrate", self.calibrate)]
         return [(option, _file_of(text)) for option, text in found if text]
 
-    def scorer(self) -> "Scorer | None":
-        """Return what is asked of it; nothing where there is none."""
+    def asked(self) -> dict[str, Any]:
+        """Return what is asked for, as `convert_target` takes it."""
         from dscost.converting.scoring.asking import USUAL, scorer_of
 
         journal = self.journal
         usual = USUAL if self.score is not None else None
-        return scorer_of(self.score, self.score_budget, self.score_timeout, journal or usual)
+        scorer = scorer_of(self.score, self.score_budget, self.score_timeout, journal or usual)
+        return {"scorer": scorer, "calibrate": self.calibrate}
 
 
 def _file_of(text: str) -> Path:
