@@ -248,19 +248,8 @@ def convert_target(
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(plan)
     timing = timing or TimingOptions()
-    asked = Asked(
-        wanted,
-        rank,
-        given,
-        fastest,
-        where,
-        min_channels,
-        timing,
-        progress,
-        orders,
-        calibrate,
-        scorer,
-    )
+    asked = Asked(wanted, rank, given, fastest, where, min_channels, timing, progress, orders)
+    asked = asked._replace(calibrate=calibrate, scorer=scorer)
     check_goal(wanted, asked)
     if is_graph(target):
         require_onnx()
