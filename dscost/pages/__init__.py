@@ -78,7 +78,7 @@ _SAID_BY = {
     "Comparison": "comparisons:ComparisonSaid",
     "Converted": "conversions:ConvertedSaid",
     "Conversion": "conversions:ConversionSaid",
-    "Plan": "conversions:PlanSaid",
+    "Plan": "plans:PlanSaid",
     "Sensitivity": "scores:SensitivitySaid",
     "CheckResult": "verdicts:VerdictsSaid",
     "CheckResults": "verdicts:VerdictsSaid",

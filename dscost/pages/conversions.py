@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dscost.converting.choosing import figure_text, parse_goal
-from dscost.converting.decisions import KEEP, form_of
-from dscost.converting.plan_file import Plan
+from dscost.converting.decisions import KEEP
 from dscost.converting.results import Converted, LayerOutcome, Outcome, how_many
 from dscost.layers.orders import DEPTHWISE_FIRST, POINTWISE_FIRST
 from dscost.notation.units import (
@@ -369,36 +368,3 @@ class ConvertedSaid(ConversionSaid):
     def pages(self, view: View) -> list[Page]:
         """Return one page: what became of the layers, and what the whole costs."""
         return [_page(self._result, view)]
-
-
-class PlanSaid(Said):
-    """What is to be said of a plan."""
-
-    what = "a plan"
-    row_columns = ("target", "layer", "decision", "rank", "order")
-    _result: Plan
-
-    def pages(self, view: View) -> list[Page]:
-        """Return one page: what is to become of each layer."""
-        columns = [words("layer"), Column("rank", "rank", 0)]
-        rows = []
-        for name, decision in self._result.layers.items():
-            cells = {"layer": name or ROOT, "rank": str(decision)}
-            rows.append(Row(cells, "faint" if decision == KEEP else "plain"))
-        return [Page(self._result.in_a_line(), sheets=[Sheet(columns, rows)] if rows else [])]
-
-    def data(self, view: View) -> dict[str, Any]:
-        """Return all that the file of a plan holds."""
-        plan = self._result
-        inputs = [str(one) for one in plan.inputs]
-        of = {"target": plan.target, "inputs": inputs, "goal": plan.goal, "missed": plan.missed}
-        return {**head("plan"), **of, "layers": dict(plan.layers)}
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield a row for each layer; rank and order of one that is kept are missing."""
-        for name, decision in self._result.layers.items():
-            row: dict[str, Any] = {"target": self._result.target, "layer": name, "decision": "kept"}
-            form = form_of(decision)
-            if form is not None:
-                row |= {"decision": "converted", **form._asdict()}
-            yield known(row)
