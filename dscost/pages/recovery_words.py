@@ -14,7 +14,7 @@ def recovery_lines(recovery: Recovery | None) -> Iterator[str]:
 
     >>> step = RecoveryStep(REFITTED, 0.5, 0.25)
     >>> list(recovery_lines(Recovery("x.npy", 64, (step,))))
-    ['Recovered on 64 inputs of x.npy: output error 0.500 → 0.250 by refitting pointwise weights.']
+    ['Recovered on 64 inputs of x.npy: output error 0.5 → 0.25 by refitting pointwise weights.']
     """
     if recovery is None:
         return
@@ -51,7 +51,7 @@ def _loss(step: RecoveryStep) -> str:
 
 
 def _text(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.3f}"
+    return UNKNOWN if value is None else f"{value:.3g}"
 
 
 def recovery_notes(recovery: Recovery | None) -> list[str]:

@@ -27,6 +27,8 @@ MOST_BYTES = 2**29
 """Of second moments of what a layer sees; one that has more is not refitted."""
 MOST_JUDGED = 32
 """Outputs of a group by which the ridge is chosen."""
+MOST_JUDGED_APART = 8
+"""Outputs by which it is, where each has features of its own: every one is solved by itself."""
 MOST_PROJECTED = 2**27
 """Bytes that are made of second moments at a time."""
 
@@ -149,7 +151,8 @@ class Fitting:
         """Return what is best, output by output; one that gains nothing has what it had."""
         stages = self.stages
         every = self._shared if stages.is_depthwise_first else self._own
-        choice = best_choice(every(MOST_JUDGED), shifts=self._shifts)
+        judged = MOST_JUDGED if stages.is_depthwise_first else MOST_JUDGED_APART
+        choice = best_choice(every(judged), shifts=self._shifts)
         mixing, shift = stages.mixing.copy(), np.zeros(stages.outputs)
         before = after = 0.0
         rows = 0
