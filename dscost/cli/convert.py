@@ -133,6 +133,13 @@ class Contents(NamedTuple):
     files: list[tuple[Path, bytes | str, str]]
     problem: DscostError | None
 
+    def tell(self, out: Output) -> None:
+        """Say what was written; raise why something was not."""
+        for path, _, told in self.files:
+            out.note(f"wrote {path}{told and f' ({told})'}")
+        if self.problem is not None:
+            raise self.problem
+
 
 NOTHING = Saves()
 
@@ -269,14 +276,11 @@ def convert(
             **scores.asked(),
         )
         out.check(result.converted)
-        files, problem = saves.contents(result, progress)
-    for path, content, _ in files:
+        contents = saves.contents(result, progress)
+    for path, content, _ in contents.files:
         write_whole(path, content)
     out.write(result.converted)
-    for path, _, told in files:
-        out.note(f"wrote {path}{told and f' ({told})'}")
-    if problem is not None:
-        raise problem
+    contents.tell(out)
     if result.converted.missed is not None:
         raise typer.Exit(MISSED)
 
