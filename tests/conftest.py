@@ -73,20 +73,20 @@ QUICK = frozenset(
 
 TORCH_FREE = frozenset(
     """
-    axes baseline budget_language check choosing ci_formats counters devices errors explaining
+    axes baseline budget_language calibration_inputs check choosing code_files ci_formats counters devices errors explaining
     expressions failures files forms formulas graph_binding graph_books graph_bounds
     graph_commands graph_constants graph_control graph_converting graph_exporting graph_forms
     graph_functions graph_fuzzing graph_light graph_origins graph_pairs graph_positions
     graph_quantized graph_reading graph_rules graph_sequences graph_shapes graph_timing graph_verifying
     graph_versions graph_weights graph_words graph_writing graphs house inputs judging knapsack language
-    literals marked_yaml operations places printable published_numbers quantities registries
+    literals marked_yaml operations places printable published_numbers quantities recovering_graphs registries
     rendering roofline runtimes selectors shapes statistics strict_json swaps variants
     """.split()
 )
 """Files of tests that need no torch, but for those of their tests that are marked `torch`: what `pytest tests` runs where
 there is none (tests/test_without_torch.py)."""
 
-GRAPH = ("graph", "runtimes")
+GRAPH = ("graph", "runtimes", "recovering_graphs", "calibration_inputs")
 """What the names of those begin with that need onnx, if they need no torch."""
 
 HAS_TORCH = find_spec("torch") is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import onnx
 import pytest
@@ -327,7 +328,9 @@ def test_a_model_of_torch_is_recovered_from_the_command_line() -> None:
     assert "by refitting pointwise weights" in text
     assert "Images were resized to 12×12 (bilinear)" in text
     ran = run("convert", "net.py:make", *given, "--json")
-    recovery = json.loads(ran.stdout)["conversion"]["recovery"]
+    document = json.loads(ran.stdout)
+    jsonschema.validate(document, json.loads(run("schema", "conversion").stdout))
+    recovery = document["conversion"]["recovery"]
     assert (recovery["source"], recovery["inputs"]) == ("images", 4)
     steps = [step["name"] for step in recovery["steps"]]
     assert steps == ["pointwise weights refitted", "BatchNorm re-estimated"]
