@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from hashlib import sha256
 from math import isfinite
 from os import PathLike, fspath
@@ -90,9 +90,14 @@ def called(score: Score, model: Any, limit_s: float, of: str) -> Evaluation:
     Raises:
         InputError: It raises, takes longer, or does not return a number or one per sample.
     """
+    return _evaluation(_answer(score, model, limit_s, of), f"{score.name} returned", f"for {of}")
+
+
+def _answer(score: Score, model: Any, limit_s: float, of: str) -> Any:
+    """Return what a score returns, whatever that is."""
     try:
         with score.importing(), interrupted_after(limit_s):
-            answer = score.function(model)
+            return score.function(model)
     except _TooLongError:
         raise InputError(
             f"{score.name} did not return within {format_seconds(limit_s)} for {of} "
@@ -102,7 +107,6 @@ def called(score: Score, model: Any, limit_s: float, of: str) -> Evaluation:
         if must_pass(error):
             raise
         raise InputError(f"{score.name} failed for {of}: {_failure(error)}") from error
-    return _evaluation(answer, f"{score.name} returned", f"for {of}")
 
 
 class Stopped(BaseException):
@@ -110,15 +114,13 @@ class Stopped(BaseException):
 
 
 def watched(score: Score, model: Any, limit_s: float | None) -> None:
-    """Call a score with a model that raises `Stopped`; what else comes of it is not looked at."""
-    try:
-        with score.importing(), interrupted_after(next_limit_s(limit_s, None)):
-            score.function(model)
-    except (Stopped, _TooLongError):
-        return
-    except (Exception, SystemExit) as error:
-        if must_pass(error):
-            raise
+    """Call a score with a model that raises `Stopped` as soon as it is called.
+
+    Raises:
+        InputError: It fails or takes too long before that.
+    """
+    with suppress(Stopped):
+        _answer(score, model, next_limit_s(limit_s, None), "the model as it is")
 
 
 def next_limit_s(asked_s: float | None, slowest_s: float | None) -> float:
@@ -132,8 +134,7 @@ def next_limit_s(asked_s: float | None, slowest_s: float | None) -> float:
 
 def _failure(error: BaseException) -> str:
     where = place_of(error)
-    told = f"{type(error).__name__}: {first_line(error)}".removesuffix(": ")
-    return told if where is None else f"{told} ({where})"
+    return first_line(error) if where is None else f"{first_line(error)} ({where})"
 
 
 # -- what it returns

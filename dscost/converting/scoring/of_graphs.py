@@ -57,13 +57,14 @@ def load_scored(
     """
     try:
         return load_graph(target, request, plan)
-    except NoShapeError:
+    except NoShapeError as error:
         if scorer is None:
             raise
         watching = _Watching(session_of(read_whole(Path(target))))
         watched(scorer.score, watching, scorer.timeout_s)
         if not watching.given:
-            raise
+            name = scorer.score.name
+            raise NoShapeError(f"{error}; {name} does not run it, which would tell") from error
     shapes = {name: np.shape(value) for name, value in watching.given.items()}
     return load_graph(target, request._replace(input=shapes), plan)
 
@@ -77,7 +78,7 @@ class _Watching:
 
     def run(self, names: Any, given: Mapping[str, Any], *_: Any) -> None:
         """See what is given."""
-        self.given = dict(given)
+        self.given = {name: np.asarray(value) for name, value in given.items()}
         raise Stopped
 
     def __getattr__(self, name: str) -> Any:

@@ -54,6 +54,8 @@ APART = Fraction(1, 50)
 """Share of the cost as it is by which points of the curve lie apart."""
 AGAIN = 3
 """How often the plan that was chosen is scored once more where the score differs by itself."""
+FOR_AGAIN = 0.1
+"""Share of the budget that the search leaves for that."""
 
 _Chosen = tuple[int, ...]
 """The option of each layer."""
@@ -102,6 +104,7 @@ class Search:
         self._kept = sum((costs[0] for costs in self._costs), Fraction(0))
         self._scores: dict[_Chosen, float] = {}
         self._random = Random(0)
+        self._reserve = FOR_AGAIN if evaluator.noise.spread else 0.0
         self._best: _Chosen = (0,) * len(layers)
 
     # -- for a cost, for a score
@@ -128,11 +131,12 @@ class Search:
             self._best = max((start, other), key=lambda one: (self._score(one), one == start))
             self._look_on_the_way(bound)
             for one in self._changes(bound):
-                if self._score(one) >= self._scores[self._best]:
+                if self._sure_score(one, self._scores[self._best]) >= self._scores[self._best]:
                     self._best = one
                 if self._scores[self._best] >= self._evaluator.base_score:
                     break
-        return self._found(self._best)
+        affordable = [one for one in self._scores if self._cost(one) <= bound]
+        return self._found(max(affordable, key=self._worth, default=start))
 
     def keeping(self, target: float) -> Found:
         """Return the cheapest plan found whose score is at least a target.
@@ -150,12 +154,12 @@ class Search:
                 middle = (keeps + fails) // 2
                 one = self._solved(self._losses, self._kept - span * Fraction(middle, STEPS))
                 assert one is not None
-                if self._score(one) >= target:
+                if self._sure_score(one, target) >= target:
                     keeps, self._best = middle, min(self._best, one, key=self._cost)
                 else:
                     fails = middle
             for one in self._changes(None, step=span / (2 * STEPS)):
-                if self._score(one) >= target:
+                if self._sure_score(one, target) >= target:
                     self._best = one
         return self._found(self._best)
 
@@ -221,9 +225,23 @@ class Search:
 
     def _score(self, chosen: _Chosen) -> float:
         if chosen not in self._scores:
-            said = self._evaluator.of(self._decisions(chosen), self._in_words(chosen))
-            self._scores[chosen] = said.score
+            decisions, what = self._decisions(chosen), self._in_words(chosen)
+            self._scores[chosen] = self._evaluator.of(decisions, what, reserve=self._reserve).score
         return self._scores[chosen]
+
+    def _sure_score(self, chosen: _Chosen, wanted: float) -> float:
+        """Return a score; the mean of two calls where the first may have reached it by chance."""
+        score = self._score(chosen)
+        if self._evaluator.noise.spread and score >= wanted:
+            decisions, what = self._decisions(chosen), f"{self._in_words(chosen)} again"
+            said = self._evaluator.of(decisions, what, repetition=1, reserve=self._reserve)
+            self._scores[chosen] = (score + said.score) / 2
+        return self._scores[chosen]
+
+    def _worth(self, chosen: _Chosen) -> tuple[float, float]:
+        """Return what a plan is worth: its score; of equal ones that of less expected loss."""
+        losses = (losses[at] for losses, at in zip(self._losses, chosen, strict=True))
+        return self._scores[chosen], -sum(losses)
 
     def _decisions(self, chosen: _Chosen) -> dict[str, Decision]:
         picked = [options[at] for options, at in zip(self._layers, chosen, strict=True)]
@@ -256,7 +274,7 @@ class Search:
         decisions, again = self._decisions(best), []
         if self._evaluator.noise.spread:
             with suppress(SpentError):
-                for repetition in range(1, AGAIN + 1):
+                for repetition in range(2, AGAIN + 2):  # the second may have led to the choice
                     what = "the plan that was chosen, once more"
                     again.append(self._evaluator.of(decisions, what, repetition=repetition))
         said = again or list(self._known(best))

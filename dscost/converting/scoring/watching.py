@@ -29,12 +29,13 @@ def load_scored(target: Target, request: Request, scorer: Scorer | None, **given
     """
     try:
         return load_subject(target, request, **given)
-    except NoShapeError:
+    except NoShapeError as error:
         if scorer is None:
             raise
         seen = _seen(target, request, scorer)
         if seen is None:
-            raise
+            name = scorer.score.name
+            raise NoShapeError(f"{error}; {name} does not call it, which would tell") from error
     return load_subject(target, request._replace(input=seen), **given)
 
 
