@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dscost.converting.decisions import (
     DECISION,
@@ -35,6 +36,9 @@ from dscost.notation.marked_yaml import Node, Problems, quoted, read_yaml
 from dscost.notation.units import counted, format_layer
 from dscost.reports.result import Shown
 
+if TYPE_CHECKING:
+    from dscost.converting.scoring.results import Scored
+
 VERSION = 1
 LONGEST_KEY = 800
 """Characters of a key that YAML takes without a question mark before it: it would take 1,024
@@ -53,6 +57,7 @@ class Plan(Shown):
         goal: What it was made for, as `--goal` spells it.
         runtime: By whose times, where those are not of torch.
         missed: Where that cannot be reached: the nearest goal that can, which this plan reaches.
+        scored: What a score said of it, where it was chosen by one; a file has it as a comment.
         path: The file that it was read from.
         places: Where the file names each layer.
         input_place: Where the file has its inputs.
@@ -67,6 +72,7 @@ class Plan(Shown):
     goal: str | None = None
     runtime: str | None = field(default=None, kw_only=True)
     missed: str | None = field(default=None, compare=False, kw_only=True)
+    scored: "Scored | None" = field(default=None, compare=False, kw_only=True)
     path: str | None = field(default=None, compare=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
     input_place: Place | None = field(default=None, compare=False)
@@ -77,6 +83,8 @@ class Plan(Shown):
         goal = "" if self.goal is None else f", goal {self.goal}"
         if self.missed is not None:
             goal += f" MISSED: the nearest is {self.missed}"
+        if self.scored is not None:
+            goal += f", score {self.scored.after:.4g} of {self.scored.before:.4g}"
         layers = counted(len(self.layers), "convolution")
         return f"{target}{len(self.ranks)} of {layers} to be made depthwise-separable{goal}"
 

@@ -291,6 +291,9 @@ def commented(plan: Plan, outcome: Outcome) -> str:
     """Return a plan as YAML, with the figures of what came of it as comments."""
     before, after = outcome.before, outcome.after
     head = [] if outcome.missed is None else [f"MISSED: {outcome.missed}"]
+    if outcome.scored is not None:
+        scored = outcome.scored
+        head.append(f"score {scored.last:.4g} of {scored.before:.4g} by {scored.name}")
     head += [
         f"total error {outcome.error:.4f} of kernels, not an accuracy: the root mean square "
         "over these layers, 0 if kept",

@@ -44,6 +44,8 @@ def _paying(outcome: Outcome, advice: Advice) -> str:
 def _proof(outcome: Outcome) -> str:
     if outcome.scored is not None:
         is_score = outcome.scored.target is not None
+        if is_score and not outcome.converted:
+            return "no cheaper plan that keeps it was found: every layer is kept"
         found = "the cheapest plan that keeps it" if is_score else "the plan of the best score"
         return f"{found} of those that were scored{_by_times(outcome)}"
     is_error = outcome.goal is not None and outcome.goal.startswith("error")

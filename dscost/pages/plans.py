@@ -8,7 +8,7 @@ from dscost.converting.plan_file import Plan
 from dscost.pages import Said
 from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Column, Page, Row, Sheet, View, known, words
-from dscost.reports.records import head
+from dscost.reports.records import head, plain
 
 
 class PlanSaid(Said):
@@ -32,7 +32,8 @@ class PlanSaid(Said):
         plan = self._result
         inputs = [str(one) for one in plan.inputs]
         of = {"target": plan.target, "inputs": inputs, "goal": plan.goal, "missed": plan.missed}
-        return {**head("plan"), **of, "layers": dict(plan.layers)}
+        scored = {} if plan.scored is None else {"scored": plain(plan.scored)}
+        return {**head("plan"), **of, **scored, "layers": dict(plan.layers)}
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row for each layer; rank and order of one that is kept are missing."""

@@ -52,9 +52,12 @@ def _number(value: float) -> str:
 
 def score_lines(scored: Scored) -> Iterator[str]:
     """Yield what a score said of the whole model, as it is and converted."""
-    lost = f", a loss of {loss_text(*scored.loss)}" if scored.loss.loss > 0 else ""
-    if scored.loss.loss <= 0:
-        lost = ", nothing lost" if scored.loss.loss == 0 else ", a gain"
+    if not scored.converted:
+        yield f"Score by {scored.name}: {score_text(scored.before)} as it is."
+        return
+    lost = f", a loss of {loss_text(*scored.lost)}" if scored.lost.loss > 0 else ""
+    if scored.lost.loss <= 0:
+        lost = ", nothing lost" if scored.lost.loss == 0 else ", a gain"
     again = ", scored anew after it was chosen" if scored.is_final else ""
     before, after = score_text(scored.before), score_text(scored.after)
     text = f"{before} as it is, {after} converted{lost}{again}"

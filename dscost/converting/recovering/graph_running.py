@@ -72,11 +72,11 @@ class Fetching:
 def _session(model: ModelProto) -> Any:
     import onnxruntime
 
-    content = serialized(model)
+    content, options = serialized(model), silent_options()
+    # threads that wait for the next run by spinning take the processor from numpy meanwhile
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(
-            content, silent_options(), providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         told = f"ONNX Runtime does not run the model to calibrate it: {first_line(error)}"
         raise InputError(told) from error

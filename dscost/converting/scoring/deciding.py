@@ -1,6 +1,7 @@
 """The sites of a subject → what is done to each by what a score says. No torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -78,7 +79,8 @@ def by_score(
         nearest = None if score >= target else f"{score:.4g}, the model as it is"
         planned = planned._replace(nearest=nearest)
     plan = plan_of_chosen(subject, planned, goal.text, choices.runtime)
-    notes = [*choices.notes, *_notes(evaluator, scored)]
+    plan = replace(plan, scored=scored)
+    notes = [*choices.notes, *_notes(scored)]
     decided = Decided(
         plan, planned, choices.layers, choices.as_is, goal, choices.environment, tuple(notes)
     )
@@ -104,7 +106,7 @@ def with_score(decided: Decided, evaluator: Evaluator) -> Decided:
         ScorePoint(figures.of(metric), share, said.score, decided.planned.converted, True),
     )
     scored = _scored(evaluator, [said])._replace(curve=curve)
-    notes = (*decided.notes, *_notes(evaluator, scored))
+    notes = (*decided.notes, *_notes(scored))
     return decided._replace(scored=scored, notes=notes)
 
 
@@ -154,7 +156,7 @@ def _scored(evaluator: Evaluator, said: Sequence[Evaluation]) -> Scored:
         name=evaluator.score.name,
         before=before,
         after=after,
-        loss=loss,
+        lost=loss,
         noise=evaluator.noise.in_words(),
         layers=(),
         curve=(),
@@ -177,11 +179,21 @@ def _target(goal: Goal, score: float) -> float:
     return value * score * (1 - 1e-9)
 
 
-def _notes(evaluator: Evaluator, scored: Scored) -> Iterator[str]:
-    """Yield how sure scores are, and where they are kept."""
+def _notes(scored: Scored) -> Iterator[str]:
+    """Yield how sure scores are."""
     if scored.noise is not None:
         yield f"{scored.name}: {scored.noise}; intervals are of 95 %."
-    if not scored.is_final and scored.layers:
+    lowest, target = scored.before - scored.lost.high, scored.target
+    if (
+        target is not None
+        and lowest < target <= scored.after
+        and scored.lost.high > scored.lost.loss
+    ):
+        yield (
+            f"Whether it keeps {target:.4g} on more samples than these is not sure: "
+            f"by its interval it may be {lowest:.4g}."
+        )
+    if not scored.is_final and scored.layers and scored.converted:
         yield (
             "The plan was chosen by this score on these samples, so it flatters the plan: "
             "measure it once on others."

@@ -39,7 +39,7 @@ def evaluator_of(
 
 def _hash(root: nn.Module) -> str:
     """Return what tells the tensors of a model from those of another."""
-    found = sha256()
+    found = sha256(repr(root).encode())
     for tensor in each_tensor(root):
         found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
         plain = tensor.detach().cpu().contiguous().flatten()

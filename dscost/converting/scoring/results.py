@@ -68,7 +68,7 @@ class Scored(NamedTuple):
         name: The function.
         before: Of the model as it is.
         after: Of the converted one.
-        loss: The first less the second, with its interval.
+        lost: The first less the second, with its interval.
         noise: How noisy the score is, in words.
         layers: What was lost layer by layer, each alone.
         curve: Whole models that were scored, each the best of its cost.
@@ -83,7 +83,7 @@ class Scored(NamedTuple):
     name: str
     before: float
     after: float
-    loss: Loss
+    lost: Loss
     noise: str | None
     layers: tuple[LayerLoss, ...]
     curve: tuple[ScorePoint, ...]
@@ -93,6 +93,11 @@ class Scored(NamedTuple):
     target: float | None = None
     recovered: float | None = None
     is_final: bool = False
+
+    @property
+    def converted(self) -> int:
+        """How many layers of the plan are converted."""
+        return next((point.converted for point in self.curve if point.is_chosen), 0)
 
     @property
     def is_kept(self) -> bool:
