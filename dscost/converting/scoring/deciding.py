@@ -184,11 +184,8 @@ def _notes(scored: Scored) -> Iterator[str]:
     if scored.noise is not None:
         yield f"{scored.name}: {scored.noise}; intervals are of 95 %."
     lowest, target = scored.before - scored.lost.high, scored.target
-    if (
-        target is not None
-        and lowest < target <= scored.after
-        and scored.lost.high > scored.lost.loss
-    ):
+    is_unsure = scored.lost.high > scored.lost.loss
+    if target is not None and is_unsure and lowest < target <= scored.after:
         yield (
             f"Whether it keeps {target:.4g} on more samples than these is not sure: "
             f"by its interval it may be {lowest:.4g}."
