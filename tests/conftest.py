@@ -64,7 +64,7 @@ QUICK = frozenset(
     graph_sequences graph_weights in_file inputs layer_expectations layer_variants literals machine
     narrow_tables network_specs operations operators options packed pairs_in_words places plans
     printable published_numbers quantities registries rendering roofline rules runs_in_words
-    selectors sparse
+    scoring_losses selectors sparse
     specs speedups_in_words statistics strict_json swaps timing_sheets
     """.split()
 )
@@ -79,8 +79,9 @@ TORCH_FREE = frozenset(
     graph_functions graph_fuzzing graph_light graph_origins graph_pairs graph_positions
     graph_quantized graph_reading graph_rules graph_sequences graph_shapes graph_timing graph_verifying
     graph_versions graph_weights graph_words graph_writing graphs house inputs judging knapsack language
-    literals marked_yaml operations places printable published_numbers quantities recovering_graphs registries
-    rendering roofline runtimes selectors shapes statistics strict_json swaps variants
+    literals marked_yaml operations places printable published_numbers quantities recovering_graphs
+    registries rendering roofline runtimes scoring_calling scoring_journal scoring_losses scoring_search
+    selectors shapes statistics strict_json swaps variants
     """.split()
 )
 """Files of tests that need no torch, but for those of their tests that are marked `torch`: what `pytest tests` runs where

@@ -53,7 +53,8 @@ class Scores(NamedTuple):
     def read(self) -> list[Read]:
         """Return the files that are read."""
         found = [("--score", self.score), ("--calibrate", self.calibrate)]
-        return [(option, _file_of(text)) for option, text in found if text]
+        kept = [("--journal", self.journal)] if self.journal else []
+        return [*((option, _file_of(text)) for option, text in found if text), *kept]
 
     def asked(self) -> dict[str, Any]:
         """Return what is asked for, as `convert_target` takes it."""

@@ -189,7 +189,8 @@ def _goal(metric: str, quantity: str, text: str) -> Goal:
         kind = "share"
     else:
         kind = "factor" if is_factor or metric in OF_ANOTHER_KIND else METRICS[metric]
-    value = parse_quantity(quantity, kind)
+    is_below = metric == SCORE and kind == "factor" and not is_factor and quantity[:1] == "-"
+    value = -parse_quantity(quantity[1:], kind) if is_below else parse_quantity(quantity, kind)
     if metric == ERROR and (value > 1 or is_factor):
         raise InputError(f"expected a number from 0 to 1 such as 0.3, found '{quantity}'")
     if kind == "count" and 0 < value < 1:

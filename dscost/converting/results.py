@@ -261,7 +261,9 @@ class Converted(Result):
         """Return it with its model recovered; by a judge, if there is one, of scores."""
         found = calibration.recovery(model, self.outcome.layers, judge=judge, progress=progress)
         outcome = self.outcome._replace(recovery=found)
-        scores = [one.score_after for one in found.steps if one.kept and one.score_after]
+        scores = [
+            one.score_after for one in found.steps if one.kept and one.score_after is not None
+        ]
         if outcome.scored is not None and scores:
             scored = outcome.scored._replace(recovered=scores[-1])
             is_met = outcome.is_met if scored.target is None else scored.is_kept

@@ -22,6 +22,7 @@ from dscost.converting.scoring.losses import Evaluation
 from dscost.errors import InputError, first_line
 from dscost.foreign.failures import must_pass, place_of
 from dscost.notation.units import format_seconds
+from dscost.printable import shortened
 from dscost.sources.code_files import is_in_file, named_in_file
 
 FIRST_LIMIT_S = 600.0
@@ -30,6 +31,8 @@ longer."""
 LIMIT_SHARE = 10.0
 """How many times as long as the slowest call so far another one may take."""
 LEAST_LIMIT_S = 60.0
+AGAIN_S = 1.0
+"""Seconds after which a call that goes on in spite of all is interrupted once more."""
 
 Scoring = Callable[[Any], Any]
 """Takes a module, or an `onnxruntime.InferenceSession`; returns a number, or one per sample."""
@@ -90,11 +93,21 @@ def called(score: Score, model: Any, limit_s: float, of: str) -> Evaluation:
     Raises:
         InputError: It raises, takes longer, or does not return a number or one per sample.
     """
-    return _evaluation(_answer(score, model, limit_s, of), f"{score.name} returned", f"for {of}")
+    answer, returned = _answer(score, model, limit_s, of), f"{score.name} returned"
+    try:
+        return _evaluation(answer, returned, f"for {of}")
+    except InputError:
+        raise
+    except Exception as error:  # what a number or an array says of itself is foreign code
+        if must_pass(error):
+            raise
+        kind = type(answer).__name__
+        raise InputError(
+            f"{returned} {kind} for {of}, no number can be made of it: {_failure(error)}"
+        ) from error
 
 
 def _answer(score: Score, model: Any, limit_s: float, of: str) -> Any:
-    """Return what a score returns, whatever that is."""
     try:
         with score.importing(), interrupted_after(limit_s):
             return score.function(model)
@@ -149,8 +162,10 @@ def _evaluation(answer: Any, returned: str, of: str) -> Evaluation:
             raise InputError(f"{returned} no values {of}: expected a number, or one per sample")
         wrong = next((at for at, one in enumerate(values) if one is None), None)
         if wrong is not None:
-            found = f"{plain[wrong]!r:.60}"
+            found = _told(plain[wrong])
             raise InputError(f"{returned} {found} for sample {wrong + 1} {of}: expected a number")
+        for sample, one in enumerate(values, start=1):
+            _finite(one or 0.0, returned, f"for sample {sample} {of}")
         known = [one for one in values if one is not None]
         return Evaluation(_finite(fmean(known), returned, of), tuple(known))
     number = _number(plain)
@@ -182,7 +197,7 @@ def _finite(number: float, returned: str, of: str) -> float:
 
 
 def _told(answer: Any) -> str:
-    return "nothing" if answer is None else f"{answer!r:.60}"
+    return "nothing" if answer is None else shortened(f"{answer!r:.60}")
 
 
 # -- in its world
@@ -213,37 +228,68 @@ class _TooLongError(BaseException):
 
 @contextmanager
 def interrupted_after(limit_s: float) -> Iterator[None]:
-    """Raise within what takes longer than so many seconds."""
+    """Raise within what takes longer than so many seconds, or at its end, if it went on."""
     is_main = threading.current_thread() is threading.main_thread()
-    if is_main and hasattr(signal, "setitimer"):
-        with _alarmed(limit_s):
-            yield
-        return
-    thread = threading.get_ident()
-
-    def raise_there() -> None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread), ctypes.py_object(_TooLongError)
-        )
-
-    timer = threading.Timer(min(limit_s, threading.TIMEOUT_MAX), raise_there)
-    timer.daemon = True
-    timer.start()
+    ringing = _alarm if is_main and hasattr(signal, "setitimer") else _timer
+    bell = _Bell()
     try:
-        yield
+        with ringing(bell, min(limit_s, threading.TIMEOUT_MAX)):
+            yield
     finally:
-        timer.cancel()
+        if bell.has_rung:  # what code has caught, it cannot have been done in time
+            raise _TooLongError
+
+
+class _Bell:
+    """Whether a time is over, and whoever was to hear of it still runs."""
+
+    is_open = True
+    has_rung = False
+
+    def ring(self) -> bool:
+        self.has_rung = self.has_rung or self.is_open
+        return self.is_open
 
 
 @contextmanager
-def _alarmed(limit_s: float) -> Iterator[None]:
-    def ring(*_: object) -> None:
-        raise _TooLongError
+def _alarm(bell: _Bell, limit_s: float) -> Iterator[None]:
+    """Let a signal interrupt the main thread."""
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    def interrupt(*_: object) -> None:
+        if bell.ring():
+            raise _TooLongError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, limit_s, AGAIN_S)
+    try:
+        try:
+            yield
+        finally:
+            bell.is_open = False
+    finally:  # also where it rang just then
+        bell.is_open = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _timer(bell: _Bell, limit_s: float) -> Iterator[None]:
+    """Let another thread interrupt this one."""
+    thread, ended = ctypes.c_ulong(threading.get_ident()), threading.Event()
+    raised_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+    def wait() -> None:
+        pause_s = limit_s
+        while not ended.wait(pause_s) and bell.ring():
+            raised_in(thread, ctypes.py_object(_TooLongError))
+            pause_s = AGAIN_S
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        bell.is_open = False
+        ended.set()
+        waiting.join()
+        raised_in(thread, None)  # what has not been raised yet would be anywhere

@@ -64,10 +64,10 @@ def by_score(
     tried = tried_alone(choices.layers, evaluator, metric, reserve=FOR_PLANS)
     losses = expected_losses(choices.layers, tried, score, evaluator.noise.resolution)
     search = Search(choices.layers, choices.as_is, metric, losses, evaluator)
-    if target is None:
-        found = search.within(goal)
-    else:
-        found = search.keeping(target)
+    try:
+        found = search.within(goal) if target is None else search.keeping(target)
+    except SpentError as error:
+        raise _spent(evaluator) from error
     scored = _scored(evaluator, found.evaluations)._replace(
         layers=layer_losses(choices.layers, _surer(evaluator, tried), score),
         curve=found.curve,
@@ -96,8 +96,8 @@ def with_score(decided: Decided, evaluator: Evaluator) -> Decided:
     evaluator.measure_base()
     try:
         said = evaluator.of(decided.plan.layers, "the converted model")
-    except SpentError as error:  # the least budget is two
-        raise InputError("the budget of the score is spent by the model as it is") from error
+    except SpentError as error:  # a time
+        raise _spent(evaluator) from error
     figures, metric = decided.planned.figures, decided.metric
     whole = decided.as_is.of(metric)
     share = float(figures.of(metric)) / float(whole) if whole else 1.0
@@ -163,6 +163,13 @@ def _scored(evaluator: Evaluator, said: Sequence[Evaluation]) -> Scored:
         evaluations=evaluator.used,
         from_journal=evaluator.known,
         journal=None if journal.path is None else str(journal.path),
+    )
+
+
+def _spent(evaluator: Evaluator) -> InputError:
+    kept = evaluator.kept_in_words()
+    return InputError(
+        f"the score's budget is spent before a converted model is scored: give it more{kept}"
     )
 
 

@@ -14,6 +14,7 @@ Source:
 """
 
 from collections.abc import Mapping, Sequence
+from math import hypot
 from typing import NamedTuple
 
 from dscost.converting.choosing import Option, Options
@@ -73,8 +74,7 @@ def believed(loss: Loss) -> float:
     """
     if loss.loss <= 0:
         return 0.0
-    square = loss.loss**2
-    return loss.loss * square / (square + loss.standard_error**2)
+    return loss.loss * (loss.loss / hypot(loss.loss, loss.standard_error)) ** 2
 
 
 class _Point(NamedTuple):

@@ -126,15 +126,16 @@ class Evaluator:
         """How many of them were known from before."""
         return sum(tried in self.journal.found for tried in self._used)
 
-    def left(self, reserve: float = 0.0) -> bool:
-        """Whether another evaluation is within the budget, less a share of it."""
+    def left(self, reserve: float = 0.0, spared: int = 0) -> bool:
+        """Whether another evaluation is within the budget, less a share of it and some more."""
         evaluations, seconds = self.budget
+        wanted = 1 + spared
         if evaluations is not None:
-            return self.used + 1 <= max(1, round(evaluations * (1 - reserve)))
+            return self.used + wanted <= max(1, round(evaluations * (1 - reserve)))
         assert seconds is not None
         spent = sum(kept.seconds for kept in self._used.values())
         typical = spent / len(self._used) if self._used else 0.0
-        return not self._used or spent + typical <= seconds * (1 - reserve)
+        return not self._used or spent + wanted * typical <= seconds * (1 - reserve)
 
     def of(
         self,
@@ -143,6 +144,7 @@ class Evaluator:
         *,
         repetition: int = 0,
         reserve: float = 0,
+        spared: int = 0,
     ) -> Evaluation:
         """Return what is said of the model converted by a plan.
 
@@ -151,6 +153,7 @@ class Evaluator:
             what: The same in words.
             repetition: Which call with this model it is.
             reserve: Share of the budget that is to be left afterwards.
+            spared: Evaluations that are to be left besides.
 
         Raises:
             SpentError: There is no budget left.
@@ -159,7 +162,7 @@ class Evaluator:
         tried = key_of(decisions), repetition
         if tried in self._used:
             return self._used[tried].evaluation
-        if not self.left(reserve):
+        if not self.left(reserve, spared):
             raise SpentError
         kept = self.journal.get(tried)
         if kept is None:
@@ -169,10 +172,13 @@ class Evaluator:
         self._used[tried] = kept
         return kept.evaluation
 
-    def ruined(self) -> float | None:
-        """Return the score of a ruined model; nothing where that fails or there is no budget."""
+    def ruined(self, spared: int = 0) -> float | None:
+        """Return the score of a ruined model; nothing where that fails or there is no budget.
+
+        So many evaluations are to be left afterwards.
+        """
         tried = RUINED, 0
-        if tried not in self._used and not self.left():
+        if tried not in self._used and not self.left(spared=spared):
             return None
         kept = self.journal.get(tried)
         if kept is None:
@@ -210,7 +216,9 @@ class Evaluator:
         least = self.budget.evaluations
         if least is None or least >= LEAST_TO_REPEAT:
             for repetition in range(1, REPEATS):
-                if not self.left() or (repetition > 1 and len({one.score for one in found}) == 1):
+                if not self.left(spared=1) or (
+                    repetition > 1 and len({one.score for one in found}) == 1
+                ):
                     break
                 found.append(self.of(AS_IS, "the model as it is", repetition=repetition))
         self.base = tuple(found)
@@ -241,7 +249,8 @@ class Evaluator:
         began = perf_counter()
         with self._maker.running():
             said = called(self.score, model, limit_s, what)
-        return Kept(said, perf_counter() - began)
+        # as the journal has it: what is within a budget does not depend on where it is from
+        return Kept(said, round(perf_counter() - began, 6))
 
     def kept_in_words(self) -> str:
         """Return where evaluations are kept, for the end of an error; nothing if nowhere."""

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,10 @@ Tried = tuple[str, int]
 
 RUINED = '"zeros"'
 """In place of a plan: every convolution that could be converted is zero."""
+
+
+def _line(of: Mapping[str, Any]) -> str:
+    return json.dumps(of, ensure_ascii=False) + "\n"
 
 
 def key_of(decisions: Mapping[str, Decision]) -> str:
@@ -92,9 +97,8 @@ class Journal:
             line["repetition"] = repetition
         if kept.evaluation.values:
             line["values"] = kept.evaluation.values
-        line["seconds"] = round(kept.seconds, 3)
-        lines = [self._of, line] if self._is_new else [line]
-        text = "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in lines)
+        line["seconds"] = kept.seconds
+        text = "".join(map(_line, [self._of, line] if self._is_new else [line]))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as stream:
@@ -110,26 +114,33 @@ class Journal:
             content = path.read_bytes()
         except OSError as error:
             raise InputError(f"cannot read {path}: {reason_of(error)}") from error
+        first, ended, _ = content.partition(b"\n")
+        self._is_new = not ended and _line(self._of).encode().startswith(first)
+        if not self._is_new:  # nothing is touched but a journal of the same
+            self._require_same(path, first)
         whole, _, rest = content.rpartition(b"\n")
         if rest:  # its process ended while it wrote
             self._cut(path, len(content) - len(rest))
-        lines = whole.split(b"\n") if whole else []
-        if not lines:
-            return
-        self._require_same(path, lines[0])
-        self._is_new = False
+        lines = whole.split(b"\n") if ended else []
         for number, line in enumerate(lines[1:], start=2):
+            if line == first:  # two processes began it
+                continue
             try:
-                one = json.loads(line)
-                plan = one["plan"]
-                key = json.dumps(plan) if isinstance(plan, str) else key_of(plan)
-                tried = key, int(one.get("repetition", 0))
-                said = Evaluation(float(one["score"]), tuple(map(float, one.get("values", ()))))
-                self._kept[tried] = Kept(said, float(one["seconds"]))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                self._take(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
                 raise InputError(
                     f"{path}:{number}: no line of a journal of scores: delete it, or the file"
                 ) from error
+
+    def _take(self, one: Mapping[str, Any]) -> None:
+        """Keep what a line says; its errors say that it is none."""
+        plan = one["plan"]
+        key = json.dumps(plan) if isinstance(plan, str) else key_of(plan)
+        said = Evaluation(float(one["score"]), tuple(map(float, one.get("values", ()))))
+        kept = Kept(said, float(one["seconds"]))
+        if not all(map(isfinite, (said.score, *said.values, kept.seconds))):
+            raise ValueError("not finite")
+        self._kept[key, int(one.get("repetition", 0))] = kept
 
     @staticmethod
     def _cut(path: Path, size: int) -> None:

@@ -11,8 +11,8 @@ Source:
 """
 
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
-from math import lcm, sqrt
+from functools import lru_cache
+from math import sqrt
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
@@ -129,7 +129,7 @@ def noise_of(repeated: Sequence[Evaluation], others: Iterable[Evaluation] = ()) 
     spread = stdev(scores) if len(set(scores)) > 1 else 0.0
     if any(one.values for one in repeated):
         return Noise(None, 1.0, spread, len(scores))
-    samples, scale = _samples_of({*scores, *(one.score for one in others)})
+    samples, scale = _samples_of(frozenset([*scores, *(one.score for one in others)]))
     return Noise(None if spread else samples, scale, spread, len(scores))
 
 
@@ -171,25 +171,26 @@ def _of_pairs(before: Sequence[float], after: Sequence[float]) -> tuple[float, f
     count = len(differences)
     if set(before) | set(after) <= {0.0, 1.0}:
         return _of_matched(differences.count(1.0), differences.count(-1.0), count)
-    spread = stdev(differences) if count > 1 else 0.0
-    return fmean(differences), spread / sqrt(count)
+    if count == 1:
+        return differences[0], 0.0
+    # of few samples the spread itself is unsure: as wide as Student's t is
+    wider = t_quantile(0.975, count - 1) / CERTAIN
+    return fmean(differences), wider * stdev(differences) / sqrt(count)
 
 
-def _samples_of(scores: Iterable[float]) -> tuple[int | None, float]:
-    """Return of how many samples scores are shares, if that can be told, and what the whole is."""
-    found = list(scores)
+@lru_cache(maxsize=4)
+def _samples_of(scores: frozenset[float]) -> tuple[int | None, float]:
+    """Return of how many samples scores are shares, if that can be told, and what the whole is.
+
+    It is the least number of which all of them are multiples.
+    """
     for scale in SCALES:
-        shares = [score / scale for score in found]
+        shares = [score / scale for score in scores]
         if min(shares) < 0 or max(shares) > 1:
             continue
-        count = 1
-        for share in shares:
-            denominator = Fraction(share).limit_denominator(MOST_SAMPLES).denominator
-            count = lcm(count, denominator)
-            if count > MOST_SAMPLES:
-                return None, 1.0
-        if all(abs(share * count - round(share * count)) < _EXACT * count for share in shares):
-            return (count if count > 1 else None), float(scale)
+        for count in range(1, MOST_SAMPLES + 1):
+            if all(abs(share * count - round(share * count)) <= _EXACT * count for share in shares):
+                return (count if count > 1 else None), float(scale)
     return None, 1.0
 
 

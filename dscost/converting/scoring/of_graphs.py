@@ -23,7 +23,7 @@ from dscost.converting.scoring.calling import Stopped, seeded, watched
 from dscost.converting.scoring.deciding import evaluator_for
 from dscost.converting.scoring.evaluating import Evaluator
 from dscost.converting.sites import Key, Site
-from dscost.errors import NoShapeError, needing
+from dscost.errors import InputError, NoShapeError, needing
 from dscost.graphs.reading import read_whole
 from dscost.graphs.running import silent_options
 from dscost.graphs.writing import serialized
@@ -52,7 +52,7 @@ def load_scored(
     """Return what `load_graph` does; of sizes that the file leaves open, those that a score gives.
 
     Raises:
-        InputError: As of `load_graph`; or the function runs no session.
+        InputError: As of `load_graph`; or the function fails before it runs a session.
         UnavailableError: ONNX Runtime is not installed.
     """
     try:
@@ -61,7 +61,11 @@ def load_scored(
         if scorer is None:
             raise
         watching = _Watching(session_of(read_whole(Path(target))))
-        watched(scorer.score, watching, scorer.timeout_s)
+        try:
+            watched(scorer.score, watching, scorer.timeout_s)
+        except InputError:
+            if not watching.given:
+                raise
         if not watching.given:
             name = scorer.score.name
             raise NoShapeError(f"{error}; {name} does not run it, which would tell") from error

@@ -113,6 +113,9 @@ class Search:
         """Return the best plan found of at most the cost that a goal allows.
 
         Where none is as cheap as that, it is the cheapest.
+
+        Raises:
+            SpentError: The budget is spent before one is scored.
         """
         elsewhere = Fraction(self._as_is.of(self._metric)) - self._kept
         bound = goal.bound(self._as_is) - elsewhere
@@ -269,15 +272,21 @@ class Search:
         return f"a plan of {share:.3f}× {kind}"
 
     def _found(self, best: _Chosen, nearest: str | None = None) -> Found:
-        """Return what is known of the plan that was chosen, scored once more if need be."""
+        """Return what is known of the plan that was chosen, scored once more if need be.
+
+        Raises:
+            SpentError: Nothing is known of it.
+        """
         planned = self._planned(best)._replace(nearest=nearest)
         decisions, again = self._decisions(best), []
-        if self._evaluator.noise.spread:
+        if self._evaluator.noise.spread and any(best):
             with suppress(SpentError):
                 for repetition in range(2, AGAIN + 2):  # the second may have led to the choice
                     what = "the plan that was chosen, once more"
                     again.append(self._evaluator.of(decisions, what, repetition=repetition))
         said = again or list(self._known(best))
+        if not said:
+            raise SpentError
         return Found(planned, tuple(said), self._curve(best, said), bool(again))
 
     def _known(self, chosen: _Chosen) -> Iterator[Evaluation]:

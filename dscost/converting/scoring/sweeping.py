@@ -39,16 +39,20 @@ def tried_alone(
         InputError: The function fails, or its score does not depend on the model.
     """
     found: list[tuple[int, Option, Evaluation]] = []
+    spared = 1 if reserve else 0
     for at, option in in_turn(layers, metric):
         decisions = dict.fromkeys(option.names, option.decision)
+        # as long as nothing has changed the score, a ruined model may have to
+        is_telling = any(one.score != evaluator.base_score for _, _, one in found)
+        kept_back = 0 if reserve or not found or is_telling else 1
         try:
-            said = evaluator.of(decisions, alone(option), reserve=reserve)
+            said = evaluator.of(decisions, alone(option), reserve=reserve, spared=kept_back)
         except SpentError:
             break
         found.append((at, option, said))
         if len(found) == SUSPICIOUS:
-            _require_dependence(layers, evaluator, found)
-    _require_dependence(layers, evaluator, found)
+            _require_dependence(layers, evaluator, found, spared)
+    _require_dependence(layers, evaluator, found, spared)
     return [Tried(at, option, said, evaluator.loss(said)) for at, option, said in found]
 
 
@@ -77,6 +81,7 @@ def _require_dependence(
     layers: Sequence[Options],
     evaluator: Evaluator,
     found: Sequence[tuple[int, Option, Evaluation]],
+    spared: int,
 ) -> None:
     """Refuse a score that is the same whatever becomes of the model.
 
@@ -87,7 +92,7 @@ def _require_dependence(
         InputError: It does not.
     """
     said = {evaluation.score for _, _, evaluation in found}
-    if said != {evaluator.base_score} or evaluator.ruined() != evaluator.base_score:
+    if said != {evaluator.base_score} or evaluator.ruined(spared) != evaluator.base_score:
         return
     number = sum(len(options[0].names) for options in layers)
     zero = "its convolution" if number == 1 else f"all of its {number} convolutions"

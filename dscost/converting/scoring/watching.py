@@ -24,7 +24,7 @@ def load_scored(target: Target, request: Request, scorer: Scorer | None, **given
     """Return what `load_subject` does; of a model that states no input, on what a score gives it.
 
     Raises:
-        InputError: As of `load_subject`; or the function calls no model.
+        InputError: As of `load_subject`; or the function fails before it calls the model.
         UnavailableError: Something that is needed is not installed.
     """
     try:
@@ -53,8 +53,12 @@ def _seen(target: Target, request: Request, scorer: Scorer) -> Any:
         own, _ = copied(module, {})
         set_training(own, False)
         looking = own.register_forward_pre_hook(look, with_kwargs=True)
-        with torch.no_grad():
-            watched(scorer.score, own, scorer.timeout_s)
+        try:
+            with torch.no_grad():
+                watched(scorer.score, own, scorer.timeout_s)
+        except InputError:
+            if not found:
+                raise
         looking.remove()
         if not found:
             return None
