@@ -240,7 +240,7 @@ def test_a_goal_that_the_model_meets_changes_nothing() -> None:
     found = chosen(world, "macs=1x", Asked(world.score, 30))
     assert plan_of(found) == {}
     assert found.scored is not None
-    assert (found.scored.after, found.scored.loss) == (1.0, Loss(0, 0, 0))
+    assert (found.scored.after, found.scored.lost) == (1.0, Loss(0, 0, 0))
 
 
 def test_a_model_without_layers_that_could_be_converted_is_as_it_is() -> None:
@@ -351,7 +351,7 @@ def test_a_model_that_does_not_mind_is_believed() -> None:
     asked = Asked(lambda plan: 0.1 if "zeros" in plan else 0.5, 40)
     found = chosen(World(4), "macs=0.5x", asked)
     assert found.scored is not None
-    assert (found.scored.before, found.scored.after, found.scored.loss.loss) == (0.5, 0.5, 0)
+    assert (found.scored.before, found.scored.after, found.scored.lost.loss) == (0.5, 0.5, 0)
     assert sum("zeros" in one for one in asked.models) == 1
 
 
@@ -447,7 +447,7 @@ def test_a_noisy_score_is_asked_again_about_the_plan_and_that_is_what_is_told() 
     assert found.scored is not None
     assert found.scored.is_final
     assert abs(found.scored.after - world.score(plan)) < 0.04
-    low, high = found.scored.loss.low, found.scored.loss.high
+    low, high = found.scored.lost.low, found.scored.lost.high
     assert low < 1 - world.score(plan) < high
     assert found.scored.noise is not None
     assert "between 5 calls with one model" in found.scored.noise
@@ -461,7 +461,7 @@ def test_the_model_as_it_is_has_lost_nothing_however_noisy_its_score() -> None:
     found = chosen(world, "score=0.98x", Asked(noisy(world, 0.001), 40))
     assert plan_of(found) == {}
     assert found.scored is not None
-    assert found.scored.loss == Loss(0, 0, 0)
+    assert found.scored.lost == Loss(0, 0, 0)
     assert found.scored.after == found.scored.before
     assert found.scored.is_kept
 
@@ -677,7 +677,7 @@ def test_a_plan_is_scored_once_and_told_beside_the_model() -> None:
     found = with_score(decided, asked.evaluator).scored
     assert found is not None
     assert (found.before, found.after) == (1.0, world.score(plan.layers))
-    assert found.loss.loss == pytest.approx(world.lost["conv0", 1] + world.lost["conv1", 2])
+    assert found.lost.loss == pytest.approx(world.lost["conv0", 1] + world.lost["conv1", 2])
     assert [(point.cost, point.converted, point.is_chosen) for point in found.curve] == [
         (world.as_is.macs, 0, False),
         (figures.macs, 2, True),
