@@ -343,7 +343,8 @@ def figure_text(metric: Metric, value: Amount) -> str:
 
 def unreachable(goal: Goal, planned: Planned) -> str:
     """Return that a goal cannot be met, with the nearest one that can."""
-    return f"{goal.text} cannot be reached: the least is {planned.nearest}"
+    end = "most" if goal.metric == SCORE else "least"
+    return f"{goal.text} cannot be reached: the {end} is {planned.nearest}"
 
 
 def nearest_to(goal: Goal, layers: Sequence[Options], as_is: Figures) -> Planned:

@@ -15,6 +15,8 @@ from dscost.reports.figures import FIGURES
 from dscost.reports.records import head
 
 SHORT = "pw-first"
+SMALL, SMALLEST = 0.01, 1e-9
+"""Below the one a loss has two digits, below the other it is none."""
 _TONES: Mapping[str, Tone] = {"safe": "good", "costly": "bad", "unclear": "unclear"}
 NOTE = (
     "loss = score as it is less the score with this layer alone converted, with what it may be of "
@@ -37,14 +39,21 @@ def loss_text(loss: float, low: float, high: float) -> str:
 
     >>> loss_text(0.075, 0.012, 0.134), loss_text(0.0, 0.0, 0.0), loss_text(-0.01, -0.01, -0.01)
     ('0.075 [0.012, 0.134]', '0', '−0.01')
+    >>> loss_text(0.00264, 0.00249, 0.00281)
+    '0.0026 [0.0025, 0.0028]'
     """
     text = _number(loss)
     return text if low == high else f"{text} [{_number(low)}, {_number(high)}]"
 
 
 def _number(value: float) -> str:
-    text = f"{value:.3g}" if abs(value) >= 1 else f"{value:.3f}".rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "0", "") else text.replace("-", "−")
+    if abs(value) < SMALLEST:
+        return "0"
+    if abs(value) < SMALL:
+        text = f"{value:.2g}"
+    else:
+        text = f"{value:.3g}" if abs(value) >= 1 else f"{value:.3f}".rstrip("0").rstrip(".")
+    return text.replace("-", "−")
 
 
 # -- of a conversion
