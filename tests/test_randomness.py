@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from dscost.foreign import randomness
 from dscost.foreign.randomness import own_random_numbers, states_kept
 
 ONES = torch.ones(64)
@@ -101,3 +102,24 @@ def test_generators_are_put_back_unless_another_thread_may_have_moved_them(
     assert moved != before
     # a seed of torch is told from numbers that others have drawn
     assert after == (before if threads == 1 or moved["torch"][0] == SEED else moved)
+
+
+def test_a_seed_that_was_given_before_anybody_looked_is_still_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = torch.get_rng_state()
+    try:
+        torch.manual_seed(5)
+        monkeypatch.setattr(randomness, "_UNSEEDED", randomness.unseeded(torch.initial_seed()))
+        expected = torch.rand(64)
+        torch.manual_seed(5)
+        for unseeded in (0, None):
+            with own_random_numbers(unseeded):
+                found = torch.rand(64)
+            assert torch.equal(found, expected)
+        torch.seed()
+        monkeypatch.setattr(randomness, "_UNSEEDED", randomness.unseeded(torch.initial_seed()))
+        with own_random_numbers(5):
+            assert torch.equal(torch.rand(64), expected)
+    finally:
+        torch.set_rng_state(state)

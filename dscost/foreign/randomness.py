@@ -25,8 +25,22 @@ SEED = 0
 """Where nobody has seeded torch: a model that looks at values costs the same every time it is
 counted."""
 
-_UNSEEDED = torch.initial_seed()
-"""What torch's own generator began with; another one in every process."""
+_LEAST_CHOSEN = 2**32
+"""torch chooses seeds of 53 bits, and who gives one hardly goes so far."""
+
+
+def unseeded(seed: int) -> int | None:
+    """Return a seed that torch has chosen; nothing where somebody has given it already.
+
+    >>> unseeded(42), unseeded(2**52 + 1)
+    (None, 4503599627370497)
+    """
+    return seed if seed >= _LEAST_CHOSEN else None
+
+
+_UNSEEDED = unseeded(torch.initial_seed())
+"""What torch's own generator began with, another one in every process; unknown where code of a user
+that seeds it ran before."""
 
 
 class OwnNumbers:
@@ -49,9 +63,8 @@ class OwnNumbers:
             # also where the code has just seeded torch's own
             if torch.initial_seed() != self._seed:
                 self._seed = torch.initial_seed()
-                self._generator.manual_seed(
-                    self._unseeded if self._seed == _UNSEEDED else self._seed
-                )
+                own = self._unseeded if self._seed == _UNSEEDED else None
+                self._generator.manual_seed(self._seed if own is None else own)
             return with_generator(*args, **kwargs, generator=self._generator)
         before = torch.get_rng_state()
         try:
