@@ -178,7 +178,7 @@ def convert(
         str | None,
         typer.Option(
             help="Which stage runs first: depthwise-first, pointwise-first, or of every layer the "
-            "best  [default: depthwise-first]"
+            "best  [default: depthwise-first; best for a goal with --score]"
         ),
     ] = None,
     plan: Annotated[Path | None, typer.Option(help="Do what a plan file says.")] = None,
@@ -188,7 +188,14 @@ def convert(
             metavar="GLOB", help="Convert only layers of this name, such as layer1.*; repeatable."
         ),
     ] = None,
-    min_channels: opt.MinChannels = None,
+    min_channels: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Leave convolutions with fewer input or output channels as they are  "
+            "[default: 32; 16 for a goal with --score]",
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(

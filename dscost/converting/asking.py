@@ -62,7 +62,8 @@ class Asked(NamedTuple):
         """The fewest channels of what is worth a swap."""
         if self.min_channels is not None:
             return self.min_channels
-        return MIN_CHANNELS if self.scorer is None else SCORED_MIN_CHANNELS
+        is_sought = self.scorer is not None and self.rank is None  # at a rank it is only told
+        return SCORED_MIN_CHANNELS if is_sought else MIN_CHANNELS
 
     @property
     def least(self) -> int:

@@ -243,7 +243,7 @@ def convert_target(
         UnavailableError: Something that is needed is not installed, or cannot be timed.
     """
     way = {"goal": goal, "rank": rank, "plan": plan, "fastest": fastest or None}
-    orders = orders_of(order or usual_order(scorer))
+    orders = orders_of(order or usual_order(scorer if rank is None else None))
     check_one_way(way, where=where, min_channels=min_channels, order=order)
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(plan)
