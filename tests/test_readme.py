@@ -1,5 +1,8 @@
 import ast
 import re
+import runpy
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,35 @@ def test_the_python_of_the_readme_says_what_it_gives(monkeypatch: pytest.MonkeyP
                 assert eval(source, scope) == eval(expected, scope)
             elif "time=True" not in source:  # timing is tested elsewhere
                 exec(code_of(lines, statement), scope)
+
+
+def test_the_score_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    text = README.read_text(encoding="utf-8")
+    found = re.search(r"```text\n\$ cat eval\.py\n(.*?)\$ (.*?)\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    code, command, shown = found.groups()
+    (tmp_path / "eval.py").write_text(code, encoding="utf-8")
+    (tmp_path / "examples").mkdir()
+    example = README.parent / "examples" / "fine_tune.py"
+    shutil.copy(example, tmp_path / "examples")
+    names = runpy.run_path(str(example))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = names["small_network"]()
+        names["train"](network, names["draw"](600, torch.Generator().manual_seed(0)), 2)
+    torch.save(network.state_dict(), tmp_path / "trained.pt")
+    ran = run(*shlex.split(command)[1:], "--score-budget", "12", "--journal", "j", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    first, *rest = shown.splitlines()
+    assert ran.stdout.splitlines()[0] == first
+    assert "Score by eval.py:right: " in ran.stdout
+    # accuracies are of other weights: of each layer its costs are the same
+    for line in rest[rest.index("…") + 3 : -1]:
+        layer, costs = line.split()[0], line[-len("294.9k → 41.98k") :]
+        assert re.search(
+            rf"^{layer} .*[a-z].* {re.escape(costs.strip())}$", ran.stdout, re.MULTILINE
+        )
 
 
 def code_of(lines: list[str], statement: ast.stmt) -> str:

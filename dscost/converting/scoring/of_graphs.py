@@ -60,7 +60,7 @@ def load_scored(
     except NoShapeError as error:
         if scorer is None:
             raise
-        watching = _Watching(session_of(read_whole(Path(target))))
+        watching = WatchedSession(session_of(read_whole(Path(target))))
         try:
             watched(scorer.score, watching, scorer.timeout_s)
         except InputError:
@@ -73,7 +73,7 @@ def load_scored(
     return load_graph(target, request._replace(input=shapes), plan)
 
 
-class _Watching:
+class WatchedSession:
     """A session that sees what it is given first, and stops there."""
 
     def __init__(self, session: "InferenceSession") -> None:

@@ -98,7 +98,8 @@ def _require_dependence(
     zero = "its convolution" if number == 1 else f"all of its {number} convolutions"
     raise InputError(
         f"{evaluator.score.name} returned {evaluator.base_score:g} for the model as it is, and the "
-        f"same with {zero} set to zero: it does not depend on the model it is given"
+        f"same with {zero} set to zero: it does not depend on the model it is "
+        "given, or what the model answers does not depend on them"
         f"{evaluator.kept_in_words()}"
     )
 

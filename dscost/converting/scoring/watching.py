@@ -41,7 +41,8 @@ def load_scored(target: Target, request: Request, scorer: Scorer | None, **given
 
 def _seen(target: Target, request: Request, scorer: Scorer) -> Any:
     """Return the arguments of the first call of a model, of one sample where that works."""
-    source, _ = found_source(target, request)
+    # a class of a file is made only where some input is given
+    source, _ = found_source(target, request._replace(input=()))
     module = real_module(source, 0, is_changed=True)  # type: ignore[arg-type]
     found: list[Arguments] = []
 
