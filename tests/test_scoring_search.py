@@ -340,7 +340,8 @@ def test_a_score_that_does_not_depend_on_the_model_is_refused(budget: int) -> No
         chosen(World(4), "macs=0.5x", asked)
     assert str(told.value) == (
         "accuracy returned 0.5 for the model as it is, and the same with all of its 4 convolutions "
-        "set to zero: it does not depend on the model it is given"
+        "set to zero: it does not depend on the model it is given, or what the model answers does "
+        "not depend on them"
     )
     assert len(asked.models) <= min(budget, 8)
     with pytest.raises(InputError, match="does not depend on the model"):
