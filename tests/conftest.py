@@ -80,15 +80,18 @@ TORCH_FREE = frozenset(
     graph_quantized graph_reading graph_rules graph_sequences graph_shapes graph_timing graph_verifying
     graph_versions graph_weights graph_words graph_writing graphs house inputs judging knapsack language
     literals marked_yaml operations places printable published_numbers quantities recovering_graphs
-    registries rendering roofline runtimes scoring_calling scoring_journal scoring_losses scoring_search
-    selectors shapes statistics strict_json swaps variants
+    registries rendering roofline runtimes scoring_calling scoring_graphs scoring_journal scoring_losses
+    scoring_search selectors shapes statistics strict_json swaps variants
     """.split()
 )
 """Files of tests that need no torch, but for those of their tests that are marked `torch`: what `pytest tests` runs where
 there is none (tests/test_without_torch.py)."""
 
-GRAPH = ("graph", "runtimes", "recovering_graphs", "calibration_inputs")
-"""What the names of those begin with that need onnx, if they need no torch."""
+GRAPH = (
+    *("graph", "runtimes", "recovering_graphs", "calibration_inputs"),
+    *("scoring_calling", "scoring_graphs", "scoring_search"),
+)
+"""What the names of those begin with that need onnx, or the numpy that comes with it, if they need no torch."""
 
 HAS_TORCH = find_spec("torch") is not None
 HAS_ONNX = find_spec("onnx") is not None
