@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from program import run
 
+from dscost.converting.scoring.results import LayerLoss, Sensitivity
+
 torch = pytest.importorskip("torch")
 
 NET = """
@@ -76,3 +78,15 @@ def test_a_model_whose_answers_do_not_depend_on_its_convolutions_is_told_so(fold
         "the same with all of its 2 convolutions set to zero: it does not depend on the model it "
         "is given, or what the model answers does not depend on them"
     ) in ran.stderr
+
+
+def test_pointwise_first_is_explained_only_where_a_table_shows_it() -> None:
+    def lost(order: str, loss: float) -> LayerLoss:
+        return LayerLoss("conv", 1, order, loss, loss, loss, "safe", 0.5, 100, 10)
+
+    both = lost("depthwise-first", 0.1), lost("pointwise-first", 0.2)
+    found = Sensitivity(target="net", name="accuracy", score=1.0, layers=both)
+    assert "pw-first" not in str(found)
+    shown = str(found._replace(layers=(both[0], lost("pointwise-first", 0.05))))
+    assert "pw-first 0.05" in shown
+    assert "pw-first = pointwise-first" in shown

@@ -129,13 +129,19 @@ def _curve_sheet(scored: Scored, metric: Metric) -> Sheet:
 # -- of layers alone
 
 
-def loss_sheet(layers: Sequence[LayerLoss]) -> Sheet:
-    """Return a row for each layer and rank: what it loses alone, in the order that loses less."""
+def _least(layers: Sequence[LayerLoss]) -> dict[tuple[str, int], LayerLoss]:
+    """Return of each layer and rank the order that loses less."""
     best: dict[tuple[str, int], LayerLoss] = {}
     for one in layers:
         known = best.get((one.name, one.rank))
         if known is None or one.loss < known.loss:
             best[one.name, one.rank] = one
+    return best
+
+
+def loss_sheet(layers: Sequence[LayerLoss]) -> Sheet:
+    """Return a row for each layer and rank: what it loses alone, in the order that loses less."""
+    best = _least(layers)
     ranks = sorted({rank for _, rank in best})
     names = dict.fromkeys(one.name for one in layers)
     first, *others = ranks
@@ -187,7 +193,7 @@ class SensitivitySaid(Said):
         lines = [f"Score by {found.name}: {score_text(found.score)} as it is."]
         sheets = [loss_sheet(found.layers)] if found.layers else []
         closing: list[str] = [Toned(NOTE, "method")] if found.layers else []
-        if any(one.order != DEPTHWISE_FIRST for one in found.layers):
+        if any(one.order != DEPTHWISE_FIRST for one in _least(found.layers).values()):
             closing.append(
                 f"{SHORT} = pointwise-first, where that loses less than depthwise-first."
             )
