@@ -369,6 +369,83 @@ def test_a_journal_spares_every_evaluation_and_belongs_to_one_model(
         dscost.sensitivity(net, score, input=INPUT, journal=path)
 
 
+class Addressed(nn.Conv2d):
+    """A convolution that shows where it is."""
+
+    def extra_repr(self) -> str:
+        return f"<function at 0x{id(self):x}>"
+
+
+class Unshown(nn.Conv2d):
+    """A convolution that cannot be shown."""
+
+    def extra_repr(self) -> str:
+        raise ValueError("not shown")
+
+
+@pytest.mark.parametrize("kind", [Addressed, Unshown, nn.Conv2d])
+def test_a_model_made_anew_is_the_same_and_one_of_other_layers_is_not(
+    kind: type[nn.Conv2d], tmp_path: Path
+) -> None:
+    path, images = tmp_path / "j.jsonl", torch.randn(2, 16, 5, 5)
+
+    def found(activation: nn.Module) -> Sensitivity:
+        torch.manual_seed(0)
+        model = nn.Sequential(kind(16, 16, 3), activation)
+
+        def score(other: nn.Module) -> float:
+            return float(other(images).square().mean())
+
+        return dscost.sensitivity(model, score, input=(1, 16, 5, 5), score_budget=4, journal=path)
+
+    assert found(nn.ReLU()).from_journal == 0
+    assert found(nn.ReLU()).from_journal == 4
+    with pytest.raises(InputError, match=r"is a journal of something else: other weights"):
+        found(nn.GELU())
+
+
+@pytest.mark.parametrize(
+    "buffer",
+    [
+        torch.zeros(0),
+        torch.tensor(3),
+        torch.zeros(3, dtype=torch.bool),
+        torch.zeros(3, dtype=torch.complex64).conj(),
+        torch.eye(3).to_sparse(),
+        torch.zeros(1).expand(1000),
+        torch.zeros(3).to(torch.float8_e4m3fn),
+        torch.zeros(3, dtype=torch.bfloat16),
+        torch.zeros(3, device="meta"),
+    ],
+    ids=[
+        "empty",
+        "number",
+        "bool",
+        "conjugated",
+        "sparse",
+        "expanded",
+        "float8",
+        "bfloat16",
+        "meta",
+    ],
+)
+def test_tensors_of_every_kind_may_be_in_a_model(net: nn.Module, buffer: Tensor) -> None:
+    score = likeness_to(net)
+    net.register_buffer("odd", buffer)
+    found = dscost.sensitivity(net, score, input=INPUT, score_budget=4)
+    assert len(found.layers) == 3
+
+
+def test_weights_that_are_not_there_are_told_in_a_line() -> None:
+    model = nn.Sequential(nn.Conv2d(16, 16, 3, device="meta"))
+    with pytest.raises(InputError, match=r"^'0' is on meta, without weights to decompose$"):
+        dscost.sensitivity(model, lambda other: 0.5, input=(1, 16, 5, 5))
+    model = nn.Sequential(nn.Conv2d(16, 16, 3))
+    nn.init.constant_(model[0].weight, float("nan"))
+    with pytest.raises(InputError, match=r"^the weights of '0' are not finite"):
+        dscost.sensitivity(model, lambda other: 0.5, input=(1, 16, 5, 5))
+
+
 def test_progress_is_told_of_every_evaluation(net: nn.Module) -> None:
     told = list[tuple[float | None, str]]()
     found = dscost.sensitivity(

@@ -1,5 +1,6 @@
 """A torch model → models for a score to be asked about, each converted by a plan."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -20,6 +21,8 @@ from dscost.foreign.parts import each_tensor, set_training
 from dscost.modules.copying import copied
 from dscost.timing import Progress
 
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
+
 
 def evaluator_of(
     subject: Subject, sites: Sequence[Site], scorer: Scorer, progress: Progress | None
@@ -38,13 +41,29 @@ def evaluator_of(
 
 
 def _hash(root: nn.Module) -> str:
-    """Return what tells the tensors of a model from those of another."""
-    found = sha256(repr(root).encode())
+    """Return what tells the layers and tensors of a model from those of another."""
+    found = sha256(_layers_of(root).encode())
     for tensor in each_tensor(root):
-        found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        plain = tensor.detach().cpu().contiguous().flatten()
-        found.update(plain.view(torch.uint8).numpy().tobytes())
+        found.update(_content(tensor))
     return found.hexdigest()
+
+
+def _layers_of(root: nn.Module) -> str:
+    """Return the layers as they are shown, but for addresses, which differ each time."""
+    try:
+        return _ADDRESS.sub("", repr(root))
+    except (Exception, SystemExit):  # noqa: BLE001 - what a module says of itself is foreign code
+        return " ".join(f"{name} {type(one).__name__}" for name, one in root.named_modules())
+
+
+def _content(tensor: torch.Tensor) -> bytes:
+    try:
+        kind = f"{tensor.dtype} {tuple(tensor.shape)}"
+        dense = tensor.detach() if tensor.layout == torch.strided else tensor.detach().to_dense()
+        plain = dense.cpu().resolve_conj().resolve_neg().contiguous().flatten()
+        return kind.encode() + plain.view(torch.uint8).numpy().tobytes()
+    except RuntimeError:  # on meta, or not made yet
+        return repr(tensor).encode()
 
 
 class ModuleMaker:
