@@ -209,8 +209,9 @@ def test_neither_budget_nor_goal_is_ever_exceeded(
 @pytest.mark.parametrize("budget", [2, 3, 7])
 def test_of_a_small_budget_the_plan_that_is_told_was_scored(budget: int) -> None:
     world = World(4, seed=1)
+    _, *others = sorted(world.layers, key=lambda options: -options[0].macs)
     world.lost = dict.fromkeys(world.lost, 0.0)
-    for options in world.layers[1:]:
+    for options in others:  # the first that is tried loses nothing
         world.lost.update({(one.names[0], one.decision): 0.25 for one in options[1:]})
     asked = Asked(world.score, budget)
     found = chosen(world, "macs=0.3x", asked)
@@ -269,7 +270,7 @@ def test_the_plan_that_keeps_a_score_is_beside_the_cheapest_there_is(
     assert world.score(plan) >= target
     assert found.scored is not None
     assert found.scored.is_kept
-    assert world.macs(plan) - cheapest <= 0.05 * world.as_is.macs
+    assert world.macs(plan) - cheapest <= world.as_is.macs / 80
 
 
 @dear_law

@@ -207,6 +207,9 @@ def test_random_states_are_the_same_in_every_call_and_go_on_outside(net: nn.Modu
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
     assert (np.random.get_state()[1] == states[2]).all()
+    torch.manual_seed(2)
+    dscost.sensitivity(net, score, input=INPUT, score_budget=3)
+    assert len(drawn) == 1
 
 
 # -- what it takes
