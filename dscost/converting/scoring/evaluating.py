@@ -12,7 +12,7 @@ from dscost.converting.scoring.journal import RUINED, Journal, Kept, Tried, key_
 from dscost.converting.scoring.losses import Evaluation, Loss, Noise, loss_of, noise_of
 from dscost.errors import InputError
 from dscost.notation.quantities import kind_of, parse_quantity
-from dscost.notation.units import counted
+from dscost.notation.units import counted, format_seconds
 from dscost.timing import Progress
 
 DEFAULT_BUDGET = 100
@@ -265,4 +265,6 @@ class Evaluator:
         most = self.budget.evaluations
         share = None if most is None else self.used / most
         of = "" if most is None else f" of at most {most}"
-        self._progress(share, f"scoring {what}, evaluation {self.used + 1}{of}")
+        typical_s = sum(kept.seconds for kept in self._used.values()) / max(1, self.used)
+        each = f", {format_seconds(typical_s)} each" if self._used else ""
+        self._progress(share, f"scoring {what}, evaluation {self.used + 1}{of}{each}")
