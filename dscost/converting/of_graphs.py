@@ -21,7 +21,7 @@ from dscost.converting.layer_times import clock_of
 from dscost.converting.outcomes import layer_outcome, outcome_of
 from dscost.converting.plan_file import Plan
 from dscost.converting.proving import proved
-from dscost.converting.recovering.calibrated_graphs import calibration_for
+from dscost.converting.recovering.calibrated_graphs import Calibration, calibration_for
 from dscost.converting.reproducing import require_reproduced
 from dscost.converting.results import Conversion, Converted, LayerOutcome, commented
 from dscost.converting.scoring.deciding import by_score, swept, with_score
@@ -92,7 +92,8 @@ def decided_for(
     refuse(target, asked, weights)
     subject = load_scored(target, request, asked.scorer)
     sites = _surveyed(subject, asked)
-    return _decided(subject, sites, asked, _scoring(subject, sites, asked))
+    calibration = calibration_for(asked.calibrate, subject)
+    return _decided(subject, sites, asked, _scoring(subject, sites, asked, calibration))
 
 
 def sensitivity_of(target: str, request: Request, asked: Asked) -> Sensitivity:
@@ -108,11 +109,16 @@ def sensitivity_of(target: str, request: Request, asked: Asked) -> Sensitivity:
     return swept(subject, sites, evaluator, asked.orders)
 
 
-def _scoring(subject: GraphSubject, sites: tuple[Site, ...], asked: Asked) -> Evaluator | None:
+def _scoring(
+    subject: GraphSubject,
+    sites: tuple[Site, ...],
+    asked: Asked,
+    calibration: Calibration | None,
+) -> Evaluator | None:
     """Return what scores a file converted at its sites, if a score is asked."""
     if asked.scorer is None:
         return None
-    return evaluator_of(subject, sites, asked.scorer, asked.progress)
+    return evaluator_of(subject, sites, asked.scorer, asked.progress, calibration)
 
 
 def _decided(
@@ -156,7 +162,7 @@ def converted(
     if proof:
         sites, decided = by_proof(subject, sites, proof)
     else:
-        evaluator = _scoring(subject, sites, asked)
+        evaluator = _scoring(subject, sites, asked, calibration)
         decided = _decided(subject, sites, asked, evaluator)
 
     def convert(decided: Decided) -> ConvertedGraph:

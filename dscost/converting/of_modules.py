@@ -23,7 +23,7 @@ from dscost.converting.loading import (
     load_subject,
 )
 from dscost.converting.plan_file import Plan
-from dscost.converting.recovering.calibrated_modules import calibration_for
+from dscost.converting.recovering.calibrated_modules import Calibration, calibration_for
 from dscost.converting.rehearsing import guessed_arguments, without_needed
 from dscost.converting.reporting import ConvertedModel, done
 from dscost.converting.results import Conversion
@@ -75,7 +75,8 @@ def decided_for(
     """
     subject = load_scored(target, request, asked.scorer, weights=weights)
     with subject.importing():
-        sites, evaluator = _scoring(subject, _surveyed(subject, asked), asked)
+        calibration = calibration_for(asked.calibrate, subject.module, subject.arguments)
+        sites, evaluator = _scoring(subject, _surveyed(subject, asked), asked, calibration)
         return _decided(subject, sites, asked, evaluator)
 
 
@@ -114,7 +115,7 @@ def converted(
         if proof:
             sites, decided = by_proof(subject, sites, proof)
         else:
-            sites, evaluator = _scoring(subject, sites, asked)
+            sites, evaluator = _scoring(subject, sites, asked, calibration)
             decided = _decided(subject, sites, asked, evaluator)
         made = done(subject, sites, decided, timing, asked.progress, every_layer=every_layer)
         if calibration is None:
@@ -141,12 +142,15 @@ def sensitivity_of(
 
 
 def _scoring(
-    subject: Subject, sites: tuple[Site, ...], asked: Asked
+    subject: Subject,
+    sites: tuple[Site, ...],
+    asked: Asked,
+    calibration: Calibration | None,
 ) -> tuple[tuple[Site, ...], Evaluator | None]:
     """Return the sites, and what scores the model converted at them, if a score is asked."""
     if asked.scorer is None:
         return sites, None
-    return evaluator_of(subject, sites, asked.scorer, asked.progress)
+    return evaluator_of(subject, sites, asked.scorer, asked.progress, calibration)
 
 
 def _decided(

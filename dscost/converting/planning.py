@@ -39,6 +39,7 @@ def plan(
     score_budget: str | int | None = None,
     score_timeout_s: float | None = None,
     journal: str | PathLike[str] | None = None,
+    calibrate: Any = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Return the plan of least error that meets a goal, for `dscost.convert(…, plan=…)`.
@@ -68,6 +69,8 @@ def plan(
         score_budget: How much may be evaluated.
         score_timeout_s: Seconds that one call may take.
         journal: A file in which evaluations are kept.
+        calibrate: As of `convert`: a goal such as `score=0.98x` then is of the model recovered by
+            these inputs, as `convert(…, plan=plan, calibrate=…)` recovers it.
         progress: Called with a share that is done, or `None`, and what is being done.
 
     Raises:
@@ -92,6 +95,7 @@ def plan(
         timing=timing,
         progress=progress,
         orders=orders_of(order or usual_order(score)),
+        calibrate=calibrate,
         scorer=scorer_of(score, score_budget, score_timeout_s, journal),
     )
     check_goal(wanted, asked)

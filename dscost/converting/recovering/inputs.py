@@ -5,6 +5,7 @@ Of each kind about `MOST_INPUTS` are taken, so that the time is bounded.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,6 +45,28 @@ class Given(NamedTuple):
     batches: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
     importing: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells these inputs from others."""
+        found = sha256()
+        given: Any = self.batches if self.arrays is None else dict(self.arrays.values)
+        for value in _values_in(given):
+            array = value.detach().cpu() if hasattr(value, "detach") else value
+            found.update(repr(getattr(array, "shape", array)).encode())
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()[:16]
+
+
+def _values_in(given: Any) -> Iterator[Any]:
+    """Yield arrays and tensors, however they are held."""
+    if isinstance(given, Mapping):
+        given = [one for name in sorted(given, key=str) for one in (name, given[name])]
+    if isinstance(given, list | tuple):
+        for one in given:
+            yield from _values_in(one)
+    elif given is not None:
+        yield given
 
 
 def read_inputs(calibrate: Any, wanted: Sequence[Wanted] | None) -> Given:

@@ -68,13 +68,17 @@ def by_score(
         found = search.within(goal) if target is None else search.keeping(target)
     except SpentError as error:
         raise _spent(evaluator) from error
-    scored = _scored(evaluator, found.evaluations)._replace(
+    planned, said, recovered = found.planned, found.evaluations, None
+    if found.is_recovered:
+        recovered = fmean(one.score for one in said)
+        said = (evaluator.of(planned.decisions, "the plan that was chosen, before recovering"),)
+    scored = _scored(evaluator, said)._replace(
         layers=layer_losses(choices.layers, _surer(evaluator, tried), score),
         curve=found.curve,
         target=target,
         is_final=found.is_final,
+        recovered=recovered,
     )
-    planned = found.planned
     if target is not None and not planned.converted:
         nearest = None if score >= target else f"{score:.4g}, the model as it is"
         planned = planned._replace(nearest=nearest)
@@ -190,9 +194,9 @@ def _notes(scored: Scored) -> Iterator[str]:
     """Yield how sure scores are."""
     if scored.noise is not None:
         yield f"{scored.name}: {scored.noise}; intervals are of 95 %."
-    lowest, target = scored.before - scored.lost.high, scored.target
-    is_unsure = scored.lost.high > scored.lost.loss
-    if target is not None and is_unsure and lowest < target <= scored.after:
+    width = scored.lost.high - scored.lost.loss
+    lowest, target = scored.last - width, scored.target
+    if target is not None and width and lowest < target <= scored.last:
         yield (
             f"Whether it keeps {target:.4g} on more samples than these is not sure: "
             f"by its interval it may be {lowest:.4g}."

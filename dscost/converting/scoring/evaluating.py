@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from dscost.converting.decisions import Decision
 from dscost.converting.scoring.calling import Score, called, next_limit_s
-from dscost.converting.scoring.journal import RUINED, Journal, Kept, Tried, key_of
+from dscost.converting.scoring.journal import RUINED, Journal, Kept, Tried, key_of, recovered_key
 from dscost.converting.scoring.losses import Evaluation, Loss, Noise, loss_of, noise_of
 from dscost.errors import InputError
 from dscost.notation.quantities import kind_of, parse_quantity
@@ -71,6 +71,13 @@ class Maker(Protocol):
 
     def converted(self, decisions: Mapping[str, Decision]) -> Any:
         """Return the model converted by a plan, as the function takes it."""
+
+    @property
+    def recovers_by(self) -> str | None:
+        """A fingerprint of the inputs that it recovers models by, if it has any."""
+
+    def recovered(self, decisions: Mapping[str, Decision]) -> Any:
+        """Return the model converted by a plan and recovered."""
 
     def ruined(self) -> Any:
         """Return it with every convolution that can be converted set to zero."""
@@ -143,6 +150,7 @@ class Evaluator:
         what: str,
         *,
         repetition: int = 0,
+        recovered: bool = False,
         reserve: float = 0,
         spared: int = 0,
     ) -> Evaluation:
@@ -152,6 +160,7 @@ class Evaluator:
             decisions: The plan.
             what: The same in words.
             repetition: Which call with this model it is.
+            recovered: Whether it is recovered before; the maker has inputs for that.
             reserve: Share of the budget that is to be left afterwards.
             spared: Evaluations that are to be left besides.
 
@@ -159,7 +168,8 @@ class Evaluator:
             SpentError: There is no budget left.
             InputError: The function fails, takes too long, or returns no number.
         """
-        tried = key_of(decisions), repetition
+        key, by = key_of(decisions), self.recovers_by
+        tried = recovered_key(key, by) if recovered and by else key, repetition
         if tried in self._used:
             return self._used[tried].evaluation
         if not self.left(reserve, spared):
@@ -167,7 +177,7 @@ class Evaluator:
         kept = self.journal.get(tried)
         if kept is None:
             self._say(what)
-            kept = self._evaluated(decisions, what)
+            kept = self._evaluated(decisions, what, recovered=recovered)
             self.journal.put(tried, kept)
         self._used[tried] = kept
         return kept.evaluation
@@ -238,8 +248,14 @@ class Evaluator:
         """Return what a converted model lost."""
         return loss_of(self.base, evaluation, self.noise)
 
-    def _evaluated(self, decisions: Mapping[str, Decision], what: str) -> Kept:
-        model = self._maker.converted(decisions)
+    @property
+    def recovers_by(self) -> str | None:
+        """A fingerprint of the inputs that models can be recovered by, if there are any."""
+        return self._maker.recovers_by
+
+    def _evaluated(self, decisions: Mapping[str, Decision], what: str, *, recovered: bool) -> Kept:
+        make = self._maker.recovered if recovered else self._maker.converted
+        model = make(decisions)
         try:
             return self._asked(model, next_limit_s(self._timeout_s, self._slowest_s), what)
         except InputError as error:

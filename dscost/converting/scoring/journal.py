@@ -53,6 +53,15 @@ def key_of(decisions: Mapping[str, Decision]) -> str:
     return json.dumps(done, sort_keys=True, ensure_ascii=False)
 
 
+def recovered_key(key: str, by: str) -> str:
+    """Return the key of a plan whose model was recovered, by inputs of that fingerprint.
+
+    >>> recovered_key('{"a": 1}', "5f3c")
+    '[{"a": 1}, "5f3c"]'
+    """
+    return f"[{key}, {json.dumps(by)}]"
+
+
 class Journal:
     """Evaluations by what was tried, in memory and, with a path, in a file.
 
@@ -135,7 +144,12 @@ class Journal:
     def _take(self, one: Mapping[str, Any]) -> None:
         """Keep what a line says; its errors say that it is none."""
         plan = one["plan"]
-        key = json.dumps(plan) if isinstance(plan, str) else key_of(plan)
+        key = json.dumps(plan) if isinstance(plan, str) else None
+        if key is None and isinstance(plan, list):
+            done, by = plan
+            key = recovered_key(key_of(done), by)
+        elif key is None:
+            key = key_of(plan)
         said = Evaluation(float(one["score"]), tuple(map(float, one.get("values", ()))))
         kept = Kept(said, float(one["seconds"]))
         if not all(map(isfinite, (said.score, *said.values, kept.seconds))):

@@ -17,7 +17,9 @@ from dscost.converting.decisions import Decision
 from dscost.converting.decomposing import Factors
 from dscost.converting.graph_loading import GraphSubject, load_graph
 from dscost.converting.graph_rewriting import rewritten
+from dscost.converting.outcomes import layer_outcome
 from dscost.converting.plan_file import Plan
+from dscost.converting.recovering.calibrated_graphs import Calibration
 from dscost.converting.scoring.asking import Scorer
 from dscost.converting.scoring.calling import Stopped, seeded, watched
 from dscost.converting.scoring.deciding import evaluator_for
@@ -34,7 +36,11 @@ if TYPE_CHECKING:
 
 
 def evaluator_of(
-    subject: GraphSubject, sites: Sequence[Site], scorer: Scorer, progress: Progress | None
+    subject: GraphSubject,
+    sites: Sequence[Site],
+    scorer: Scorer,
+    progress: Progress | None,
+    calibration: Calibration | None = None,
 ) -> Evaluator:
     """Return what scores a file converted by plans.
 
@@ -43,7 +49,7 @@ def evaluator_of(
     """
     weights = sha256(serialized(subject.model)).hexdigest()
     of = {"target": subject.target, "weights": weights}
-    return evaluator_for(scorer, SessionMaker(subject, sites), of, progress)
+    return evaluator_for(scorer, SessionMaker(subject, sites, calibration), of, progress)
 
 
 def load_scored(
@@ -95,15 +101,29 @@ class SessionMaker:
     Args:
         subject: The file.
         sites: Its convolutions.
+        calibration: What converted files can be recovered by.
     """
 
-    def __init__(self, subject: GraphSubject, sites: Sequence[Site]) -> None:
-        self._model, self._sites = subject.model, sites
+    def __init__(
+        self,
+        subject: GraphSubject,
+        sites: Sequence[Site],
+        calibration: Calibration | None = None,
+    ) -> None:
+        self._model, self._sites, self._calibration = subject.model, sites, calibration
+        self.recovers_by = None if calibration is None else calibration.given.fingerprint
 
     def converted(self, decisions: Mapping[str, Decision]) -> "InferenceSession":
         """Return the model converted by a plan."""
+        return session_of(self._converted(decisions))
+
+    def recovered(self, decisions: Mapping[str, Decision]) -> "InferenceSession":
+        """Return the model converted by a plan and recovered."""
+        assert self._calibration is not None
+        model = self._converted(decisions)
         sites = [site.decided(decisions) for site in self._sites]
-        return session_of(self._rewritten([site for site in sites if site.form is not None]))
+        self._calibration.recovery(model, [layer_outcome(site) for site in sites])
+        return session_of(model)
 
     def ruined(self) -> "InferenceSession":
         """Return it with every convolution that can be converted set to zero."""
@@ -118,6 +138,10 @@ class SessionMaker:
     def running(self) -> AbstractContextManager[None]:
         """Let a function run with the same random numbers every time."""
         return seeded()
+
+    def _converted(self, decisions: Mapping[str, Decision]) -> ModelProto:
+        sites = [site.decided(decisions) for site in self._sites]
+        return self._rewritten([site for site in sites if site.form is not None])
 
     def _rewritten(self, due: Sequence[Site], *, is_ruined: bool = False) -> ModelProto:
         if not due:

@@ -11,6 +11,8 @@ from torch import nn
 from dscost.converting.applying import replaced, undisturbed
 from dscost.converting.decisions import Decision
 from dscost.converting.loading import Subject
+from dscost.converting.outcomes import layer_outcome
+from dscost.converting.recovering.calibrated_modules import Calibration
 from dscost.converting.rehearsing import doing_the_same
 from dscost.converting.scoring.asking import Scorer
 from dscost.converting.scoring.calling import seeded
@@ -25,7 +27,11 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
 
 def evaluator_of(
-    subject: Subject, sites: Sequence[Site], scorer: Scorer, progress: Progress | None
+    subject: Subject,
+    sites: Sequence[Site],
+    scorer: Scorer,
+    progress: Progress | None,
+    calibration: Calibration | None = None,
 ) -> tuple[tuple[Site, ...], Evaluator]:
     """Return the sites of a subject that do the same once converted, and what scores them.
 
@@ -37,7 +43,8 @@ def evaluator_of(
         same = doing_the_same(subject.module, full, subject.arguments)
     able = tuple(site._replace(form=None) for site in same)
     of = {"target": subject.target, "weights": _hash(subject.module)}
-    return able, evaluator_for(scorer, ModuleMaker(subject.module, able), of, progress)
+    maker = ModuleMaker(subject.module, able, calibration)
+    return able, evaluator_for(scorer, maker, of, progress)
 
 
 def _hash(root: nn.Module) -> str:
@@ -72,10 +79,17 @@ class ModuleMaker:
     Args:
         root: The model, left as it is.
         sites: Its convolutions, seen to do the same once converted.
+        calibration: What converted ones can be recovered by.
     """
 
-    def __init__(self, root: nn.Module, sites: Sequence[Site]) -> None:
-        self._root, self._sites = root, sites
+    def __init__(
+        self,
+        root: nn.Module,
+        sites: Sequence[Site],
+        calibration: Calibration | None = None,
+    ) -> None:
+        self._root, self._sites, self._calibration = root, sites, calibration
+        self.recovers_by = None if calibration is None else calibration.given.fingerprint
 
     def converted(self, decisions: Mapping[str, Decision]) -> nn.Module:
         """Return the model converted by a plan."""
@@ -83,6 +97,14 @@ class ModuleMaker:
             sites = [site.decided(decisions) for site in self._sites]
             model, _ = replaced(self._root, sites)
         set_training(model, False)
+        return model
+
+    def recovered(self, decisions: Mapping[str, Decision]) -> nn.Module:
+        """Return the model converted by a plan and recovered."""
+        assert self._calibration is not None
+        model = self.converted(decisions)
+        sites = [site.decided(decisions) for site in self._sites]
+        self._calibration.recovery(model, [layer_outcome(site) for site in sites])
         return model
 
     def ruined(self) -> nn.Module:

@@ -14,6 +14,7 @@ Source:
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from itertools import islice
 from math import exp
 from random import Random
 from statistics import fmean
@@ -52,6 +53,8 @@ MOST_SUMS = 400
 """What the knapsack keeps at a time: a plan that is only to be tried may be beside the best."""
 APART = Fraction(1, 50)
 """Share of the cost as it is by which points of the curve lie apart."""
+RECOVERED_CHANGES = 8
+"""How many changes of a plan are tried where each model has to be recovered first."""
 AGAIN = 3
 """How often the plan that was chosen is scored once more where the score differs by itself."""
 FOR_AGAIN = 0.1
@@ -69,12 +72,14 @@ class Found(NamedTuple):
         evaluations: What was said of it.
         curve: Whole models that were scored, each the best of its cost.
         is_final: Whether those had no part in the choice.
+        is_recovered: Whether all of this is of recovered models.
     """
 
     planned: Planned
     evaluations: tuple[Evaluation, ...]
     curve: tuple[ScorePoint, ...]
     is_final: bool = False
+    is_recovered: bool = False
 
 
 class Search:
@@ -106,6 +111,7 @@ class Search:
         self._random = Random(0)
         self._reserve = FOR_AGAIN if evaluator.noise.spread else 0.0
         self._best: _Chosen = (0,) * len(layers)
+        self._recovered = False
 
     # -- for a cost, for a score
 
@@ -144,10 +150,12 @@ class Search:
     def keeping(self, target: float) -> Found:
         """Return the cheapest plan found whose score is at least a target.
 
-        Where none is, that is the model as it is.
+        It is the score of the recovered model, where it can be recovered. Where none keeps the
+        target, the plan is the model as it is.
         """
         full = (0,) * len(self._layers)
         self._scores[full] = self._evaluator.base_score
+        self._recovered = self._evaluator.recovers_by is not None
         least = sum((min(costs) for costs in self._costs), Fraction(0))
         span = self._kept - least
         self._best = full
@@ -161,7 +169,8 @@ class Search:
                     keeps, self._best = middle, min(self._best, one, key=self._cost)
                 else:
                     fails = middle
-            for one in self._changes(None, step=span / (2 * STEPS)):
+            changes = self._changes(None, step=span / (2 * STEPS))
+            for one in islice(changes, RECOVERED_CHANGES) if self._recovered else changes:
                 if self._sure_score(one, target) >= target:
                     self._best = one
         return self._found(self._best)
@@ -228,18 +237,27 @@ class Search:
 
     def _score(self, chosen: _Chosen) -> float:
         if chosen not in self._scores:
-            decisions, what = self._decisions(chosen), self._in_words(chosen)
-            self._scores[chosen] = self._evaluator.of(decisions, what, reserve=self._reserve).score
+            self._scores[chosen] = self._said(chosen, reserve=self._reserve).score
         return self._scores[chosen]
 
     def _sure_score(self, chosen: _Chosen, wanted: float) -> float:
         """Return a score; the mean of two calls where the first may have reached it by chance."""
         score = self._score(chosen)
         if self._evaluator.noise.spread and score >= wanted:
-            decisions, what = self._decisions(chosen), f"{self._in_words(chosen)} again"
-            said = self._evaluator.of(decisions, what, repetition=1, reserve=self._reserve)
+            said = self._said(chosen, repetition=1, reserve=self._reserve)
             self._scores[chosen] = (score + said.score) / 2
         return self._scores[chosen]
+
+    def _said(self, chosen: _Chosen, *, repetition: int = 0, reserve: float = 0.0) -> Evaluation:
+        decisions, what = self._decisions(chosen), self._in_words(chosen)
+        return self._evaluator.of(
+            decisions,
+            f"{what} again" if repetition else what,
+            repetition=repetition,
+            recovered=self._recovered,
+            reserve=reserve,
+            spared=int(self._recovered),  # what it is without that is to be told as well
+        )
 
     def _worth(self, chosen: _Chosen) -> tuple[float, float]:
         """Return what a plan is worth: its score; of equal ones that of less expected loss."""
@@ -269,7 +287,7 @@ class Search:
         whole = self._as_is.of(self._metric)
         share = float(planned.figures.of(self._metric)) / float(whole) if whole else 1.0
         kind = {"macs": "the MACs", "params": "the params"}.get(self._metric, "the time")
-        return f"a plan of {share:.3f}× {kind}"
+        return f"a plan of {share:.3f}× {kind}{', recovered' if self._recovered else ''}"
 
     def _found(self, best: _Chosen, nearest: str | None = None) -> Found:
         """Return what is known of the plan that was chosen, scored once more if need be.
@@ -277,23 +295,22 @@ class Search:
         Raises:
             SpentError: Nothing is known of it.
         """
-        planned = self._planned(best)._replace(nearest=nearest)
-        decisions, again = self._decisions(best), []
+        planned, again = self._planned(best)._replace(nearest=nearest), []
         if self._evaluator.noise.spread and any(best):
             with suppress(SpentError):
                 for repetition in range(2, AGAIN + 2):  # the second may have led to the choice
-                    what = "the plan that was chosen, once more"
-                    again.append(self._evaluator.of(decisions, what, repetition=repetition))
+                    again.append(self._said(best, repetition=repetition))
         said = again or list(self._known(best))
         if not said:
             raise SpentError
-        return Found(planned, tuple(said), self._curve(best, said), bool(again))
+        curve = self._curve(best, said)
+        return Found(planned, tuple(said), curve, bool(again), self._recovered and any(best))
 
     def _known(self, chosen: _Chosen) -> Iterator[Evaluation]:
         if not any(chosen):
             yield from self._evaluator.base
         elif chosen in self._scores:
-            yield self._evaluator.of(self._decisions(chosen), self._in_words(chosen))
+            yield self._said(chosen)
 
     def _curve(self, best: _Chosen, said: Sequence[Evaluation]) -> tuple[ScorePoint, ...]:
         """Return the plans that were scored and are the best of their costs, dearest first."""
