@@ -93,6 +93,8 @@ class World:
 
 
 class Maker:
+    recovers_by = None
+
     """Makes plans themselves the models."""
 
     def converted(self, decisions: Plans) -> dict[str, Decision]:
