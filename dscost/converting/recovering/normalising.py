@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from dscost.converting.recovering.moments import Moments
 from dscost.converting.recovering.running import Running
 from dscost.converting.recovering.seen import Survey
 from dscost.foreign.parts import each_part, own_tensors
@@ -30,36 +32,40 @@ def norms_in(root: nn.Module) -> list[Any]:
 
 
 def behind(survey: Survey, norms: Iterable[Any], layers: Iterable[nn.Module]) -> list[Any]:
-    """Return the normalisations that first run after one of some layers.
+    """Return the normalisations that first run after one of some layers, in the order they run.
 
-    Those that see a single value of a channel in a call have no statistics: they are left out.
+    Those that see a single value of a channel have no variance: they are left out.
     """
     ran = [survey.order(layer) for layer in layers if layer in survey.calls]
     if not ran:
         return []
-    return [
+    found = [
         norm
         for norm in norms
         if norm in survey.calls
         and survey.order(norm) > min(ran)
-        and all(prod(call.shape) > norm.num_features for call in survey.calls[norm])
+        and sum(prod(call.shape) for call in survey.calls[norm]) > norm.num_features
     ]
+    return sorted(found, key=survey.order)
 
 
-def reestimate(running: Running, norms: Sequence[Any], batches: Sequence[Arguments]) -> None:
-    """Give normalisations the means of the statistics of batches, as torch's `update_bn` does.
+def reestimate(
+    running: Running, norms: Sequence[Any], batches: Sequence[Arguments], survey: Survey
+) -> int:
+    """Give normalisations the mean and variance of what they see on all batches, one by one.
 
-    They alone are in the mode of training meanwhile.
+    Each sees what those before it make with theirs, in the mode of inference: in that of training
+    it would depend on which inputs are in a batch together. Returns how many have new ones.
     """
-    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm, (_, tracked) in zip(norms, before, strict=True):
-        norm.num_batches_tracked = None if tracked is None else tracked.clone()
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches
-    try:
-        with running.inferring(training=norms):
-            for batch in batches:
-                running.run(batch)
-    finally:
-        for norm, (momentum, tracked) in zip(norms, before, strict=True):
-            norm.momentum, norm.num_batches_tracked = momentum, tracked
+    for norm in norms:
+        moments = Moments()
+
+        def look(_: nn.Module, x: Tensor, result: Any, moments: Moments = moments) -> None:
+            moments.add(x.detach().transpose(0, 1).flatten(1).cpu().double().numpy())
+
+        for number, batch in enumerate(batches):
+            if calls := survey.numbers(norm, number):
+                running.run(batch, {norm: look}, {norm: calls})
+        for own, new in zip(STATISTICS, (moments.mean, moments.variance), strict=True):
+            getattr(norm, own).copy_(torch.from_numpy(new))
+    return len(norms)

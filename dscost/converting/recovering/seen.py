@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from dscost.converting.recovering.running import Look
-from dscost.tracing import Arguments
 
 
 class Call(NamedTuple):
@@ -45,9 +44,3 @@ class Survey:
     def order(self, module: nn.Module) -> int:
         """Return which of all the modules is called first: a number that grows."""
         return list(self.calls).index(module)
-
-
-def inputs_in(batches: Sequence[Arguments]) -> int:
-    """Return how many inputs batches have, by the first axis of the first tensor of each."""
-    first = [batch.tensors[0] for batch in batches]
-    return sum(one.shape[0] if one.dim() > 1 else 1 for one in first)
