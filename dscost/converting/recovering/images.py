@@ -14,6 +14,10 @@ from dscost.notation.units import format_shape
 ENDINGS = frozenset(".png .jpg .jpeg .bmp .webp .gif .tif .tiff .ppm .pgm .jp2".split())
 MODES = {1: "L", 3: "RGB"}
 """How Pillow calls images of so many channels."""
+DEPTH_8, DEPTH_16 = np.float32(255), 65535
+"""White of so many bits. Of a mode `I` it is taken to be that of 16: PNG has no more."""
+DEEP = ("I", "F")
+"""What the names begin with of Pillow's modes of more than 8 bits."""
 
 
 def read_images(
@@ -42,18 +46,41 @@ def read_images(
     for path in (paths[at] for at in some):
         try:
             with Image.open(path) as image:
-                resized = image.convert(MODES[channels]).resize(
-                    (width, height), Image.Resampling.BILINEAR
-                )
+                found.append(_pixels(image, channels, (width, height), f"{what}: {path.name}"))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(f"{what}: {path.name} cannot be read: {first_line(error)}") from error
-        found.append(np.asarray(resized).reshape(height, width, channels))
     pixels: Any = np.stack(found)
     if one.kind == "fractions":
-        pixels = pixels.astype(np.float32) / 255
+        pixels = pixels.astype(np.float32) / DEPTH_8
         pixels = pixels.astype("float32" if one.dtype == "bfloat16" else one.dtype)
+    else:
+        pixels = pixels.round().astype(one.dtype)
     values = pixels if is_last else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
     return Arrays({one.name: values}), tuple(_notes(one, (height, width), len(paths), len(some)))
+
+
+def _pixels(image: Any, channels: int, size: tuple[int, int], what: str) -> np.ndarray:
+    """Return an image of another size as values 0 to 255, `(H, W, channels)`.
+
+    Raises:
+        InputError: Its values have no known range.
+    """
+    from PIL import Image, ImageOps
+
+    upright, bilinear = ImageOps.exif_transpose(image), Image.Resampling.BILINEAR
+    if not upright.mode.startswith(DEEP):
+        found = np.asarray(upright.convert(MODES[channels]).resize(size, bilinear))
+        return found.reshape(*found.shape[:2], channels)
+    # Pillow's own conversion cuts off what is above 255
+    values = np.asarray(upright).astype(np.float64)
+    low, high = float(values.min()), float(values.max())
+    is_float = upright.mode == "F"
+    if not 0 <= low <= high <= (DEPTH_8 if is_float else DEPTH_16):
+        known = "0 to 1 or 0 to 255 of floating point" if is_float else "0 to 65,535"
+        raise InputError(f"{what} has values {low:.5g} to {high:.5g}, expected {known}")
+    scale = DEPTH_8 / DEPTH_16 if not is_float else DEPTH_8 if high <= 1 else 1.0
+    grey = Image.fromarray((values * scale).astype(np.float32)).resize(size, bilinear)
+    return np.repeat(np.asarray(grey)[..., None], channels, -1)
 
 
 def _image_input(wanted: Sequence[Wanted], what: str) -> tuple[Wanted, int, bool]:
