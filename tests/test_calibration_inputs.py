@@ -17,6 +17,7 @@ from test_graph_converting import net
 import dscost
 from dscost.converting.recovering import arrays, inputs
 from dscost.converting.recovering.arrays import Wanted
+from dscost.converting.recovering.counting import batching_of
 from dscost.errors import InputError, UnavailableError
 
 pytest.importorskip("onnxruntime")
@@ -100,6 +101,58 @@ def test_what_was_done_to_images_is_said_and_that_some_are_left_out(
     )
 
 
+def grey(name: str, values: np.ndarray, **options: Any) -> None:
+    Path("images").mkdir(exist_ok=True)
+    Image.fromarray(values).save(f"images/{name}", **options)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        (np.full((4, 5), 0x4000, np.uint16), "a.png"),
+        (np.full((4, 5), 0x4000, np.uint16), "a.tif"),
+        (np.full((4, 5), 0x4000, np.int32), "a.tif"),
+        (np.full((4, 5), 0.25, np.float32), "a.tif"),
+        (np.full((4, 5), 63.75, np.float32), "a.tif"),
+    ],
+    ids=["16 bits", "16 bits of TIFF", "32 bits", "0 to 1", "0 to 255"],
+)
+def test_images_of_more_than_8_bits_are_scaled_not_white(
+    values: np.ndarray, name: str, channels: int
+) -> None:
+    grey(name, values)
+    found = inputs.read_inputs("images", [X._replace(shape=(1, channels, 4, 5))]).arrays
+    assert found is not None
+    assert found.values["x"] == pytest.approx(np.full((1, channels, 4, 5), 0.25), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (np.array([[-1, 2]], np.float32), "values -1 to 2, expected 0 to 1 or 0 to 255 of floating point"),
+        (np.array([[0, 812]], np.float32), "values 0 to 812, expected 0 to 1 or"),
+        (np.array([[0, np.nan]], np.float32), "values nan to nan, expected 0 to 1 or"),
+        (np.array([[0, 70000]], np.int32), "values 0 to 70000, expected 0 to 65,535"),
+    ],
+    ids=["below", "above", "NaN", "more than 16 bits"],
+)  # fmt: skip
+def test_images_of_no_known_range_are_refused_in_a_line(values: np.ndarray, told: str) -> None:
+    grey("a.tif", values)
+    with pytest.raises(InputError) as error:
+        inputs.read_inputs("images", [X])
+    assert str(error.value).startswith(f"calibrate images: a.tif has {told}")
+
+
+def test_images_are_turned_as_their_camera_was() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    image = pixels(0, 5, 4, 3)
+    grey("a.png", image, exif=exif)
+    found = values("images")["x"][0]
+    assert found.transpose(1, 2, 0) * 255 == pytest.approx(np.rot90(image, -1), abs=1e-4)
+
+
 # -- arrays
 
 
@@ -175,14 +228,70 @@ def test_code_gives_one_batch_after_the_other(file: None) -> None:
 
 def test_what_never_ends_is_taken_for_a_while(file: None) -> None:
     found = inputs.read_inputs("frames.py:endless", [X])
-    assert len(found.batches) == 3
-    assert found.notes == ("The first 300 inputs are calibrated on.",)
+    assert len(found.batches) == 2
+    assert found.notes == ("The first 200 inputs of more: at most 256 are taken.",)
 
 
 def test_from_python_a_list_or_a_generator_is_several_batches() -> None:
     made = [np.ones((2, 3, 4, 5), np.float32)] * 3
     for given in (made, tuple(made), iter(made), (one for one in made)):
         assert len(inputs.read_inputs(given, [X]).batches) == 3
+
+
+# -- how many there are
+
+
+ONE = np.zeros((3, 4, 5), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("batch", "number"),
+    [
+        (np.stack([ONE] * 8), 8),
+        (ONE, 1),
+        ((np.stack([ONE] * 8), np.zeros(8)), 8),
+        ((np.zeros(1, np.int64), np.stack([ONE] * 8)), 8),
+        ({"k": np.zeros((2, 2), np.int64), "x": np.stack([ONE] * 8)}, 8),
+        ([{"x": np.stack([ONE] * 8)}, 7], 8),
+        (7, 1),
+    ],
+    ids=["batch", "one", "labels", "a step", "names", "nested", "number"],
+)
+def test_the_inputs_of_a_batch_are_counted_along_the_axis_that_they_have(
+    batch: Any, number: int
+) -> None:
+    step = Wanted("k", (2, 2), "int64", frozenset())
+    assert batching_of([step, X]).inputs_in(batch) == number
+
+
+def test_what_has_no_batch_is_one_input_each() -> None:
+    for one in (X._replace(is_batched=False), Wanted("x", (8,), "float32")):
+        assert batching_of([one]).inputs_in(np.zeros(one.shape)) == 1
+
+
+def test_at_most_256_inputs_are_taken_and_that_is_always_said() -> None:
+    many = np.zeros((1000, 3, 4, 5), np.float32)
+    labels = np.arange(1000)
+    evenly = "256 of the 1,000 inputs are calibrated on, evenly spaced."
+    first = "The first {} inputs of more: at most 256 are taken."
+    rows: list[tuple[Any, int, str | None]] = [
+        (many, 256, evenly),
+        ([many], 256, first.format(256)),
+        ([(many, labels)], 256, first.format(256)),
+        ([many[:200]] * 3, 200, first.format(200)),
+        ([many[:64]] * 4, 256, None),
+        ([many[:64]] * 5, 256, first.format(256)),
+        (list(many[:300]), 256, first.format(256)),
+    ]
+    for given, number, told in rows:
+        found = inputs.read_inputs(given, [X])
+        batches = found.batches if found.arrays is None else [found.arrays.values["x"]]
+        assert sum(map(found.batching.inputs_in, batches)) == number
+        assert found.notes == (() if told is None else (told,))
+    np.save("x.npy", many)
+    assert inputs.read_inputs("x.npy", [X]).notes == (evenly,)
+    ((frames, own),) = inputs.read_inputs([(many, labels)], [X]).batches
+    assert (len(frames), len(own)) == (256, 256)
 
 
 # -- what cannot be
@@ -195,17 +304,17 @@ def test_no_pickle_is_read() -> None:
     for name in ("x.npy", "y.npy"):
         with pytest.raises(InputError) as error:
             inputs.read_inputs(name, [X])
-        assert str(error.value) == f"--calibrate {name}: {told}"
+        assert str(error.value) == f"calibrate {name}: {told}"
 
 
 ROWS: dict[str, tuple[Callable[[], Any], str]] = {
-    "no such file": (lambda: "none", "--calibrate none: no such file or folder; expected a folder of images"),
-    "another file": (lambda: _written("x.txt"), "--calibrate x.txt: expected a folder of images, an .npy or .npz"),
-    "no zip": (lambda: _written("x.npz"), "--calibrate x.npz: no array of numbers; pickled"),
-    "empty folder": (lambda: _folder(), "--calibrate images: the folder is empty"),
-    "no images": (lambda: _folder("a.txt"), "--calibrate images: no images are in it, such as .png or .jpg"),
+    "no such file": (lambda: "none", "calibrate none: no such file or folder; expected a folder of images"),
+    "another file": (lambda: _written("x.txt"), "calibrate x.txt: expected a folder of images, an .npy or .npz"),
+    "no zip": (lambda: _written("x.npz"), "calibrate x.npz: no array of numbers; pickled"),
+    "empty folder": (lambda: _folder(), "calibrate images: the folder is empty"),
+    "no images": (lambda: _folder("a.txt"), "calibrate images: no images are in it, such as .png or .jpg"),
     "folders": (lambda: _folder("cat/a.png"), "no images are in it itself; give one of the folders in it: cat"),
-    "no image": (lambda: _folder("a.png"), "--calibrate images: a.png cannot be read: UnidentifiedImageError"),
+    "no image": (lambda: _folder("a.png"), "calibrate images: a.png cannot be read: UnidentifiedImageError"),
     "shape": (lambda: np.ones((2, 3, 5, 5)), "calibrate: an array 2×3×5×5 of 'x', expected COUNT×3×4×5"),
     "channels last": (
         lambda: np.ones((2, 4, 5, 3)), "its channels come last: array.transpose(0, 3, 1, 2) puts them"
@@ -245,13 +354,13 @@ def test_what_is_no_input_is_refused_in_a_line(make: Any, told: str) -> None:
 
 
 OF_CODE = {
-    "frames.py": "--calibrate frames.py: name what is meant of it, as frames.py:NAME, one of batches, endless, ",
+    "frames.py": "calibrate frames.py: name what is meant of it, as frames.py:NAME, one of batches, endless, ",
     "frames.py:btches": "there is no 'btches' in frames.py (did you mean 'batches'?)",
-    "frames.py:nothing": "--calibrate frames.py:nothing: gives no inputs",
-    "frames.py:number": "--calibrate frames.py:number: gives no inputs one after the other, found 7",
-    "frames.py:failing": "--calibrate frames.py:failing: it raised KeyError: 'no file'",
-    "frames.py:at_once": "--calibrate frames.py:at_once: it raised OSError: gone",
-    "other.py:batches": "--calibrate other.py:batches: no such file: other.py",
+    "frames.py:nothing": "calibrate frames.py:nothing: gives no inputs",
+    "frames.py:number": "calibrate frames.py:number: gives no inputs one after the other, found 7",
+    "frames.py:failing": "calibrate frames.py:failing: it raised KeyError: 'no file'",
+    "frames.py:at_once": "calibrate frames.py:at_once: it raised OSError: gone",
+    "other.py:batches": "calibrate other.py:batches: no such file: other.py",
 }
 
 
@@ -276,7 +385,7 @@ def test_a_model_that_takes_no_images_is_told_so() -> None:
     ):
         with pytest.raises(InputError) as error:
             inputs.read_inputs("images", wanted)
-        assert str(error.value).startswith(f"--calibrate images: {told}")
+        assert str(error.value).startswith(f"calibrate images: {told}")
     with pytest.raises(
         InputError, match=r"^calibrate: one array, the model takes 2 inputs, x, mask: give an \.npz"
     ):
@@ -290,7 +399,7 @@ def test_a_model_that_takes_no_images_is_told_so() -> None:
 def test_without_pillow_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     images("a.png")
     monkeypatch.setitem(sys.modules, "PIL", None)
-    told = r"^--calibrate images: Pillow is not installed: pip install 'dscost\[images\]'$"
+    told = r"^calibrate images: Pillow is not installed: pip install 'dscost\[images\]'$"
     with pytest.raises(UnavailableError, match=told):
         inputs.read_inputs("images", [X])
 
@@ -504,11 +613,96 @@ def test_inputs_that_fill_no_batch_are_left_out_and_that_is_said() -> None:
     found = dscost.conversion("net.onnx", min_channels=5, calibrate=np.ones((5, 4, 9, 8)))
     assert found.recovery is not None
     assert found.recovery.inputs == 4
-    assert found.recovery.notes == ("The last 1 input left out: the model takes 2 at once.",)
+    assert found.recovery.notes == (
+        "1 input left out, too few for a batch: the model takes 2 at once.",
+    )
     with pytest.raises(
         InputError, match=r"^calibrate: the model takes 2 inputs at once, there are fewer$"
     ):
         dscost.convert("net.onnx", min_channels=5, calibrate=np.ones((1, 4, 9, 8)))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "taken", "left"),
+    [([6], 4, "2 inputs"), ([4, 3], 4, "3 inputs"), ([9, 4], 12, "1 input"), ([4, 4], 8, None)],
+    ids=str,
+)
+def test_batches_that_fill_none_of_the_model_are_left_out_and_that_is_said(
+    sizes: list[int], taken: int, left: str | None
+) -> None:
+    one = net()
+    one.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    onnx.save(one, "net.onnx")
+    given = [np.random.default_rng(size).random((size, 4, 9, 8)) for size in sizes]
+    found = dscost.conversion("net.onnx", min_channels=5, calibrate=given).recovery
+    assert found is not None
+    assert found.inputs == taken
+    told = f"{left} left out, too few for a batch: the model takes 4 at once."
+    assert found.notes == ((told,) if left else ())
+    with pytest.raises(InputError, match=r"takes 4 inputs at once, no batch has as many$"):
+        dscost.convert("net.onnx", min_channels=5, calibrate=list(given[0][:3]))
+
+
+def test_an_onnx_file_without_a_batch_takes_inputs_one_by_one() -> None:
+    one = net()
+    del one.graph.input[0].type.tensor_type.shape.dim[0]  # 4×9×8
+    for node in one.graph.node:
+        node.input[:] = ["whole" if name == "x" else name for name in node.input]
+    one.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0]), "axes"))
+    one.graph.node.insert(0, onnx.helper.make_node("Unsqueeze", ["x", "axes"], ["whole"]))
+    onnx.save(one, "net.onnx")
+    made = np.random.default_rng(0).random((6, 4, 9, 8)).astype(np.float32)
+    for given in (made, list(made)):
+        found = dscost.conversion("net.onnx", min_channels=5, calibrate=given).recovery
+        assert found is not None
+        assert found.inputs == 6
+
+
+@pytest.mark.torch
+def test_a_model_of_torch_without_a_batch_takes_inputs_one_by_one() -> None:
+    import torch
+    from torch import nn
+
+    module = nn.Sequential(nn.Conv2d(32, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)).eval()
+    made = torch.rand(8, 32, 8, 8)
+    rows: list[tuple[Any, Any]] = [
+        ((32, 8, 8), list(made)), ((32, 8, 8), made), (None, list(made))
+    ]  # fmt: skip
+    steps = []
+    for size, given in rows:
+        found = dscost.conversion(module, size, min_channels=1, calibrate=given).recovery
+        assert found is not None
+        assert found.inputs == 8
+        steps.append(found.steps[0].error_after)
+    assert steps == pytest.approx([steps[0]] * 3, rel=1e-4)
+
+
+@pytest.mark.torch
+def test_a_step_before_the_images_counts_nothing() -> None:
+    import torch
+    from torch import nn
+
+    class Stepped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 8, 3)
+
+        def forward(self, step: Any, x: Any) -> Any:
+            return self.conv(x) * step
+
+    given = [(torch.ones(1), one) for one in torch.rand(32, 3, 9, 9).split(16)]
+    module = Stepped().eval()
+    found = dscost.conversion(module, ((1,), (1, 3, 9, 9)), min_channels=1, calibrate=given)
+    assert found.recovery is not None
+    assert found.recovery.inputs == 32
+
+
+def test_the_command_line_is_told_in_its_words_and_python_in_its_own() -> None:
+    onnx.save(net(), "net.onnx")
+    ran = run("convert", "net.onnx", "--calibrate", "none")
+    assert "--calibrate none: no such file or folder" in " ".join(ran.stderr.split())
+    with pytest.raises(InputError, match=r"^calibrate none: no such file or folder"):
+        dscost.convert("net.onnx", calibrate="none")
 
 
 def test_a_result_is_not_written_over_the_inputs() -> None:

@@ -58,12 +58,14 @@ class Scores(NamedTuple):
 
     def asked(self) -> dict[str, Any]:
         """Return what is asked for, as `convert_target` takes it."""
+        from dscost.converting.asking import OptionText
         from dscost.converting.scoring.asking import USUAL, scorer_of
 
         journal = self.journal
         usual = USUAL if self.score is not None else None
         scorer = scorer_of(self.score, self.score_budget, self.score_timeout, journal or usual)
-        return {"scorer": scorer, "calibrate": self.calibrate}
+        inputs = None if self.calibrate is None else OptionText(self.calibrate)
+        return {"scorer": scorer, "calibrate": inputs}
 
 
 def _file_of(text: str) -> Path:

@@ -28,6 +28,10 @@ Fastest = bool | Report | str | PathLike[str]
 saved one, tells."""
 
 
+class OptionText(str):
+    """A text that was given on the command line: errors call it as it is called there."""
+
+
 class Asked(NamedTuple):
     """What is to be converted, and how.
 

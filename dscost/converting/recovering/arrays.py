@@ -11,11 +11,12 @@ from dscost.errors import InputError, UnknownNameError, first_line
 from dscost.notation.units import counted, format_shape
 
 MOST_INPUTS = 256
-"""Inputs that are calibrated on."""
+"""Inputs that are calibrated on. Each has many positions, of which `fitting.PER_UNKNOWN` are drawn
+over all inputs: more inputs take longer to run and tell hardly more."""
 MOST_BYTES = 2**30
-"""Of those, as float32."""
+"""Of those, as float32: they are held in memory all at once. 256 of 3×512×512 are less."""
 AT_ONCE = 16
-"""Inputs in a batch, where that is open."""
+"""Inputs in a batch, where that is open: as fast as larger ones on a CPU, in little memory."""
 ARRAYS = (".npy", ".npz")
 
 
@@ -28,6 +29,7 @@ class Wanted(NamedTuple):
         dtype: Such as `float32`.
         open_axes: Which axes may be of other sizes.
         is_needed: Whether it has no value of its own.
+        is_batched: Whether its first axis, if it has several, counts inputs.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Wanted(NamedTuple):
     dtype: str
     open_axes: frozenset[int] = frozenset()
     is_needed: bool = True
+    is_batched: bool = True
 
     @property
     def kind(self) -> str:
@@ -51,7 +54,8 @@ class Wanted(NamedTuple):
     @property
     def at_once(self) -> int | None:
         """How many inputs are in a batch, if that is fixed."""
-        return None if 0 in self.open_axes or not self.shape else self.shape[0]
+        is_open = 0 in self.open_axes or not self.shape or not self.is_batched
+        return None if is_open else self.shape[0]
 
 
 class Arrays(NamedTuple):
@@ -60,10 +64,12 @@ class Arrays(NamedTuple):
     Args:
         values: By the names of the inputs of the model.
         is_batched: Whether the first axis is the model's own; else each entry is one input.
+        there: How many there were, of which these are some.
     """
 
     values: Mapping[str, np.ndarray]
     is_batched: bool = True
+    there: int = 0
 
     def __len__(self) -> int:
         return min(map(len, self.values.values()))
@@ -148,17 +154,21 @@ def arrays_of(found: Mapping[str, Any], wanted: Sequence[Wanted], what: str) -> 
     missing = [one.name for one in needed if one.name not in named]
     if missing:
         raise InputError(f"{what}: no array '{missing[0]}', which the model takes")
+    if all(one.shape == by_name[name].shape for name, one in named.items()):
+        named = {
+            name: one if by_name[name].is_batched else one[None] for name, one in named.items()
+        }
     lengths = {name: len(array) if array.ndim else 0 for name, array in named.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{length} of '{name}'" for name, length in lengths.items())
         raise InputError(f"{what}: as many of each input are needed, found {told}")
     if not all(lengths.values()):
         raise InputError(f"{what}: there are no inputs in it")
-    some = spaced(
-        len(next(iter(named.values()))), sum(_bytes_of_one(one) for one in named.values())
-    )
+    there = len(next(iter(named.values())))
+    some = spaced(there, sum(_bytes_of_one(one) for one in named.values()))
     is_batched = all(
-        by_name[name].takes(_as_batch(by_name[name], array.shape)) for name, array in named.items()
+        by_name[name].takes(_as_batch(by_name[name], array.shape)) and by_name[name].is_batched
+        for name, array in named.items()
     )
     checked = {}
     for name, array in named.items():
@@ -168,7 +178,7 @@ def arrays_of(found: Mapping[str, Any], wanted: Sequence[Wanted], what: str) -> 
         if not is_batched and not is_one_each:
             raise InputError(f"{what}: {_shape_told(one, array.shape)}")
         checked[name] = checked_values(chosen, one, what)
-    return Arrays(checked, is_batched)
+    return Arrays(checked, is_batched, there)
 
 
 def _as_batch(one: Wanted, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -178,7 +188,9 @@ def _as_batch(one: Wanted, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _shape_told(one: Wanted, shape: tuple[int, ...]) -> str:
     sizes = [str(size) for size in one.shape]
-    if one.shape:
+    if not one.is_batched:
+        sizes = ["COUNT", *sizes]
+    elif one.shape:
         sizes[0] = "COUNT"
     wanted = "×".join(
         "ANY" if at in one.open_axes and at else size for at, size in enumerate(sizes)

@@ -1,6 +1,6 @@
 """A conversion of an ONNX file calibrated: from what was given to what recovering gained."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from onnx import ModelProto
@@ -38,9 +38,17 @@ class Calibration(NamedTuple):
         layers: Sequence[LayerOutcome],
         *,
         judge: Judge | None = None,
+        tolerance: float = 0.0,
         progress: Progress | None = None,
     ) -> Recovery:
         """Recover a converted model, which is changed; return what that gained.
+
+        Args:
+            converted: The model.
+            layers: What became of its convolutions.
+            judge: How good a model is, higher is better.
+            tolerance: By how much two of its scores may differ that are as good as equal.
+            progress: Told what is done.
 
         Raises:
             InputError: A model cannot be run on the inputs.
@@ -52,20 +60,28 @@ class Calibration(NamedTuple):
         ]
         if not named:
             return nothing_converted(self.given)
-        model = self.subject.model
-        found = recovered(model, converted, named, self.batches, judge=judge, progress=progress)
-        inputs = sum(self._inputs_in(batch) for batch in self.batches)
-        notes = list(self.given.notes)
-        there = 0 if self.given.arrays is None else len(self.given.arrays)
-        if inputs < there:
-            size = self._inputs_in(self.batches[0])
-            left = counted(there - inputs, "input")
-            notes.append(f"The last {left} left out: the model takes {size} at once.")
-        return Recovery(self.given.source, inputs, found.steps, tuple(notes))
+        found = recovered(
+            self.subject.model,
+            converted,
+            named,
+            self.batches,
+            judge=judge,
+            tolerance=tolerance,
+            progress=progress,
+        )
+        inputs = sum(map(self.given.batching.inputs_in, self.batches))
+        notes = (*self.given.notes, *self._left_out(inputs))
+        return Recovery(self.given.source, inputs, found.steps, notes)
 
-    def _inputs_in(self, batch: Feeds) -> int:
-        first = next(batch[name] for name, value in self.subject.given.items() if name in batch)
-        return first.shape[0] if first.ndim > 1 else 1
+    def _left_out(self, inputs: int) -> Iterator[str]:
+        """Yield how many inputs fill no batch."""
+        given, batching = self.given, self.given.batching
+        there = sum(map(batching.inputs_in, given.batches))
+        there = there if given.arrays is None else len(given.arrays)
+        if inputs < there:
+            size = batching.inputs_in(self.batches[0])
+            left = counted(there - inputs, "input")
+            yield f"{left} left out, too few for a batch: the model takes {size} at once."
 
 
 def calibration_for(calibrate: Any, subject: GraphSubject) -> Calibration | None:
@@ -78,6 +94,12 @@ def calibration_for(calibrate: Any, subject: GraphSubject) -> Calibration | None
     if calibrate is None:
         return None
     require_runtime()
-    wanted = wanted_by(subject.model.graph, subject.given)
+    wanted = wanted_by(subject.model.graph, subject.given, _images_seen(subject))
     given = read_inputs(calibrate, wanted)
     return Calibration(subject, given, batches_of(wanted, given, subject.given))
+
+
+def _images_seen(subject: GraphSubject) -> int | None:
+    """Return how many images its convolutions see at most, if it has any."""
+    convs = [one for one in subject.traced.events if one.op == "convolution"]
+    return max((one.input_shape[0] for one in convs if one.input_shape), default=None)

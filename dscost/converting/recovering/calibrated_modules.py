@@ -1,6 +1,7 @@
 """A conversion of a torch model calibrated: from what was given to what recovering gained."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -11,7 +12,12 @@ from dscost.converting.recovering.records import Recovery
 from dscost.converting.recovering.running import Running
 from dscost.converting.recovering.stepping import Judge
 from dscost.converting.recovering.telling import nothing_converted
-from dscost.converting.recovering.torch_inputs import at_once_for, batches_of, wanted_by
+from dscost.converting.recovering.torch_inputs import (
+    at_once_for,
+    batches_of,
+    batching_seen,
+    wanted_in,
+)
 from dscost.converting.results import LayerOutcome
 from dscost.errors import InputError
 from dscost.timing import Progress
@@ -37,9 +43,17 @@ class Calibration(NamedTuple):
         layers: Sequence[LayerOutcome],
         *,
         judge: Judge | None = None,
+        tolerance: float = 0.0,
         progress: Progress | None = None,
     ) -> Recovery:
         """Recover a converted model, which is changed; return what that gained.
+
+        Args:
+            converted: The model.
+            layers: What became of its convolutions.
+            judge: How good a model is, higher is better.
+            tolerance: By how much two of its scores may differ that are as good as equal.
+            progress: Told what is done.
 
         Raises:
             InputError: A model cannot be run on the inputs.
@@ -48,9 +62,16 @@ class Calibration(NamedTuple):
         if not names:
             return nothing_converted(self.given)
         batches = self._batches()
-        found = recovered(self.root, converted, names, batches, judge=judge, progress=progress)
-        firsts = [batch.tensors[0] for batch in batches]
-        inputs = sum(one.shape[0] if one.dim() > 1 else 1 for one in firsts)
+        found = recovered(
+            self.root,
+            converted,
+            names,
+            batches,
+            judge=judge,
+            tolerance=tolerance,
+            progress=progress,
+        )
+        inputs = sum(self.given.batching.inputs_in(batch.tensors) for batch in batches)
         return Recovery(self.given.source, inputs, found.steps, self.given.notes)
 
     def _batches(self) -> list[Arguments]:
@@ -79,5 +100,6 @@ def calibration_for(
     """
     if calibrate is None:
         return None
-    wanted = None if arguments is None else wanted_by(root, arguments)
-    return Calibration(root, arguments, read_inputs(calibrate, wanted))
+    wanted = None if arguments is None else wanted_in(root, arguments)
+    given = read_inputs(calibrate, wanted, partial(batching_seen, root))
+    return Calibration(root, arguments, given)

@@ -7,6 +7,7 @@ import numpy as np
 from onnx import GraphProto
 
 from dscost.converting.recovering.arrays import AT_ONCE, Arrays, Wanted, checked_values
+from dscost.converting.recovering.counting import Batching
 from dscost.converting.recovering.inputs import Given
 from dscost.errors import InputError, UnknownNameError
 from dscost.graphs.binding import inputs_of
@@ -16,8 +17,17 @@ from dscost.notation.units import format_shape
 Feeds = Mapping[str, np.ndarray]
 
 
-def wanted_by(graph: GraphProto, given: Mapping[str, Value]) -> list[Wanted]:
-    """Return the inputs of a graph, by what it was counted on and which axes it leaves open."""
+def wanted_by(
+    graph: GraphProto, given: Mapping[str, Value], images: int | None = None
+) -> list[Wanted]:
+    """Return the inputs of a graph, by what it was counted on and which axes it leaves open.
+
+    Args:
+        graph: What has them.
+        given: What it was counted on.
+        images: How many of that its convolutions saw: one alone is no batch, whatever has more
+            along its first axis has channels there, unless that is open.
+    """
     found = []
     for one in inputs_of(graph):
         value, axes = given[one.name], one.type.tensor_type.shape.dim
@@ -27,7 +37,9 @@ def wanted_by(graph: GraphProto, given: Mapping[str, Value]) -> list[Wanted]:
             if not (axis.HasField("dim_value") and axis.dim_value > 0)
         )
         is_needed = value.content is None
-        found.append(Wanted(one.name, value.shape or (), value.dtype, open_axes, is_needed))
+        shape = value.shape or ()
+        is_batched = images != 1 or 0 in open_axes or shape[:1] <= (1,)
+        found.append(Wanted(one.name, shape, value.dtype, open_axes, is_needed, is_batched))
     return found
 
 
@@ -49,10 +61,11 @@ def batches_of(wanted: Sequence[Wanted], given: Given, known: Mapping[str, Value
         found = []
         for number, one in enumerate(given.batches, 1):
             what = f"{given.source}: batch {number}"
-            found += _split(wanted, _batch(wanted, one, what), what)
+            found += _split(wanted, _batch(wanted, one, what), given.batching)
     if not found:
         size = next(one.at_once for one in wanted if one.at_once)
-        raise InputError(f"{given.source}: the model takes {size} inputs at once, there are fewer")
+        fewer = "there are fewer" if given.arrays is not None else "no batch has as many"
+        raise InputError(f"{given.source}: the model takes {size} inputs at once, {fewer}")
     return [{**own, **batch} for batch in found]
 
 
@@ -109,10 +122,12 @@ def _array(value: Any, one: Wanted, what: str) -> np.ndarray:
     return checked_values(array, one, what)
 
 
-def _split(wanted: Sequence[Wanted], batch: Feeds, what: str) -> list[Feeds]:
+def _split(wanted: Sequence[Wanted], batch: Feeds, batching: Batching) -> list[Feeds]:
     """Return a batch as the model takes it, in several where its own is fixed and smaller."""
-    fixed = next((one.at_once for one in wanted if one.name in batch and one.at_once), None)
-    if fixed is None or _size(batch) == fixed:
+    fixed = next((one.at_once for one in wanted if one.name == batching.name), None)
+    size = batching.inputs_in(batch)
+    if fixed is None or size == fixed:
         return [batch]
-    parts = Arrays(batch).batches(fixed)
-    return [part for part in parts if _size(part) == fixed]
+    shared = {name: array for name, array in batch.items() if array.shape[:1] == (size,)}
+    parts = Arrays(shared).batches(fixed)
+    return [{**batch, **part} for part in parts if _size(part) == fixed]

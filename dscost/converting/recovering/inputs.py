@@ -1,6 +1,7 @@
 """What a model is calibrated on: a folder of images, arrays, or what code gives. No torch.
 
-Of each kind about `MOST_INPUTS` are taken, so that the time is bounded.
+Of each kind at most `MOST_INPUTS` are taken, so that the time is bounded; where some are left, that
+is told.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dscost.converting.asking import OptionText
 from dscost.converting.recovering.arrays import (
     ARRAYS,
     MOST_INPUTS,
@@ -20,12 +22,15 @@ from dscost.converting.recovering.arrays import (
     arrays_of,
     read_arrays,
 )
+from dscost.converting.recovering.counting import Batching, batching_of
 from dscost.converting.recovering.images import read_images
 from dscost.errors import InputError, first_line
 from dscost.foreign.failures import must_pass
+from dscost.notation.units import counted
 from dscost.sources.code_files import is_in_file, named_in_file
 
-OPTION = "--calibrate"
+NAME, OPTION = "calibrate", "--calibrate"
+"""How what was given is called: from Python, and on the command line."""
 KINDS = "a folder of images, an .npy or .npz, or file.py:NAME"
 
 
@@ -37,14 +42,14 @@ class Given(NamedTuple):
         arrays: All of them, where they can be put into batches of any size.
         batches: Else each as it came: an array, a tensor, several of them, or a mapping.
         notes: What is to be said of them.
-        importing: A context for while code runs that may be theirs.
+        batching: How those of a batch are counted.
     """
 
     source: str
     arrays: Arrays | None = None
     batches: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
-    importing: Callable[[], AbstractContextManager[None]] = nullcontext
+    batching: Batching = Batching()
 
     @property
     def fingerprint(self) -> str:
@@ -69,55 +74,111 @@ def _values_in(given: Any) -> Iterator[Any]:
         yield given
 
 
-def read_inputs(calibrate: Any, wanted: Sequence[Wanted] | None) -> Given:
+def read_inputs(
+    calibrate: Any,
+    wanted: Sequence[Wanted] | None,
+    batching_seen: Callable[[Any], Batching] = lambda batch: Batching(),
+) -> Given:
     """Return what a model is calibrated on.
 
     Args:
         calibrate: A path or `file.py:NAME`; or from Python an array, a mapping of them, or
             something that gives one batch after the other.
         wanted: The inputs of the model; unknown where no input was given to count it on.
+        batching_seen: Tells of the first batch how its inputs are counted, where it is unknown.
 
     Raises:
         InputError: There is no such file, or it has not what the model takes.
         UnavailableError: What reads it is not installed.
     """
+    if wanted is not None:
+        known = batching_of(wanted)
+
+        def batching_seen(batch: Any) -> Batching:
+            return known
+
+    reading = _Reading(wanted, batching_seen)
     if isinstance(calibrate, str | PathLike):
-        return _from_text(str(calibrate), wanted)
-    return _from_value(calibrate, Given("calibrate"), wanted, "calibrate")
+        option = OPTION if isinstance(calibrate, OptionText) else NAME
+        return reading.of_text(str(calibrate), option)
+    return reading.of_value(calibrate, Given(NAME), NAME)
 
 
-def _from_value(value: Any, given: Given, wanted: Sequence[Wanted] | None, what: str) -> Given:
-    array = _as_array(value)
-    named = {"": array}
-    if isinstance(value, Mapping):
-        named = {str(name): _as_array(one) for name, one in value.items()}
-        if any(one is None for one in named.values()):
-            raise InputError(f"{what}: a mapping is of arrays or tensors by the names of inputs")
-    elif array is None and (not hasattr(value, "__iter__") or isinstance(value, str | bytes)):
-        raise InputError(f"{what}: gives no inputs one after the other, found {value!r:.60}")
-    elif array is None:
-        return _taken(given, value, what)
-    return given._replace(arrays=arrays_of(named, _known(wanted, what), what))
+class _Reading(NamedTuple):
+    """How inputs are read: see `read_inputs`."""
 
+    wanted: Sequence[Wanted] | None
+    batching_seen: Callable[[Any], Batching]
+    importing: Callable[[], AbstractContextManager[None]] = nullcontext
 
-def _from_text(text: str, wanted: Sequence[Wanted] | None) -> Given:
-    what, path = f"{OPTION} {text}", Path(text)
-    if is_in_file(text):
-        named = named_in_file(text, option=OPTION)
-        given = Given(text, importing=named.importing)
-        with given.importing():
-            value = named.value
-            if callable(value):
-                value = _made(value, what)
-        return _from_value(value, given, wanted, what)
-    if path.is_dir():
-        arrays, notes = read_images(path, _known(wanted, what), what)
-        return Given(text, arrays, notes=notes)
-    if not path.exists():
-        raise InputError(f"{what}: no such file or folder; expected {KINDS}")
-    if path.suffix not in ARRAYS:
-        raise InputError(f"{what}: expected {KINDS}")
-    return Given(text, read_arrays(path, _known(wanted, what), what))
+    def of_value(self, value: Any, given: Given, what: str) -> Given:
+        """Return what arrays hold, or what something gives."""
+        array = _as_array(value)
+        named = {"": array}
+        if isinstance(value, Mapping):
+            named = {str(name): _as_array(one) for name, one in value.items()}
+            if any(one is None for one in named.values()):
+                raise InputError(
+                    f"{what}: a mapping is of arrays or tensors by the names of inputs"
+                )
+        elif array is None and (not hasattr(value, "__iter__") or isinstance(value, str | bytes)):
+            raise InputError(f"{what}: gives no inputs one after the other, found {value!r:.60}")
+        elif array is None:
+            return self._taken(given, value, what)
+        return self._of_arrays(given, arrays_of(named, _known(self.wanted, what), what))
+
+    def of_text(self, text: str, option: str) -> Given:
+        """Return what a path or `file.py:NAME` stands for."""
+        what, path, given = f"{option} {text}", Path(text), Given(text)
+        if is_in_file(text):
+            named = named_in_file(text, option=option)
+            with named.importing():
+                value = named.value
+                if callable(value):
+                    value = _made(value, what)
+            return self._replace(importing=named.importing).of_value(value, given, what)
+        if path.is_dir():
+            wanted = _known(self.wanted, what)
+            arrays, notes = read_images(path, wanted, what)
+            return given._replace(arrays=arrays, notes=notes, batching=batching_of(wanted))
+        if not path.exists():
+            raise InputError(f"{what}: no such file or folder; expected {KINDS}")
+        if path.suffix not in ARRAYS:
+            raise InputError(f"{what}: expected {KINDS}")
+        return self._of_arrays(given, read_arrays(path, _known(self.wanted, what), what))
+
+    def _of_arrays(self, given: Given, arrays: Arrays) -> Given:
+        notes = given.notes
+        if len(arrays) < arrays.there:
+            told = f"{len(arrays)} of the {arrays.there:,} inputs are calibrated on, evenly spaced."
+            notes = (*notes, told)
+        assert self.wanted is not None
+        return given._replace(arrays=arrays, notes=notes, batching=batching_of(self.wanted))
+
+    def _taken(self, given: Given, source: Any, what: str) -> Given:
+        """Return the first batches that something gives, so long as they are not too many.
+
+        The first one is cut where it is that alone; others, whose size the model may need, never.
+        """
+        found: list[Any] = []
+        batching, inputs, is_cut = Batching(), 0, False
+        with self.importing():
+            for batch in _each(source, what):
+                if not found:
+                    batching = self.batching_seen(batch)
+                number = batching.inputs_in(batch)
+                is_cut = inputs + number > MOST_INPUTS
+                if is_cut and found:
+                    break
+                found.append(batching.first(batch, MOST_INPUTS))
+                inputs += min(number, MOST_INPUTS)
+                if is_cut:
+                    break
+        if not found:
+            raise InputError(f"{what}: gives no inputs")
+        told = f"The first {counted(inputs, 'input')} of more: at most {MOST_INPUTS} are taken."
+        notes = (*given.notes, *([told] if is_cut else []))
+        return given._replace(batches=tuple(found), notes=notes, batching=batching)
 
 
 def _known(wanted: Sequence[Wanted] | None, what: str) -> Sequence[Wanted]:
@@ -134,23 +195,6 @@ def _made(value: Any, what: str) -> Any:
         if must_pass(error):
             raise
         raise InputError(f"{what}: it raised {first_line(error)}") from error
-
-
-def _taken(given: Given, source: Any, what: str) -> Given:
-    """Return the first batches that something gives, until there are enough inputs."""
-    found: list[Any] = []
-    inputs, is_cut = 0, False
-    with given.importing():
-        for batch in _each(source, what):
-            if inputs >= MOST_INPUTS:
-                is_cut = True
-                break
-            found.append(batch)
-            inputs += inputs_of(batch)
-    if not found:
-        raise InputError(f"{what}: gives no inputs")
-    notes = (f"The first {inputs} inputs are calibrated on.",) if is_cut else ()
-    return given._replace(batches=tuple(found), notes=(*given.notes, *notes))
 
 
 def _each(source: Any, what: str) -> Iterator[Any]:
@@ -171,16 +215,6 @@ def _each(source: Any, what: str) -> Iterator[Any]:
                 raise
             raise InputError(f"{what}: it raised {first_line(error)}") from error
         yield batch
-
-
-def inputs_of(batch: Any) -> int:
-    """Return how many inputs a batch has: the first axis of its first array of several."""
-    if isinstance(batch, Mapping):
-        batch = list(batch.values())
-    if isinstance(batch, list | tuple):
-        return next((inputs_of(one) for one in batch), 1)
-    shape = tuple(getattr(batch, "shape", ()))
-    return int(shape[0]) if shape[1:] else 1
 
 
 def _as_array(value: Any) -> np.ndarray | None:

@@ -8,12 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dscost.converting.applying import undisturbed
 from dscost.converting.loading import without_labels
 from dscost.converting.recovering.arrays import AT_ONCE, Arrays, Wanted, kind_of
+from dscost.converting.recovering.counting import Batching, batching_of
 from dscost.converting.recovering.inputs import Given
+from dscost.converting.recovering.running import Look, Running
 from dscost.errors import InputError
-from dscost.foreign.parts import dtype_name, each_parameter
+from dscost.foreign.parts import dtype_name, each_parameter, each_part
 from dscost.tracing import Arguments, arguments_of
+
+CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def wanted_by(root: nn.Module, arguments: Arguments) -> list[Wanted]:
@@ -29,6 +34,46 @@ def wanted_by(root: nn.Module, arguments: Arguments) -> list[Wanted]:
 
     arguments.changed(note, _names(root))
     return found
+
+
+def wanted_in(root: nn.Module, arguments: Arguments) -> list[Wanted]:
+    """Return the inputs of a model as `wanted_by`, and whether their first axis counts any.
+
+    It does not where each convolution that runs sees a single image of an input that has more
+    along that axis: those are its channels.
+    """
+    wanted = wanted_by(root, arguments)
+    batching = batching_of(wanted)
+    size = batching.inputs_in(arguments.tensors)
+    convs = [part for part in each_part(root) if isinstance(part, CONVS)]
+    if not any(batching.dims == len(conv.kernel_size) + 1 for conv in convs):
+        return wanted  # its axes are no channels and positions
+    if size > 1 and _see_single(root, arguments):
+        return [one._replace(is_batched=False, open_axes=frozenset()) for one in wanted]
+    return wanted
+
+
+def _see_single(root: nn.Module, arguments: Arguments) -> bool:
+    """Whether each convolution that runs sees a single image; of what cannot be run none does."""
+    running = Running(root)
+    seen: list[bool] = []
+
+    def look(module: Any, x: Any, _: Any) -> None:
+        seen.append(x.dim() == len(module.kernel_size) + 1 or x.shape[0] == 1)
+
+    looks: dict[nn.Module, Look] = {
+        part: look for part in each_part(running.root) if isinstance(part, CONVS)
+    }
+    dtype = next((one.dtype for one in each_parameter(root) if one.is_floating_point()), None)
+    given = arguments.with_values(
+        device="cpu", dtype=dtype_name(dtype or torch.float32), memory_format="contiguous"
+    )
+    try:
+        with undisturbed(), running.inferring():
+            running.run(given, looks)
+    except InputError:
+        return False
+    return bool(seen) and all(seen)
 
 
 def _names(root: nn.Module) -> list[str]:
@@ -66,6 +111,11 @@ def batches_of(
         _checked(_batch(root, one, shapes), shapes, floats, f"{given.source}: batch {number}")
         for number, one in enumerate(given.batches, 1)
     ]
+
+
+def batching_seen(root: nn.Module, batch: Any) -> Batching:
+    """Return how the inputs of a batch are counted of a model that was counted on none."""
+    return batching_of(wanted_in(root, _batch(root, batch, ())))
 
 
 def at_once_for(arguments: Arguments | None) -> list[int]:
