@@ -21,17 +21,28 @@ from dscost.converting.recovering.least_squares import (
 )
 
 PER_UNKNOWN = 40
-"""Positions that are looked at, for each unknown of an output."""
+"""Positions that are looked at, for each unknown of an output: of p unknowns and k·p independent
+positions least squares adds p / (k·p), here a fortieth, to the variance that it cannot explain.
+Neighbours are alike, so that it adds more than that, but by few times."""
 LEAST_POSITIONS = 4096
+"""So many however few the unknowns are: they are cheap then, and neighbours tell little."""
 MOST_BYTES = 2**29
-"""Of second moments of what a layer sees; one that has more is not refitted."""
+"""Of second moments of what a layer sees; one that has more is not refitted. They are 5,792
+features: the patches of 643 channels under a kernel of 3×3, or any pointwise layer in use."""
 MOST_JUDGED = 32
-"""Outputs of a group by which the ridge is chosen."""
+"""Outputs of a group by which the ridge is chosen: one number of seven, for which a few outputs
+vote as all do; they share a solution, so that more are nearly free."""
 MOST_JUDGED_APART = 8
-"""Outputs by which it is, where each has features of its own: every one is solved by itself."""
+"""Outputs by which it is, where each has features of its own: every one is solved by itself, 20
+times of each half, which would take longer than all the rest."""
 MOST_PROJECTED = 2**27
 """Bytes that are made of second moments at a time."""
+MOST_WAITING = 2**25
+"""Bytes of features that wait to be summed up at once: products of a few positions each cost more
+in calls, in threads that are woken, and in second moments that are added, than in arithmetic."""
 
+Positions = tuple[np.ndarray, np.ndarray]
+"""Features and targets of a few positions, `(G, features, positions)` and `(G, N/G, positions)`."""
 Rounded = Callable[[np.ndarray], np.ndarray]
 """Numbers as the layer will store them, in float64."""
 
@@ -114,6 +125,8 @@ class Fitting:
         self.stages, self._shifts, self._inputs = stages, shifts, max(inputs, 1)
         self._sums = Sums(stages.groups, stages.features, stages.outputs // stages.groups)
         self._kernel = stages.kernel()
+        self._waiting: dict[int, list[Positions]] = {0: [], 1: []}
+        self._bytes = 0
 
     @staticmethod
     def is_possible(stages: Stages) -> bool:
@@ -123,6 +136,7 @@ class Fitting:
     @property
     def are_finite(self) -> bool:
         """Whether all that was looked at is finite, and so are its squares."""
+        self._sum_up()
         return self._sums.are_finite
 
     def add(
@@ -143,12 +157,27 @@ class Fitting:
         parts = (slice(0, middle), slice(middle, None)) if is_alone else (slice(None),)
         with np.errstate(all="ignore"):  # what is too large is told in the end
             aim = target if bias is None else target - bias[:, None]
-            r = aim.reshape(self.stages.groups, -1, positions) - self._kernel @ z
-            for half, part in enumerate(parts):
-                self._sums.add(z[..., part], r[..., part], half if is_alone else at % 2)
+        aim = aim.reshape(self.stages.groups, -1, positions)
+        for half, part in enumerate(parts):
+            found = self._waiting[half if is_alone else at % 2]
+            found.append((z[..., part], aim[..., part]))
+        self._bytes += z.nbytes
+        if self._bytes > MOST_WAITING:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Take in what waits, of each half at once."""
+        with np.errstate(all="ignore"):
+            for half, found in self._waiting.items():
+                if found:
+                    z, aim = (np.concatenate(one, -1) for one in zip(*found, strict=True))
+                    self._sums.add(z, aim - self._kernel @ z, half)
+                found.clear()
+        self._bytes = 0
 
     def result(self, rounded: Rounded, bias: np.ndarray | None) -> Fitted:
         """Return what is best, output by output; one that gains nothing has what it had."""
+        self._sum_up()
         stages = self.stages
         every = self._shared if stages.is_depthwise_first else self._own
         judged = MOST_JUDGED if stages.is_depthwise_first else MOST_JUDGED_APART

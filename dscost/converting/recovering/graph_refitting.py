@@ -1,6 +1,6 @@
 """The converted layers of an ONNX model refitted, one after the other as they run. No torch."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,12 +9,10 @@ from onnx import ModelProto
 from dscost.converting.recovering.fitting import Fitting, drawn, quota
 from dscost.converting.recovering.graph_layers import Layer, by_weights, chosen
 from dscost.converting.recovering.graph_running import Feeds, Fetching
-from dscost.converting.recovering.telling import refitted_notes, refuse_infinite
+from dscost.converting.recovering.groups import Left, Say, refit_groups
+from dscost.converting.recovering.stepping import Doing
+from dscost.converting.recovering.telling import refuse_infinite
 
-MOST_TARGET_BYTES = 2**29
-"""Of what the original returns, over the layers whose targets are kept at a time."""
-
-Say = Callable[[float | None, str], None]
 Group = list[Layer]
 """Layers that share their weights."""
 
@@ -37,62 +35,45 @@ class Refitting(NamedTuple):
         original: The model that was converted.
         converted: What came of it; its weights are changed.
         batches: What both are given.
-        images: How many inputs that are.
+        images: How many each layer sees, which reshaping before it may make more or fewer than
+            there are inputs.
     """
 
     original: ModelProto
     converted: ModelProto
     batches: Sequence[Feeds]
-    images: int
+    images: Mapping[str, int]
 
-    def refit(self, layers: Sequence[Layer], say: Say) -> list[str]:
-        """Refit layers, those that share their weights at once; return what is to be told."""
+    def refit(self, layers: Sequence[Layer], doing: Doing, say: Say) -> None:
+        """Refit layers; tell what was done."""
         known = [layer for layer in layers if layer.is_known]
-        due: list[Group] = []
-        large: list[str] = []
-        for same in by_weights(known).values():
-            if Fitting.is_possible(same[0].stages):
-                due.append(same)
-            else:
-                large += [layer.name for layer in same]
-        kept: list[str] = []
-        done = 0
-        for some in self._in_parts(due):
-            targets = self._targets(some)
-            for same in some:
-                say(done / len(due), f"refitting {same[0].name}")
-                done += 1
-                if not self._is_refitted(same, targets):
-                    kept += [layer.name for layer in same]
         unknown = [layer.name for layer in layers if not layer.is_known]
-        return refitted_notes(len(layers), kept=kept, large=large, unknown=unknown)
+        refit_groups(
+            list(by_weights(known).values()),
+            Left(len(layers), unknown=unknown),
+            doing,
+            say,
+            target_bytes=self._target_bytes,
+            targets_of=self._targets,
+            is_refitted=self._is_refitted,
+        )
 
-    def _in_parts(self, groups: Sequence[Group]) -> Iterator[list[Group]]:
-        """Yield groups whose targets are kept at a time."""
-        part: list[Group] = []
-        size = 0
-        for same in groups:
-            stages, looks = same[0].stages, len(same) * self.images
-            own = 8 * stages.outputs * quota(stages, looks) * looks
-            if part and size + own > MOST_TARGET_BYTES:
-                yield part
-                part, size = [], 0
-            part.append(same)
-            size += own
-        if part:
-            yield part
+    def _target_bytes(self, same: Group) -> int:
+        stages, looks = same[0].stages, self._looks(same)
+        return 8 * stages.outputs * quota(stages, looks) * looks
+
+    def _looks(self, same: Group) -> int:
+        """Return how many images layers that share their weights see together."""
+        return sum(self.images[layer.name] for layer in same)
 
     def _targets(self, groups: Sequence[Group]) -> Targets:
         """Return what the original returns where the layers are, by name, batch and image."""
-        layers = [(layer, len(same)) for same in groups for layer in same]
+        layers = [(layer, self._looks(same)) for same in groups for layer in same]
         fetching = Fetching(self.original, [layer.named.output for layer, _ in layers])
         found: dict[str, list[list[Target]]] = {layer.name: [] for layer, _ in layers}
         for number, batch in enumerate(self.batches):
-            for at, ((layer, sharing), y) in enumerate(
-                zip(layers, fetching.run(batch), strict=True)
-            ):
+            for at, ((layer, looks), y) in enumerate(zip(layers, fetching.run(batch), strict=True)):
                 seeds = [(image, at, number) for image in range(len(y))]
-                looks = sharing * self.images
                 places = [drawn(y.shape[2:], layer.stages, looks, seed) for seed in seeds]
                 found[layer.name].append(
                     [Target(one, chosen(image, one)) for one, image in zip(places, y, strict=True)]
@@ -103,7 +84,7 @@ class Refitting(NamedTuple):
         """Refit layers that share their weights; return whether they do better."""
         first = same[0]
         shifts = len(same) == 1 and first.bias is not None
-        fitting = Fitting(first.stages, shifts=shifts, inputs=len(same) * self.images)
+        fitting = Fitting(first.stages, shifts=shifts, inputs=self._looks(same))
         fetching = Fetching(self.converted, [layer.seen for layer in same])
         for number, batch in enumerate(self.batches):
             for layer, x in zip(same, fetching.run(batch), strict=True):

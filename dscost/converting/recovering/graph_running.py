@@ -12,8 +12,6 @@ from dscost.graphs.running import silent_options
 from dscost.graphs.writing import serialized
 
 Feeds = Mapping[str, np.ndarray]
-MOST_KEPT_BYTES = 2**28
-"""Of outputs of the original model; more are computed anew where they are needed."""
 
 
 def require_runtime() -> None:
@@ -82,37 +80,6 @@ def _session(model: ModelProto) -> Any:
         raise InputError(told) from error
 
 
-class Outputs:
-    """What the original model returns on each batch, kept where that is little."""
-
-    def __init__(self, original: ModelProto, batches: Sequence[Feeds]) -> None:
-        self._original, self._batches = Fetching(original), batches
-        self._kept: dict[int, list[np.ndarray]] = {}
-        self._bytes = 0
-
-    def error(self, converted: ModelProto) -> float | None:
-        """Return how far another model's outputs are from these, relative to their norm."""
-        other, off, whole = Fetching(converted), 0.0, 0.0
-        for at, batch in enumerate(self._batches):
-            for expected, found in zip(self._of(at), _numbers(other.run(batch)), strict=True):
-                if expected.shape != found.shape:
-                    return None
-                off += float(np.square(found.astype(np.float64) - expected).sum())
-                whole += float(np.square(expected.astype(np.float64)).sum())
-        error = (off / whole) ** 0.5 if whole else float("nan")
-        return error if error < float("inf") else None
-
-    def _of(self, at: int) -> list[np.ndarray]:
-        if at in self._kept:
-            return self._kept[at]
-        found = _numbers(self._original.run(self._batches[at]))
-        size = sum(one.nbytes for one in found)
-        if self._bytes + size <= MOST_KEPT_BYTES:
-            self._kept[at] = found
-            self._bytes += size
-        return found
-
-
-def _numbers(results: Sequence[Any]) -> list[np.ndarray]:
+def numbers_in(results: Sequence[Any]) -> list[np.ndarray]:
     """Return the tensors of fractions; a sequence or a mapping has none that are compared."""
     return [one for one in results if isinstance(one, np.ndarray) and one.dtype.kind == "f"]

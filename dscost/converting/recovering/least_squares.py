@@ -18,7 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 RIDGES = (1e-9, 1e-5, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""λ as shares of the mean of what is on the diagonal of the features' second moments."""
+"""λ as shares of the mean of what is on the diagonal of the features' second moments: from what
+only keeps the solution finite in float64 (1e-16 times a condition of 1e9 is no harm) to where
+hardly anything is corrected. Tenths in between, since what is left is flat about the best λ."""
 
 LARGE = RIDGES[-3:]
 """Those that are tried without a shift, where one is possible: what it harms is little known."""

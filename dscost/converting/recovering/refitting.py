@@ -5,23 +5,21 @@ targets as fit are kept, so that the original seldom runs; the converted model r
 as far as that, with all that was refitted before it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
 
 from dscost.converting.recovering.fitting import Fitting, drawn
+from dscost.converting.recovering.groups import Left, Say, refit_groups
 from dscost.converting.recovering.running import Look, Running
 from dscost.converting.recovering.seen import Call, Survey
-from dscost.converting.recovering.telling import refitted_notes, refuse_infinite
+from dscost.converting.recovering.stepping import Doing
+from dscost.converting.recovering.telling import refuse_infinite
 from dscost.converting.recovering.torch_layers import Layer, chosen
 from dscost.tracing import Arguments
 
-MOST_TARGET_BYTES = 2**29
-"""Of what the original returns, over the layers whose targets are kept at a time."""
-
-Say = Callable[[float | None, str], None]
 Group = list[Layer]
 """Layers that share their weights."""
 
@@ -55,48 +53,22 @@ class Refitting(NamedTuple):
     batches: Sequence[Arguments]
     survey: Survey
 
-    def refit(self, layers: Sequence[Layer], say: Say) -> list[str]:
-        """Refit layers, those that share their weights at once; return what is to be told."""
+    def refit(self, layers: Sequence[Layer], doing: Doing, say: Say) -> None:
+        """Refit layers; tell what was done."""
         sharing: dict[int, Group] = {}
         ran = [layer for layer in layers if layer.last in self.survey.calls]
         for layer in sorted(ran, key=lambda layer: self.survey.order(layer.last)):
             sharing.setdefault(id(layer.pointwise.weight), []).append(layer)
-        due: list[Group] = []
-        large: list[str] = []
-        for same in sharing.values():
-            if Fitting.is_possible(same[0].stages):
-                due.append(same)
-            else:
-                large += [layer.name for layer in same]
-        kept: list[str] = []
-        done = 0
-        for some in self._in_parts(due):
-            targets = self._targets([layer for same in some for layer in same])
-            for same in some:
-                say(done / len(due), f"refitting {same[0].name}")
-                done += 1
-                if not self._is_refitted(same, targets):
-                    kept += [layer.name for layer in same]
-        return refitted_notes(
-            len(layers),
-            kept=kept,
-            large=large,
-            unseen=[layer.name for layer in layers if layer.last not in self.survey.calls],
+        unseen = [layer.name for layer in layers if layer.last not in self.survey.calls]
+        refit_groups(
+            list(sharing.values()),
+            Left(len(layers), unseen=unseen),
+            doing,
+            say,
+            target_bytes=lambda same: sum(map(self._target_bytes, same)),
+            targets_of=lambda some: self._targets([layer for same in some for layer in same]),
+            is_refitted=self._is_refitted,
         )
-
-    def _in_parts(self, groups: Sequence[Group]) -> Iterator[list[Group]]:
-        """Yield groups whose targets are kept at a time."""
-        part: list[Group] = []
-        size = 0
-        for same in groups:
-            own = sum(self._target_bytes(layer) for layer in same)
-            if part and size + own > MOST_TARGET_BYTES:
-                yield part
-                part, size = [], 0
-            part.append(same)
-            size += own
-        if part:
-            yield part
 
     def _target_bytes(self, layer: Layer) -> int:
         drawn_at = self._drawn(layer, self.survey.calls[layer.last][0], 0, ())

@@ -1,9 +1,10 @@
 """A torch model while it runs on calibration inputs: a copy of it, in the mode of inference."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,9 +14,6 @@ from dscost.foreign.parts import device_of, set_training
 from dscost.modules.copying import by_path, copied_to_run
 from dscost.tracing import Arguments
 from dscost.tracing.object_contents import tensors_held_by
-
-MOST_KEPT_BYTES = 2**28
-"""Of outputs of the original model; more are computed anew where they are needed."""
 
 Look = Callable[[nn.Module, Any, Any], None]
 """Sees a module, the first of its arguments, and what it returned."""
@@ -39,7 +37,7 @@ class Running:
         looks: Mapping[nn.Module, Look] | None = None,
         calls: Mapping[nn.Module, int] | None = None,
     ) -> Any:
-        """Return what the model returns, in the mode of inference but for what is told to train.
+        """Return what the model returns, in the mode of inference.
 
         Args:
             batch: What it is given.
@@ -82,60 +80,23 @@ class Running:
                 handle.remove()
 
     @contextmanager
-    def inferring(self, training: Sequence[nn.Module] = ()) -> Iterator[None]:
-        """Put the model in the mode of inference, but for some modules."""
+    def inferring(self) -> Iterator[None]:
+        """Put the model in the mode of inference."""
         set_training(self.root, False)
-        for module in training:
-            module.__dict__["training"] = True
         try:
             yield
         finally:
             set_training(self.root, False)
 
 
-class Outputs:
-    """What the original model returns on each batch, kept where that is little."""
-
-    def __init__(self, original: Running, batches: Sequence[Arguments]) -> None:
-        self._original, self._batches = original, batches
-        self._kept: dict[int, list[Tensor]] = {}
-        self._bytes = 0
-
-    def error(
-        self, converted: Running, looks: Callable[[int], Mapping[nn.Module, Look]] | None = None
-    ) -> float | None:
-        """Return how far another model's outputs are from these, relative to their norm.
-
-        Args:
-            converted: The other model.
-            looks: What sees its modules meanwhile, by the number of the batch.
-        """
-        off = whole = 0.0
-        is_alike = True
-        for at, batch in enumerate(self._batches):
-            expected = self._of(at)
-            found = numbers_in(converted.run(batch, looks(at) if looks else None))
-            is_alike &= [one.shape for one in found] == [one.shape for one in expected]
-            if not is_alike:
-                continue
-            for one, other in zip(expected, found, strict=True):
-                off += float((other.double() - one.double()).square().sum())
-                whole += float(one.double().square().sum())
-        error = (off / whole) ** 0.5 if whole else float("nan")
-        return error if is_alike and error < float("inf") else None
-
-    def _of(self, at: int) -> list[Tensor]:
-        if at in self._kept:
-            return self._kept[at]
-        found = numbers_in(self._original.run(self._batches[at]))
-        size = sum(one.nbytes for one in found)
-        if self._bytes + size <= MOST_KEPT_BYTES:
-            self._kept[at] = found
-            self._bytes += size
-        return found
-
-
-def numbers_in(result: Any) -> list[Tensor]:
-    """Return the tensors of a result that hold floating-point numbers, in order, on the CPU."""
+def numbers_in(result: Any) -> list[np.ndarray]:
+    """Return the tensors of a result that hold floating-point numbers, in order, as arrays."""
     found = (one for one in tensors_held_by(result) if one.is_floating_point())
-    return [one.detach().to("cpu", copy=True) for one in found]
+    return [np.array(_as_array(one.detach().cpu())) for one in found]
+
+
+def _as_array(tensor: Tensor) -> np.ndarray:
+    """Return a tensor on the CPU as an array; of a dtype that numpy has not as float32."""
+    known = (torch.float16, torch.float32, torch.float64)
+    values: np.ndarray = (tensor if tensor.dtype in known else tensor.float()).numpy()
+    return values
