@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 import dscost
-from dscost.converting.recovering import fitting, least_squares, refitting
+from dscost.converting.recovering import fitting, groups, least_squares
 from dscost.converting.recovering.of_modules import recovered
-from dscost.converting.recovering.records import NORMALISED, REFITTED, Recovered
+from dscost.converting.recovering.records import NORMALISED, REFITTED, Recovered, Recovery
+from dscost.converting.recovering.stepping import Standing
 from dscost.errors import InputError
+from dscost.pages.recovery_words import recovery_lines, recovery_notes
 from dscost.tracing import arguments_of
 
 DOUBLE = torch.float64
@@ -244,7 +247,7 @@ def test_neither_model_is_changed_but_for_what_is_recovered() -> None:
     other[1].running_mean = norm.running_mean  # as models that nobody else trains share them
     kept = other[3].weight
     given = [arguments_of(smooth(4, 3, 9, 9))]
-    found = recovered(module, other, names, given, judge=lambda model: 1.0)
+    found = recovered(module, other, names, given, judge=rising())
     assert [step.kept for step in found.steps] == [True, True]
     assert not torch.equal(other[1].running_mean, before["1.running_mean"])
     for name, tensor in module.state_dict().items():
@@ -385,7 +388,7 @@ def test_targets_that_are_not_kept_at_a_time_are_made_again(
 ) -> None:
     module, x = network(), smooth(4, 3, 16, 16)
     whole = recover(module, x).steps
-    monkeypatch.setattr(refitting, "MOST_TARGET_BYTES", 1)
+    monkeypatch.setattr(groups, "MOST_TARGET_BYTES", 1)
     assert recover(module, x).steps[0].error_after == pytest.approx(whole[0].error_after, rel=1e-6)
 
 
@@ -405,33 +408,83 @@ def test_a_layer_that_sees_too_much_is_left_and_named(monkeypatch: pytest.Monkey
 # -- normalisations
 
 
-def test_statistics_are_those_that_torch_has_for_the_same_batches() -> None:
+def rising() -> Callable[[Any], float]:
+    """A judge to whom every step is a gain."""
+    scores = count()
+    return lambda model: float(next(scores))
+
+
+def normalised() -> Any:
+    """A network that was trained a little."""
     torch.manual_seed(0)
     module = nn.Sequential(
         nn.BatchNorm2d(3), nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3),
         nn.BatchNorm2d(8, momentum=0.5),
     ).double()  # fmt: skip
-    batches = [3 + 2 * smooth(8, 3, 12, 12, seed=seed) for seed in range(4)]
     with torch.no_grad():
-        for x in batches * 8:  # what training leaves
-            module.train()(x)
+        for seed in range(8):
+            module.train()(3 + 2 * smooth(8, 3, 12, 12, seed=seed))
+    return module
+
+
+def test_statistics_are_those_of_what_normalisations_see_and_that_torch_has() -> None:
+    """Torch's own are of one batch, and of the first normalisation: in training others see something else."""
+    module, x = normalised(), 3 + 2 * smooth(8, 3, 12, 12, seed=9)
     plain, names = converted(module)
-    given = [arguments_of(x) for x in batches]
-    found = recovered(module, plain, names, given, judge=lambda model: 1.0)
+    found = recovered(module, plain, names, [arguments_of(x)], judge=rising())
     step = found.steps[1]
-    assert (step.name, step.kept) == (NORMALISED, True)
-    theirs = copy.deepcopy(found.model).train()
-    theirs[0].eval()
-    for at in (2, 5):
-        theirs[at].reset_running_stats()
-        theirs[at].momentum = None
+    assert (step.name, step.kept, step.changed) == (NORMALISED, True, 2)
+    new = found.model.eval()
     with torch.no_grad():
-        for x in batches:
-            theirs(x)
-    for at in (2, 5):
-        assert torch.allclose(found.model[at].running_mean, theirs[at].running_mean)
-        assert torch.allclose(found.model[at].running_var, theirs[at].running_var)
-    assert torch.equal(found.model[0].running_mean, module[0].running_mean)  # no layer is before it
+        for at in (2, 5):
+            seen = new[:at](x).transpose(0, 1).flatten(1)
+            assert torch.allclose(new[at].running_mean, seen.mean(1))
+            assert torch.allclose(new[at].running_var, seen.var(1))  # over one value fewer
+        theirs = nn.BatchNorm2d(8, momentum=None).double()
+        theirs(new[:2](x))
+    assert torch.allclose(new[2].running_mean, theirs.running_mean)
+    assert torch.allclose(new[2].running_var, theirs.running_var)
+    assert torch.equal(new[0].running_mean, module[0].running_mean)  # no layer is before it
+
+
+@pytest.mark.parametrize("sizes", [[1] * 8, [7, 1], [3, 5]], ids=str)
+def test_statistics_do_not_depend_on_which_inputs_are_in_a_batch(sizes: list[int]) -> None:
+    x = 3 + 2 * smooth(8, 3, 12, 12, seed=9)
+    x += torch.arange(8.0).reshape(-1, 1, 1, 1)  # no input is like another
+
+    def statistics(parts: tuple[Tensor, ...]) -> list[Tensor]:
+        module = normalised()
+        plain, names = converted(module)
+        given = [arguments_of(one) for one in parts]
+        scores = iter([1.0, 0.0, 2.0])  # nothing stays refitted: the same layers make what is seen
+        model = recovered(module, plain, names, given, judge=lambda _: next(scores)).model
+        return [
+            getattr(model[at], name) for at in (2, 5) for name in ("running_mean", "running_var")
+        ]
+
+    for one, other in zip(statistics(x.split(sizes)), statistics((x,)), strict=True):
+        assert torch.allclose(one, other, rtol=1e-9)
+
+
+def test_a_normalisation_that_sees_one_value_at_a_time_has_its_statistics() -> None:
+    torch.manual_seed(0)
+    pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(8)]
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), *pooled).double()
+    plain, names = converted(module)
+    x = smooth(6, 3, 9, 9)
+    given = [arguments_of(one) for one in x.split(1)]
+    found = recovered(module, plain, names, given, judge=rising()).model
+    with torch.no_grad():
+        assert torch.allclose(found[3].running_var, found[:3](x).var(0))
+
+
+def test_a_normalisation_that_counts_no_batches_has_its_statistics() -> None:
+    module = normalised()
+    module[2].num_batches_tracked = module[5].num_batches_tracked = None
+    plain, names = converted(module)
+    found = recovered(module, plain, names, [arguments_of(smooth(4, 3, 12, 12))], judge=rising())
+    assert found.steps[1].kept
+    assert found.model[2].num_batches_tracked is None
 
 
 def test_what_a_judge_calls_worse_is_undone() -> None:
@@ -459,6 +512,63 @@ def test_what_a_judge_calls_worse_is_undone() -> None:
     assert changed == {"1.running_mean", "1.running_var"}
     assert not any(is_training for _, is_training in judged)
     assert all(model is not other for model, _ in judged)
+
+
+@pytest.mark.parametrize(
+    ("scores", "error_after", "tolerance", "is_kept"),
+    [
+        ((0.9, 0.8995), 0.1, 0.001, True),  # less than it can tell, and the error falls
+        ((0.9, 0.8995), 0.1, 0.0, False),
+        ((0.9, 0.8985), 0.1, 0.001, False),
+        ((0.9, 0.9005), 0.6, 0.001, False),  # as good as equal, and the error rises
+        ((0.9, 0.902), 0.6, 0.001, True),
+        ((0.9, 0.9), 0.6, 0.0, False),
+        ((0.9, 0.9), 0.4, 0.0, True),
+        ((0.9, float("nan")), 0.1, 0.001, False),
+        ((None, None), 0.6, 0.001, False),
+    ],
+)
+def test_a_step_is_undone_by_no_less_than_the_score_can_tell(
+    scores: Any, error_after: float, tolerance: float, is_kept: bool
+) -> None:
+    before, after = Standing(0.5, scores[0]), Standing(error_after, scores[1])
+    assert after.loses_to(before, tolerance) is not is_kept
+
+
+def test_what_a_judge_cannot_tell_is_told_by_the_error() -> None:
+    """One sample of a thousand."""
+    module, x = network(), smooth(8, 3, 16, 16)
+    for tolerance, is_kept in ((0.001, True), (0.0, False)):
+        other, names = converted(module)
+        judge = falling(0.9, 0.8993)
+        given = [arguments_of(one) for one in x.split(2)]
+        found = recovered(module, other, names, given, judge=judge, tolerance=tolerance)
+        assert found.steps[0].kept is is_kept
+
+
+def falling(*scores: float) -> Callable[[Any], float]:
+    left = iter(scores)
+    return lambda model: next(left)
+
+
+def test_where_no_layer_is_refitted_that_is_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "best_choice", lambda pairs, shifts: None)
+    module, x = network(), smooth(4, 3, 16, 16)
+    other, names = converted(module)
+    given = [arguments_of(one) for one in x.split(2)]
+    judge = falling(0.5)  # asked once: the model is what it was
+    found = recovered(module, other, names, given, judge=judge)
+    (step,) = found.steps
+    assert (step.kept, step.changed, step.score_after) == (False, 0, 0.5)
+    assert step.error_after == step.error_before
+    why = "refitted weights do no better on the half of the inputs that they have not seen"
+    assert step.notes == (f"3 of 3 layers as before ('0', '2', '4'): {why}.",)
+    said = Recovery("x.npy", 4, found.steps)
+    error = f"{step.error_before:.3g}"
+    assert list(recovery_lines(said)) == [
+        f"No layer was refitted on 4 inputs of x.npy: output error {error} as it was."
+    ]
+    assert recovery_notes(said) == list(step.notes)  # nothing of errors of layers
 
 
 def test_without_a_judge_a_step_that_loses_by_the_error_is_undone() -> None:

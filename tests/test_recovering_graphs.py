@@ -14,7 +14,7 @@ from onnx.reference import ReferenceEvaluator
 from test_graph_converting import conv, model, net, stored_in, weights
 
 import dscost
-from dscost.converting.recovering import fitting, graph_refitting, least_squares
+from dscost.converting.recovering import fitting, groups, least_squares
 from dscost.converting.recovering.graph_layers import GraphLayer
 from dscost.converting.recovering.of_graphs import recovered
 from dscost.converting.recovering.records import NORMALISED, REFITTED, Recovered
@@ -215,7 +215,7 @@ def test_statistics_are_of_what_a_normalisation_sees_after_what_was_done_before_
     before = opened(net())
     given = feeds(*np.split(smooth(12, 4, 9, 8), 3))
     other, layers = converted(before, tmp_path)
-    found = recovered(before, other, layers, given, judge=lambda model: 1.0).model
+    found = recovered(before, other, layers, given, judge=_judge([1.0, 2.0, 3.0])).model
     seen = ModelProto()
     seen.CopyFrom(found)
     del seen.graph.output[:]
@@ -224,6 +224,59 @@ def test_statistics_are_of_what_a_normalisation_sees_after_what_was_done_before_
     stored = stored_in(found)
     assert stored["m"] == pytest.approx(values.mean(1), rel=1e-4, abs=1e-5)
     assert stored["v"] == pytest.approx(values.var(1, ddof=1), rel=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [[1] * 8, [7, 1]], ids=str)
+def test_statistics_do_not_depend_on_which_inputs_are_in_a_batch(
+    sizes: list[int], tmp_path: Path
+) -> None:
+    x = smooth(8, 4, 9, 8) + np.arange(8, dtype=np.float32).reshape(-1, 1, 1, 1)
+
+    def statistics(parts: list[np.ndarray]) -> list[np.ndarray]:
+        before = opened(net())
+        other, layers = converted(before, tmp_path)
+        judge = _judge([1.0, 0.0, 2.0])  # nothing stays refitted
+        stored = stored_in(recovered(before, other, layers, feeds(*parts), judge=judge).model)
+        return [stored["m"], stored["v"]]
+
+    parts = np.split(x, np.cumsum(sizes)[:-1])
+    for one, other in zip(statistics(parts), statistics([x]), strict=True):
+        assert one == pytest.approx(other, rel=1e-5)
+
+
+def test_what_a_judge_cannot_tell_is_told_by_the_error(tmp_path: Path) -> None:
+    before = net()
+    other, layers = converted(before, tmp_path)
+    given = feeds(*smooth(24, 4, 9, 8)[:, None])
+    judge = _judge([0.9, 0.8995, 0.9])
+    found = recovered(before, other, layers, given, judge=judge, tolerance=0.001)
+    assert found.steps[0].kept
+
+
+def test_layers_see_as_many_images_as_they_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever stands before them: a step, and three frames of each input."""
+    seen = []
+    real = fitting.Fitting.__init__
+
+    def noted(self: Any, stages: Any, *, shifts: bool, inputs: int) -> None:
+        seen.append(inputs)
+        real(self, stages, shifts=shifts, inputs=inputs)
+
+    monkeypatch.setattr(fitting.Fitting, "__init__", noted)
+    sizes = numpy_helper.from_array(np.array([-1, 4, 9, 8]), "sizes")
+    nodes = [helper.make_node("Reshape", ["x", "sizes"], ["r"]), conv("c", "r", "w")]
+    before = model(nodes, [weights("w", 6, 4, 3, 3), sizes], shape=(1, 3, 4, 9, 8))
+    before.graph.input.insert(0, helper.make_tensor_value_info("k", TensorProto.INT64, [1]))
+    before.graph.input[1].type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.save(before, tmp_path / "net.onnx")
+    x = smooth(32 * 3, 4, 9, 8).reshape(32, 3, 4, 9, 8)
+    given = [{"k": np.zeros(1, np.int64), "x": one} for one in np.split(x, 2)]
+    shapes = {"k": (1,), "x": (1, 3, 4, 9, 8)}
+    found = dscost.conversion(tmp_path / "net.onnx", shapes, min_channels=1, calibrate=given)
+    assert found.recovery is not None
+    assert (found.recovery.inputs, seen) == (32, [96])
 
 
 def test_statistics_that_two_share_stay(tmp_path: Path) -> None:
@@ -312,7 +365,7 @@ def test_targets_that_are_not_kept_at_a_time_are_made_again(
 ) -> None:
     given = feeds(*smooth(8, 4, 9, 8)[:, None])
     whole = recover(net(), tmp_path, given).steps
-    monkeypatch.setattr(graph_refitting, "MOST_TARGET_BYTES", 1)
+    monkeypatch.setattr(groups, "MOST_TARGET_BYTES", 1)
     assert recover(net(), tmp_path, given).steps == whole
 
 

@@ -6,6 +6,7 @@ from dscost.converting.recovering.records import NORMALISED, REFITTED, Recovery,
 from dscost.notation.units import UNKNOWN, counted
 
 BY = {REFITTED: "refitting pointwise weights", NORMALISED: "re-estimating BatchNorm"}
+UNCHANGED = {REFITTED: "No layer was refitted", NORMALISED: "No BatchNorm was re-estimated"}
 ERRORS_NOTE = "Errors of layers are those of their weights before they were refitted."
 
 
@@ -18,16 +19,19 @@ def recovery_lines(recovery: Recovery | None) -> Iterator[str]:
     """
     if recovery is None:
         return
+    where = f"{counted(recovery.inputs, 'input')} of {recovery.source}"
     kept = [step for step in recovery.steps if step.kept]
     figures = [
         *_figures("score", kept, [(one.score_before, one.score_after) for one in kept]),
         *_figures("output error", kept, [(one.error_before, one.error_after) for one in kept]),
     ]
     if figures:
-        where = f"{counted(recovery.inputs, 'input')} of {recovery.source}"
         yield f"Recovered on {where}: {'; '.join(figures)}."
     for step in recovery.steps:
-        if not step.kept:
+        if not step.changed:
+            what, error = UNCHANGED.get(step.name, step.name), _text(step.error_before)
+            yield f"{what} on {where}: output error {error} as it was."
+        elif not step.kept:
             yield f"Undone, since it loses: {BY.get(step.name, step.name)}, {_loss(step)}."
 
 
@@ -45,9 +49,10 @@ def _figures(
 
 
 def _loss(step: RecoveryStep) -> str:
-    if step.score_before is not None:
-        return f"score {_text(step.score_before)} → {_text(step.score_after)}"
-    return f"output error {_text(step.error_before)} → {_text(step.error_after)}"
+    error = f"output error {_text(step.error_before)} → {_text(step.error_after)}"
+    if step.score_before is None:
+        return error
+    return f"score {_text(step.score_before)} → {_text(step.score_after)}, {error}"
 
 
 def _text(value: float | None) -> str:

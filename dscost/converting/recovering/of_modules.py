@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from dscost.converting.applying import undisturbed
 from dscost.converting.recovering.normalising import STATISTICS, behind, norms_in, reestimate
+from dscost.converting.recovering.outputs import Outputs
 from dscost.converting.recovering.records import NORMALISED, REFITTED, Recovered
 from dscost.converting.recovering.refitting import Refitting
-from dscost.converting.recovering.running import Outputs, Running
+from dscost.converting.recovering.running import Running, numbers_in
 from dscost.converting.recovering.seen import Survey
 from dscost.converting.recovering.stepping import Judge, Standing, Steps
 from dscost.converting.recovering.torch_layers import Layer, layers_at, stages_of
@@ -26,6 +27,7 @@ def recovered(
     batches: Sequence[Arguments],
     *,
     judge: Judge | None = None,
+    tolerance: float = 0.0,
     progress: Progress | None = None,
 ) -> Recovered:
     """Return a converted model whose layers are refitted to what the original returns.
@@ -40,6 +42,7 @@ def recovered(
         names: Paths of the layers that were converted.
         batches: Inputs, with values.
         judge: How good a model is, higher is better; it is given a copy of the converted one.
+        tolerance: By how much two of its scores may differ that are as good as equal.
         progress: Told what is done.
 
     Raises:
@@ -51,31 +54,31 @@ def recovered(
     layers = layers_at(before, after, names)
     norms = norms_in(after.root)
     survey = Survey([*(layer.last for layer in layers), *norms])
-    outputs = Outputs(before, batches)
+    outputs = Outputs(lambda at: numbers_in(before.run(batches[at])), len(batches))
     with before.inferring(), after.inferring():
-        standing = Standing(
-            outputs.error(after, survey.looks), None if judge is None else judge(after.root)
-        )
+        found = outputs.error(lambda at: numbers_in(after.run(batches[at], survey.looks(at))))
+        standing = Standing(found, None if judge is None else judge(after.root))
 
     def error() -> float | None:
         say(None, "running the model on the calibration inputs")
         with before.inferring(), after.inferring():
-            return outputs.error(after)
+            return outputs.error(lambda at: numbers_in(after.run(batches[at])))
 
     def score() -> float:
         with after.inferring():
             assert judge is not None
             return judge(after.root)
 
-    steps = Steps(error, None if judge is None else score, standing)
+    steps = Steps(error, None if judge is None else score, standing, tolerance)
     due = behind(survey, norms, [layer.last for layer in layers])
     undo = _undoing(_weights(layers))
-    with steps.step(REFITTED, undo) as notes, before.inferring(), after.inferring():
-        notes += Refitting(before, after, batches, survey).refit(layers, say)
+    with steps.step(REFITTED, undo) as doing, before.inferring(), after.inferring():
+        Refitting(before, after, batches, survey).refit(layers, doing, say)
     if due:
-        with steps.step(NORMALISED, _undoing(_statistics(due))):
+        undo = _undoing(_statistics(due))
+        with steps.step(NORMALISED, undo) as doing, after.inferring():
             say(None, "re-estimating the statistics of BatchNorm")
-            reestimate(after, due, batches)
+            doing.changed = reestimate(after, due, batches, survey)
     _put(after, converted, layers, due)
     return Recovered(converted, tuple(steps.done))
 

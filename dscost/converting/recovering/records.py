@@ -16,8 +16,10 @@ class RecoveryStep(NamedTuple):
         error_after: The same after the step.
         score_before: By the score that was given, higher is better; unknown without one.
         score_after: The same after the step.
-        kept: Whether the model keeps what was done: a step that loses is undone.
+        kept: Whether the model keeps what was done: a step that loses is undone, and of one that
+            changed nothing there is nothing to keep.
         notes: What the reader must know.
+        changed: How many layers, or normalisations, had other weights or statistics by it.
     """
 
     name: str
@@ -27,6 +29,7 @@ class RecoveryStep(NamedTuple):
     score_after: float | None = None
     kept: bool = True
     notes: tuple[str, ...] = ()
+    changed: int = 1
 
 
 class Recovery(NamedTuple):

@@ -21,13 +21,26 @@ class Standing(NamedTuple):
     error: float | None
     score: float | None
 
-    def loses_to(self, before: "Standing") -> bool:
-        """Whether a model that stood so is worse than it was: by the judge, else by its error."""
+    def loses_to(self, before: "Standing", tolerance: float) -> bool:
+        """Whether a model that stood so is worse than it was.
+
+        By the judge, where its scores differ by more than they can tell; else by its error.
+        """
         if self.score is not None and before.score is not None:
-            return not self.score >= before.score
+            gain = self.score - before.score
+            if not abs(gain) <= tolerance:  # NaN is no score, and loses
+                return not gain > 0
         if before.error is None:
             return False
         return self.error is None or self.error > before.error
+
+
+class Doing:
+    """A step while it is done: what is told of it, and how many layers it has changed."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.changed = 0
 
 
 class Steps:
@@ -37,6 +50,7 @@ class Steps:
         error: Tells the error of the model.
         score: Tells its score, where there is a judge.
         standing: How the model stands before the first step.
+        tolerance: By how much two scores may differ that are as good as equal.
     """
 
     def __init__(
@@ -44,26 +58,26 @@ class Steps:
         error: Callable[[], float | None],
         score: Callable[[], float] | None,
         standing: Standing,
+        tolerance: float = 0.0,
     ) -> None:
         self._error, self._score = error, score
-        self._standing = standing
+        self._standing, self._tolerance = standing, tolerance
         self.done: list[RecoveryStep] = []
 
     @contextmanager
-    def step(self, name: str, undo: Callable[[], None]) -> Iterator[list[str]]:
-        """Take a step: what is done meanwhile is undone if the model is worse for it.
-
-        What is put in the list is told of the step.
-        """
-        notes: list[str] = []
-        yield notes
-        before = self._standing
-        after = Standing(self._error(), self._score() if self._score else None)
-        kept = not after.loses_to(before)
-        if kept:
-            self._standing = after
-        else:
-            undo()
+    def step(self, name: str, undo: Callable[[], None]) -> Iterator[Doing]:
+        """Take a step: what is done meanwhile is undone if the model is worse for it."""
+        doing = Doing()
+        yield doing
+        before = after = self._standing
+        kept = False
+        if doing.changed:
+            after = Standing(self._error(), self._score() if self._score else None)
+            kept = not after.loses_to(before, self._tolerance)
+            if kept:
+                self._standing = after
+            else:
+                undo()
         self.done.append(
             RecoveryStep(
                 name,
@@ -72,6 +86,7 @@ class Steps:
                 before.score,
                 after.score,
                 kept,
-                tuple(notes),
+                tuple(doing.notes),
+                doing.changed,
             )
         )

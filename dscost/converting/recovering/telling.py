@@ -9,12 +9,13 @@ from dscost.errors import InputError, some_of
 from dscost.notation.units import counted, format_bytes
 
 MOST_NAMED = 4
+"""Layers by name: what fits on a line."""
 
 
 def refitted_notes(
     layers: int,
     *,
-    kept: Sequence[str] = (),
+    no_better: Sequence[str] = (),
     large: Sequence[str] = (),
     unseen: Sequence[str] = (),
     unknown: Sequence[str] = (),
@@ -23,13 +24,17 @@ def refitted_notes(
 
     Args:
         layers: How many there are.
-        kept: Those whose refitted weights did no better on inputs that they were not fitted to.
+        no_better: Those whose refitted weights did no better on inputs that they were not fitted
+            to.
         large: Those of which too much would have to be summed up.
         unseen: Those that do not run.
         unknown: Those whose bias is computed.
     """
     reasons = (
-        ("refitted weights do no better on the half of the inputs that they have not seen", kept),
+        (
+            "refitted weights do no better on the half of the inputs that they have not seen",
+            no_better,
+        ),
         (
             f"what they see has second moments of more than {format_bytes(fitting.MOST_BYTES)}",
             large,
