@@ -93,9 +93,9 @@ class World:
 
 
 class Maker:
-    recovers_by = None
-
     """Makes plans themselves the models."""
+
+    recovers_by = None
 
     def converted(self, decisions: Plans) -> dict[str, Decision]:
         return dict(decisions)

@@ -11,13 +11,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from hashlib import sha256
 from math import isfinite
 from os import PathLike, fspath
-from pathlib import Path
 from statistics import fmean
+from time import monotonic
 from typing import Any, NamedTuple
 
+from dscost.converting.scoring.identity import hash_of_function
 from dscost.converting.scoring.losses import Evaluation
 from dscost.errors import InputError, first_line
 from dscost.foreign.failures import must_pass, place_of
@@ -31,6 +31,7 @@ longer."""
 LIMIT_SHARE = 10.0
 """How many times as long as the slowest call so far another one may take."""
 LEAST_LIMIT_S = 60.0
+LEAST_ALARM_S = 1e-3
 AGAIN_S = 1.0
 """Seconds after which a call that goes on in spite of all is interrupted once more."""
 
@@ -73,12 +74,11 @@ def score_of(given: "Scoring | Score | str | PathLike[str]", option: str = "--sc
         if not callable(named.value):
             kind = type(named.value).__name__
             raise InputError(f"{option} {target}: expected a function of a model, found {kind}")
-        content = Path(target.rpartition(":")[0]).read_bytes()
-        return Score(target, named.value, sha256(content).hexdigest(), named.importing)
+        return Score(target, named.value, hash_of_file(named), named.importing)
     if not callable(given):
         raise InputError(f"score is a function of a model, or file.py:NAME, found {given!r:.60}")
     name = getattr(given, "__qualname__", None) or type(given).__name__
-    return Score(str(name).replace("<locals>.", ""), given)
+    return Score(str(name).replace("<locals>.", ""), given, hash_of_function(given))
 
 
 def called(score: Score, model: Any, limit_s: float, of: str) -> Evaluation:
@@ -119,7 +119,10 @@ def _answer(score: Score, model: Any, limit_s: float, of: str) -> Any:
     except (Exception, SystemExit) as error:
         if must_pass(error):
             raise
-        raise InputError(f"{score.name} failed for {of}: {_failure(error)}") from error
+        hint = ""
+        if isinstance(error, TypeError) and type(model).__name__ == "InferenceSession":
+            hint = "; of an ONNX file it is given a session: session.run(None, {name: array})"
+        raise InputError(f"{score.name} failed for {of}: {_failure(error)}{hint}") from error
 
 
 class Stopped(BaseException):
@@ -235,9 +238,12 @@ def interrupted_after(limit_s: float) -> Iterator[None]:
     try:
         with ringing(bell, min(limit_s, threading.TIMEOUT_MAX)):
             yield
-    finally:
+    except Exception:
         if bell.has_rung:  # what code has caught, it cannot have been done in time
-            raise _TooLongError
+            raise _TooLongError from None
+        raise
+    if bell.has_rung:
+        raise _TooLongError
 
 
 class _Bell:
@@ -259,8 +265,8 @@ def _alarm(bell: _Bell, limit_s: float) -> Iterator[None]:
         if bell.ring():
             raise _TooLongError
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, limit_s, AGAIN_S)
+    before, began = signal.signal(signal.SIGALRM, interrupt), monotonic()
+    left_s, every_s = signal.setitimer(signal.ITIMER_REAL, limit_s, AGAIN_S)
     try:
         try:
             yield
@@ -270,6 +276,9 @@ def _alarm(bell: _Bell, limit_s: float) -> Iterator[None]:
         bell.is_open = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if left_s:  # somebody else's alarm, which may be due
+            rest_s = max(left_s - (monotonic() - began), LEAST_ALARM_S)
+            signal.setitimer(signal.ITIMER_REAL, rest_s, every_s)
 
 
 @contextmanager

@@ -15,11 +15,12 @@ from dscost.converting.scoring.journal import Journal, usual_path
 from dscost.converting.scoring.losses import Evaluation, Loss
 from dscost.converting.scoring.results import Scored, ScorePoint, Sensitivity, layer_losses
 from dscost.converting.scoring.searching import Search
-from dscost.converting.scoring.sweeping import tried_alone
+from dscost.converting.scoring.sweeping import in_turn, tried_alone
 from dscost.converting.sites import Site
 from dscost.errors import InputError
 from dscost.layers.orders import Order
 from dscost.timing import Progress
+from dscost.version import __version__
 
 FOR_PLANS = 0.5
 """Share of the budget that the sweep leaves for plans."""
@@ -33,7 +34,12 @@ def evaluator_for(
     Raises:
         InputError: The journal that was named is one of something else.
     """
-    told = {**of, "score": scorer.score.name, "file": scorer.score.made_of}
+    told = {
+        **of,
+        "score": scorer.score.name,
+        "function": scorer.score.made_of,
+        "dscost": __version__,
+    }
     path = usual_path(told) if scorer.journal == USUAL else scorer.journal
     journal = Journal(None if path is None else Path(path), told)
     return Evaluator(maker, scorer.score, journal, scorer.budget, scorer.timeout_s, progress)
@@ -133,9 +139,9 @@ def swept(
         score=score,
         layers=layer_losses(choices.layers, tried, score),
         untried=tuple(
-            options[0].names[0]
-            for at, options in enumerate(choices.layers)
-            if at not in reached and len(options) > 1
+            choices.layers[at][0].names[0]
+            for at in dict.fromkeys(at for at, _ in in_turn(choices.layers))
+            if at not in reached
         ),
         noise=evaluator.noise.in_words(),
         evaluations=evaluator.used,
@@ -187,7 +193,7 @@ def _target(goal: Goal, score: float) -> float:
             f"goal {goal.text} is a share of the score as it is, which is {score:g}: "
             "give a number, such as score=-1.5"
         )
-    return value * score * (1 - 1e-9)
+    return value * score
 
 
 def _notes(scored: Scored) -> Iterator[str]:

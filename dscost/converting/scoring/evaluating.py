@@ -1,6 +1,6 @@
 """Models, each converted by a plan → what the user's function says of them, within a budget."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from time import perf_counter
 from types import MappingProxyType
@@ -8,7 +8,14 @@ from typing import Any, NamedTuple, Protocol
 
 from dscost.converting.decisions import Decision
 from dscost.converting.scoring.calling import Score, called, next_limit_s
-from dscost.converting.scoring.journal import RUINED, Journal, Kept, Tried, key_of, recovered_key
+from dscost.converting.scoring.journal import (
+    Asked,
+    Journal,
+    Kept,
+    key_of,
+    recovered_key,
+    ruined_key,
+)
 from dscost.converting.scoring.losses import Evaluation, Loss, Noise, loss_of, noise_of
 from dscost.errors import InputError
 from dscost.notation.quantities import kind_of, parse_quantity
@@ -119,7 +126,7 @@ class Evaluator:
         self.journal = Journal() if journal is None else journal
         self.budget = budget or Budget()
         self._timeout_s, self._progress = timeout_s, progress
-        self._used: dict[Tried, Kept] = {}
+        self._used: dict[Asked, Kept] = {}
         self.base: tuple[Evaluation, ...] = ()
         """What was said of the model as it is."""
 
@@ -182,12 +189,14 @@ class Evaluator:
         self._used[tried] = kept
         return kept.evaluation
 
-    def ruined(self, spared: int = 0) -> float | None:
+    def ruined(self, names: Iterable[str], spared: int = 0) -> float | None:
         """Return the score of a ruined model; nothing where that fails or there is no budget.
 
-        So many evaluations are to be left afterwards.
+        Args:
+            names: The layers that are set to zero: all that can be converted.
+            spared: Evaluations that are to be left afterwards.
         """
-        tried = RUINED, 0
+        tried = ruined_key(names), 0
         if tried not in self._used and not self.left(spared=spared):
             return None
         kept = self.journal.get(tried)
@@ -255,9 +264,12 @@ class Evaluator:
 
     def _evaluated(self, decisions: Mapping[str, Decision], what: str, *, recovered: bool) -> Kept:
         make = self._maker.recovered if recovered else self._maker.converted
+        began = perf_counter()
         model = make(decisions)
+        making_s = perf_counter() - began
         try:
-            return self._asked(model, next_limit_s(self._timeout_s, self._slowest_s), what)
+            kept = self._asked(model, next_limit_s(self._timeout_s, self._slowest_s), what)
+            return kept._replace(seconds=round(kept.seconds + making_s, 6))
         except InputError as error:
             raise InputError(f"{error}{self.kept_in_words()}") from error
 

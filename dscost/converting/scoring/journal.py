@@ -7,7 +7,7 @@ finished when its process ended is dropped.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
@@ -31,12 +31,12 @@ class Kept(NamedTuple):
     seconds: float
 
 
-Tried = tuple[str, int]
+Asked = tuple[str, int]
 """What was evaluated: a plan as `key_of` writes it, and which time."""
 
 
-RUINED = '"zeros"'
-"""In place of a plan: every convolution that could be converted is zero."""
+RUINED = "zeros"
+"""In place of what layers are: they are zero."""
 
 
 def _line(of: Mapping[str, Any]) -> str:
@@ -51,6 +51,15 @@ def key_of(decisions: Mapping[str, Decision]) -> str:
     """
     done = {name: one for name, one in decisions.items() if one != KEEP}
     return json.dumps(done, sort_keys=True, ensure_ascii=False)
+
+
+def ruined_key(names: Iterable[str]) -> str:
+    """Return the key of a model of which some layers are zero.
+
+    >>> ruined_key(["b", "a"])
+    '{"a": "zeros", "b": "zeros"}'
+    """
+    return key_of(dict.fromkeys(names, RUINED))
 
 
 def recovered_key(key: str, by: str) -> str:
@@ -75,7 +84,7 @@ class Journal:
 
     def __init__(self, path: Path | None = None, of: Mapping[str, Any] | None = None) -> None:
         self.path, self._of = path, {"journal": VERSION, "of": dict(of or {})}
-        self._kept: dict[Tried, Kept] = {}
+        self._kept: dict[Asked, Kept] = {}
         self._is_new = True
         if path is not None and path.exists():
             self._read(path)
@@ -85,11 +94,11 @@ class Journal:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, tried: Tried) -> Kept | None:
+    def get(self, tried: Asked) -> Kept | None:
         """Return what was said of something, if it was."""
         return self._kept.get(tried)
 
-    def put(self, tried: Tried, kept: Kept) -> None:
+    def put(self, tried: Asked, kept: Kept) -> None:
         """Keep what was said of something; it is in the file when this returns.
 
         Raises:
@@ -144,11 +153,10 @@ class Journal:
     def _take(self, one: Mapping[str, Any]) -> None:
         """Keep what a line says; its errors say that it is none."""
         plan = one["plan"]
-        key = json.dumps(plan) if isinstance(plan, str) else None
-        if key is None and isinstance(plan, list):
+        if isinstance(plan, list):
             done, by = plan
             key = recovered_key(key_of(done), by)
-        elif key is None:
+        else:
             key = key_of(plan)
         said = Evaluation(float(one["score"]), tuple(map(float, one.get("values", ()))))
         kept = Kept(said, float(one["seconds"]))

@@ -26,6 +26,9 @@ TOLERATED_IF_UNSURE = 0.05
 """Share that it may seem to lose where chance explains that as well."""
 MOST_SAMPLES = 10_000
 """A share of more samples than this is taken for exact."""
+MOST_BY_VALUES = {0: 1, 1: 300, 2: 9_000}
+"""Samples up to which so few different shares tell their number: of more, a number that is no share
+would be taken for one in over 1 % of the cases, by the sum of `(2e-7·n)^values` over n."""
 SCALES = (1, 100)
 """What the largest score of a share may be: one, or a hundred percent."""
 
@@ -188,7 +191,8 @@ def _samples_of(scores: frozenset[float]) -> tuple[int | None, float]:
         shares = [score / scale for score in scores]
         if min(shares) < 0 or max(shares) > 1:
             continue
-        for count in range(1, MOST_SAMPLES + 1):
+        telling = sum(0 < share < 1 for share in shares)
+        for count in range(1, MOST_BY_VALUES.get(telling, MOST_SAMPLES) + 1):
             if all(abs(share * count - round(share * count)) <= _EXACT * count for share in shares):
                 return (count if count > 1 else None), float(scale)
     return None, 1.0

@@ -4,7 +4,7 @@ No torch. What the function is given is an `onnxruntime.InferenceSession`.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from dscost.converting.scoring.calling import Stopped, seeded, watched
 from dscost.converting.scoring.deciding import evaluator_for
 from dscost.converting.scoring.evaluating import Evaluator
 from dscost.converting.sites import Key, Site
-from dscost.errors import InputError, NoShapeError, needing
+from dscost.errors import InputError, NoShapeError, first_line, needing
 from dscost.graphs.reading import read_whole
 from dscost.graphs.running import silent_options
 from dscost.graphs.writing import serialized
@@ -48,7 +48,14 @@ def evaluator_of(
         InputError: Its journal is of another.
     """
     weights = sha256(serialized(subject.model)).hexdigest()
-    of = {"target": subject.target, "weights": weights}
+    with needing("onnxruntime", "onnxruntime", before="a score of an ONNX file: "):
+        import onnxruntime
+
+    of = {
+        "target": subject.target,
+        "weights": weights,
+        "onnxruntime": onnxruntime.__version__,
+    }
     return evaluator_for(scorer, SessionMaker(subject, sites, calibration), of, progress)
 
 
@@ -76,6 +83,10 @@ def load_scored(
             name = scorer.score.name
             raise NoShapeError(f"{error}; {name} does not run it, which would tell") from error
     shapes = {name: np.shape(value) for name, value in watching.given.items()}
+    if len({shape[:1] for shape in shapes.values()}) == 1:
+        with suppress(InputError):  # the axis may not be that of a batch
+            one = {name: (*(1,) * len(shape[:1]), *shape[1:]) for name, shape in shapes.items()}
+            return load_graph(target, request._replace(input=one), plan)
     return load_graph(target, request._replace(input=shapes), plan)
 
 
@@ -86,9 +97,11 @@ class WatchedSession:
         self._session = session
         self.given: Mapping[str, Any] = {}
 
-    def run(self, names: Any, given: Mapping[str, Any], *_: Any) -> None:
+    def run(
+        self, output_names: Any, input_feed: Mapping[str, Any], run_options: Any = None
+    ) -> None:
         """See what is given."""
-        self.given = {name: np.asarray(value) for name, value in given.items()}
+        self.given = {name: np.asarray(value) for name, value in input_feed.items()}
         raise Stopped
 
     def __getattr__(self, name: str) -> Any:
@@ -158,13 +171,18 @@ def session_of(model: ModelProto) -> "InferenceSession":
     """Return a session of ONNX Runtime for a model.
 
     Raises:
+        InputError: ONNX Runtime does not take it.
         UnavailableError: ONNX Runtime is not installed.
     """
     with needing("onnxruntime", "onnxruntime", before="a score of an ONNX file: "):
         import onnxruntime
 
-    providers = ["CPUExecutionProvider"]
-    return onnxruntime.InferenceSession(serialized(model), silent_options(), providers=providers)
+    content, providers = serialized(model), ["CPUExecutionProvider"]
+    try:
+        return onnxruntime.InferenceSession(content, silent_options(), providers=providers)
+    except Exception as error:  # another program may say anything
+        told = f"ONNX Runtime does not run the model to score it: {first_line(error)}"
+        raise InputError(told) from error
 
 
 def _zeros(factors: Factors) -> Factors:

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
+from inspect import getsourcefile
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -19,7 +21,7 @@ from dscost.converting.scoring.calling import seeded
 from dscost.converting.scoring.deciding import evaluator_for
 from dscost.converting.scoring.evaluating import Evaluator
 from dscost.converting.sites import Site
-from dscost.foreign.parts import each_tensor, set_training
+from dscost.foreign.parts import each_part, each_tensor, set_training
 from dscost.modules.copying import copied
 from dscost.timing import Progress
 
@@ -42,7 +44,12 @@ def evaluator_of(
         full = [site.decided({site.name: 1}) for site in sites]
         same = doing_the_same(subject.module, full, subject.arguments)
     able = tuple(site._replace(form=None) for site in same)
-    of = {"target": subject.target, "weights": _hash(subject.module)}
+    of = {
+        "target": subject.target,
+        "weights": _hash(subject.module),
+        "code": _code_of(subject.module),
+        "torch": torch.__version__,
+    }
     maker = ModuleMaker(subject.module, able, calibration)
     return able, evaluator_for(scorer, maker, of, progress)
 
@@ -53,6 +60,23 @@ def _hash(root: nn.Module) -> str:
     for tensor in each_tensor(root):
         found.update(_content(tensor))
     return found.hexdigest()
+
+
+def _code_of(root: nn.Module) -> str:
+    """Return what tells the files in which its layers are written, but for torch's, from others."""
+    kinds = {type(part) for part in each_part(root) if not _is_of_torch(type(part))}
+    found, files = sha256(), set()
+    for kind in kinds:
+        with suppress(TypeError, OSError):  # made in a console, or by a program
+            files.add(getsourcefile(kind) or "")
+    for file in sorted(filter(None, files)):
+        with suppress(OSError):
+            found.update(Path(file).read_bytes())
+    return found.hexdigest()
+
+
+def _is_of_torch(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "torch"
 
 
 def _layers_of(root: nn.Module) -> str:
@@ -129,6 +153,10 @@ class ModuleMaker:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Let a function run without gradients, with the same random numbers every time."""
-        with torch.random.fork_rng(devices=[]), seeded(), torch.no_grad():
-            torch.manual_seed(0)
+        is_on_gpu: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        devices = range(torch.cuda.device_count()) if is_on_gpu else ()
+        with torch.random.fork_rng(devices=devices), seeded(), torch.no_grad():
+            torch.default_generator.manual_seed(0)
+            if is_on_gpu:  # before, it would be seeded as soon as anybody uses it
+                torch.cuda.manual_seed_all(0)
             yield

@@ -8,9 +8,13 @@ from dscost.converting.decisions import form_of
 from dscost.converting.knapsack import Amount
 from dscost.converting.scoring.estimating import Tried
 from dscost.converting.scoring.losses import Loss, Verdict
+from dscost.layers.orders import Order
 from dscost.notation.units import counted, format_layer
 from dscost.reports.records import plain
 from dscost.reports.result import Result
+
+SAME_SCORE = 1e-9
+"""Share of a score by which rounding may change it."""
 
 
 class LayerLoss(NamedTuple):
@@ -32,7 +36,7 @@ class LayerLoss(NamedTuple):
 
     name: str
     rank: int
-    order: str
+    order: Order
     loss: float
     low: float
     high: float
@@ -102,12 +106,21 @@ class Scored(NamedTuple):
     @property
     def is_kept(self) -> bool:
         """Whether the score that was to be kept is."""
-        return self.target is not None and self.last >= self.target
+        return self.target is not None and reaches(self.last, self.target)
 
     @property
     def last(self) -> float:
         """The score of what is returned."""
         return self.after if self.recovered is None else self.recovered
+
+
+def reaches(score: float, target: float) -> bool:
+    """Whether a score is a target or above, but for rounding.
+
+    >>> reaches(0.98 * 0.1 / 0.1, 0.98), reaches(0.97, 0.98)
+    (True, False)
+    """
+    return score >= target - SAME_SCORE * abs(target)
 
 
 class Sensitivity(Result):
@@ -137,7 +150,7 @@ class Sensitivity(Result):
 
     @property
     def at_rank_one(self) -> dict[str, LayerLoss]:
-        """Every layer at rank 1, in the order of least loss."""
+        """Every layer at rank 1, in that order of its two stages which loses less."""
         return best_at_rank_one(self.layers)
 
     @property

@@ -35,7 +35,7 @@ from dscost.converting.decisions import Decision
 from dscost.converting.knapsack import least_error
 from dscost.converting.scoring.evaluating import Evaluator, SpentError
 from dscost.converting.scoring.losses import Evaluation
-from dscost.converting.scoring.results import ScorePoint
+from dscost.converting.scoring.results import ScorePoint, reaches
 
 CHANGED = (2, 2, 3, 4)
 """How many layers are chosen anew at a time; one of these."""
@@ -112,6 +112,7 @@ class Search:
         self._reserve = FOR_AGAIN if evaluator.noise.spread else 0.0
         self._best: _Chosen = (0,) * len(layers)
         self._recovered = False
+        self._twice: set[_Chosen] = set()
 
     # -- for a cost, for a score
 
@@ -165,13 +166,13 @@ class Search:
                 middle = (keeps + fails) // 2
                 one = self._solved(self._losses, self._kept - span * Fraction(middle, STEPS))
                 assert one is not None
-                if self._sure_score(one, target) >= target:
+                if reaches(self._sure_score(one, target), target):
                     keeps, self._best = middle, min(self._best, one, key=self._cost)
                 else:
                     fails = middle
             changes = self._changes(None, step=span / (2 * STEPS))
             for one in islice(changes, RECOVERED_CHANGES) if self._recovered else changes:
-                if self._sure_score(one, target) >= target:
+                if reaches(self._sure_score(one, target), target):
                     self._best = one
         return self._found(self._best)
 
@@ -243,8 +244,10 @@ class Search:
     def _sure_score(self, chosen: _Chosen, wanted: float) -> float:
         """Return a score; the mean of two calls where the first may have reached it by chance."""
         score = self._score(chosen)
-        if self._evaluator.noise.spread and score >= wanted:
+        is_new = chosen not in self._twice
+        if self._evaluator.noise.spread and score >= wanted and is_new:
             said = self._said(chosen, repetition=1, reserve=self._reserve)
+            self._twice.add(chosen)
             self._scores[chosen] = (score + said.score) / 2
         return self._scores[chosen]
 

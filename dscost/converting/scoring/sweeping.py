@@ -92,9 +92,10 @@ def _require_dependence(
         InputError: It does not.
     """
     said = {evaluation.score for _, _, evaluation in found}
-    if said != {evaluator.base_score} or evaluator.ruined(spared) != evaluator.base_score:
+    names = [name for options in layers for name in options[0].names]
+    if said != {evaluator.base_score} or evaluator.ruined(names, spared) != evaluator.base_score:
         return
-    number = sum(len(options[0].names) for options in layers)
+    number = len(names)
     zero = "its convolution" if number == 1 else f"all of its {number} convolutions"
     raise InputError(
         f"{evaluator.score.name} returned {evaluator.base_score:g} for the model as it is, and the "
