@@ -559,3 +559,66 @@ def test_a_timeout_that_is_none_is_told_in_a_line(given: Any) -> None:
     with pytest.raises(InputError, match=r"^score timeout: expected a ") as found:
         scorer_of(sleeping, timeout=given)
     assert "\n" not in str(found.value)
+
+
+# -- beside others
+
+
+def test_somebody_elses_alarm_is_as_it_was_but_for_the_time_that_went_by() -> None:
+    rung: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _: rung.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 60, 5)
+    try:
+        called(Score("score", lambda model: 1.0), None, 30, "it")
+        left_s, every_s = signal.getitimer(signal.ITIMER_REAL)
+        assert (50 < left_s <= 60, every_s, rung) == (True, 5, [])
+        assert signal.getsignal(signal.SIGALRM) not in (signal.SIG_DFL, signal.SIG_IGN)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_ctrl_c_while_a_call_that_took_too_long_cleans_up_is_ctrl_c() -> None:
+    def score(model: object) -> float:
+        try:
+            while True:
+                pass
+        finally:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        called(Score("score", score), None, 0.05, "it")
+
+
+def made_by(factor: float) -> Any:
+    return lambda model: factor
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (lambda model: 1.0, lambda model: 2.0, False),
+        (lambda model: len(model), lambda model: sum(model), False),
+        (made_by(1.0), made_by(2.0), False),
+        (made_by(1.0), made_by(1.0), True),
+    ],
+    ids=["constants", "names", "closures", "the same"],
+)
+def test_functions_of_python_are_told_apart_by_their_code(
+    one: Any, other: Any, is_same: bool
+) -> None:
+    first, second = score_of(one).made_of, score_of(other).made_of
+    assert first is not None
+    assert (first == second) == is_same
+
+
+def test_what_a_file_imports_from_beside_it_tells_it_from_others(tmp_path: Path) -> None:
+    (tmp_path / "eval_here.py").write_text(
+        "import helping\ndef score(model): return helping.VALUE\n"
+    )
+    (tmp_path / "helping.py").write_text("VALUE = 1.0\n")
+    first = score_of(str(tmp_path / "eval_here.py:score")).made_of
+    (tmp_path / "unrelated.py").write_text("VALUE = 5.0\n")
+    assert score_of(str(tmp_path / "eval_here.py:score")).made_of == first
+    (tmp_path / "helping.py").write_text("VALUE = 2.0\n")
+    assert score_of(str(tmp_path / "eval_here.py:score")).made_of != first

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law
 
-from dscost.converting.scoring.journal import RUINED, Journal, Kept, key_of, usual_path
+from dscost.converting.scoring.journal import Journal, Kept, key_of, ruined_key, usual_path
 from dscost.converting.scoring.losses import Evaluation
 from dscost.errors import InputError, OutputError
 
@@ -92,11 +92,14 @@ def test_any_evaluations_survive_whatever_layers_are_called(said: list[tuple[Any
         assert kept_in(Journal(path, OF)) == expected
 
 
-def test_the_ruined_model_is_kept_as_what_no_plan_is(path: Path) -> None:
-    Journal(path, OF).put((RUINED, 0), SAID)
-    assert json.loads(path.read_text(encoding="utf-8").splitlines()[1])["plan"] == "zeros"
-    assert Journal(path, OF).get((RUINED, 0)) == SAID
-    assert key_of({"zeros": 1}) != RUINED
+def test_the_ruined_model_is_kept_as_what_no_plan_is_and_by_the_layers_that_are_zero(
+    path: Path,
+) -> None:
+    Journal(path, OF).put((ruined_key(["b", "a"]), 0), SAID)
+    line = json.loads(path.read_text(encoding="utf-8").splitlines()[1])
+    assert line["plan"] == {"a": "zeros", "b": "zeros"}
+    assert Journal(path, OF).get((ruined_key(["a", "b"]), 0)) == SAID
+    assert Journal(path, OF).get((ruined_key(["a"]), 0)) is None
 
 
 def test_a_plan_has_one_name_whatever_it_keeps_and_in_whatever_order() -> None:

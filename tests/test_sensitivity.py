@@ -561,3 +561,21 @@ def test_a_plan_without_a_score_has_no_options_of_one(net: nn.Module) -> None:
         dscost.plan(
             net, "score=1", input=INPUT, score=likeness_to(net), strict=True, score_budget=8
         )
+
+
+def test_a_journal_is_of_the_code_that_layers_are_written_in(tmp_path: Path) -> None:
+    text = (
+        "import torch\nfrom torch import nn\n\n\nclass Net(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        torch.manual_seed(0)\n"
+        "        self.conv = nn.Conv2d(32, 32, 3)\n\n"
+        "    def forward(self, x):\n        return {}(self.conv(x))\n"
+    )
+    journal = tmp_path / "journal.jsonl"
+    for function in ("torch.relu", "torch.tanh"):
+        (tmp_path / "net_here.py").write_text(text.format(function))
+        given = (str(tmp_path / "net_here.py:Net"), lambda model: -float(model.conv.weight.norm()))
+        if function == "torch.relu":
+            dscost.sensitivity(*given, input=(1, 32, 8, 8), journal=journal, score_budget=4)
+            continue
+        with pytest.raises(dscost.DscostError, match="is a journal of something else: other code"):
+            dscost.sensitivity(*given, input=(1, 32, 8, 8), journal=journal, score_budget=4)

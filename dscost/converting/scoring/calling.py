@@ -17,7 +17,7 @@ from statistics import fmean
 from time import monotonic
 from typing import Any, NamedTuple
 
-from dscost.converting.scoring.identity import hash_of_function
+from dscost.converting.scoring.identity import hash_of_file, hash_of_function
 from dscost.converting.scoring.losses import Evaluation
 from dscost.errors import InputError, first_line
 from dscost.foreign.failures import must_pass, place_of
