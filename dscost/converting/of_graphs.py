@@ -10,21 +10,20 @@ from dscost.analysis import Request
 from dscost.analysis.choice_timing import BothTimes, time_both
 from dscost.converting.asking import Asked
 from dscost.converting.choosing import Goal
-from dscost.converting.deciding import Decided, at_rank, by_plan, check_plan, for_goal
+from dscost.converting.deciding import Decided, at_rank, check_plan
 from dscost.converting.decomposing import Factors, as_array, composed
 from dscost.converting.fastest import by_proof, proof_of, told_by
 from dscost.converting.graph_checking import check_full_rank, check_valid
 from dscost.converting.graph_loading import GraphSubject, load_graph
 from dscost.converting.graph_rewriting import rewritten
 from dscost.converting.graph_sites import survey_graph
-from dscost.converting.layer_times import clock_of
 from dscost.converting.outcomes import layer_outcome, outcome_of
 from dscost.converting.plan_file import Plan
 from dscost.converting.proving import proved
 from dscost.converting.recovering.calibrated_graphs import Calibration, calibration_for
 from dscost.converting.reproducing import require_reproduced
 from dscost.converting.results import Conversion, Converted, LayerOutcome, commented
-from dscost.converting.scoring.deciding import by_score, swept, with_score
+from dscost.converting.scoring.deciding import decided_by, swept
 from dscost.converting.scoring.evaluating import Evaluator
 from dscost.converting.scoring.of_graphs import evaluator_of, load_scored
 from dscost.converting.scoring.results import Sensitivity
@@ -93,7 +92,7 @@ def decided_for(
     subject = load_scored(target, request, asked.scorer)
     sites = _surveyed(subject, asked)
     calibration = calibration_for(asked.calibrate, subject)
-    return _decided(subject, sites, asked, _scoring(subject, sites, asked, calibration))
+    return decided_by(subject, sites, asked, _scoring(subject, sites, asked, calibration))
 
 
 def sensitivity_of(target: str, request: Request, asked: Asked) -> Sensitivity:
@@ -119,21 +118,6 @@ def _scoring(
     if asked.scorer is None:
         return None
     return evaluator_of(subject, sites, asked.scorer, asked.progress, calibration)
-
-
-def _decided(
-    subject: GraphSubject, sites: tuple[Site, ...], asked: Asked, evaluator: Evaluator | None
-) -> Decided:
-    """Return what is done: for a goal or as was said; with a score, by what it says."""
-    goal = asked.goal
-    if goal is None:
-        given = asked.plan or at_rank(sites, asked.rank or 1, asked.orders)
-        decided = by_plan(subject, sites, given)
-        return decided if evaluator is None else with_score(decided, evaluator)
-    clock = clock_of(subject, asked.timing, asked.progress)
-    if evaluator is None:
-        return for_goal(subject, sites, goal, clock, asked.orders)
-    return by_score(subject, sites, goal, evaluator, asked.orders, clock)
 
 
 def converted(
@@ -163,7 +147,7 @@ def converted(
         sites, decided = by_proof(subject, sites, proof)
     else:
         evaluator = _scoring(subject, sites, asked, calibration)
-        decided = _decided(subject, sites, asked, evaluator)
+        decided = decided_by(subject, sites, asked, evaluator)
 
     def convert(decided: Decided) -> ConvertedGraph:
         say(None, "running it beside what it was made of")

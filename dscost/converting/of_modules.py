@@ -11,9 +11,8 @@ from dscost.analysis import Request
 from dscost.converting.applying import applied, undisturbed
 from dscost.converting.asking import Asked
 from dscost.converting.choosing import Goal
-from dscost.converting.deciding import Decided, at_rank, by_plan, check_plan, for_goal
+from dscost.converting.deciding import Decided, at_rank, check_plan
 from dscost.converting.fastest import by_proof, proof_of, told_by
-from dscost.converting.layer_times import clock_of
 from dscost.converting.loading import (
     Subject,
     Target,
@@ -27,7 +26,7 @@ from dscost.converting.recovering.calibrated_modules import Calibration, calibra
 from dscost.converting.rehearsing import guessed_arguments, without_needed
 from dscost.converting.reporting import ConvertedModel, done
 from dscost.converting.results import Conversion
-from dscost.converting.scoring.deciding import by_score, swept, with_score
+from dscost.converting.scoring.deciding import decided_by, swept
 from dscost.converting.scoring.evaluating import Evaluator
 from dscost.converting.scoring.of_modules import evaluator_of
 from dscost.converting.scoring.results import Sensitivity
@@ -77,7 +76,7 @@ def decided_for(
     with subject.importing():
         calibration = calibration_for(asked.calibrate, subject.module, subject.arguments)
         sites, evaluator = _scoring(subject, _surveyed(subject, asked), asked, calibration)
-        return _decided(subject, sites, asked, evaluator)
+        return decided_by(subject, sites, asked, evaluator)
 
 
 def converted(
@@ -116,7 +115,7 @@ def converted(
             sites, decided = by_proof(subject, sites, proof)
         else:
             sites, evaluator = _scoring(subject, sites, asked, calibration)
-            decided = _decided(subject, sites, asked, evaluator)
+            decided = decided_by(subject, sites, asked, evaluator)
         made = done(subject, sites, decided, timing, asked.progress, every_layer=every_layer)
         if calibration is None:
             return made
@@ -151,21 +150,6 @@ def _scoring(
     if asked.scorer is None:
         return sites, None
     return evaluator_of(subject, sites, asked.scorer, asked.progress, calibration)
-
-
-def _decided(
-    subject: Subject, sites: tuple[Site, ...], asked: Asked, evaluator: Evaluator | None
-) -> Decided:
-    """Return what is done: for a goal or as was said; with a score, by what it says."""
-    goal = asked.goal
-    if goal is None:
-        given = asked.plan or at_rank(sites, asked.rank or 1, asked.orders)
-        decided = by_plan(subject, sites, given)
-        return decided if evaluator is None else with_score(decided, evaluator)
-    clock = clock_of(subject, asked.timing, asked.progress)
-    if evaluator is None:
-        return for_goal(subject, sites, goal, clock, asked.orders)
-    return by_score(subject, sites, goal, evaluator, asked.orders, clock)
 
 
 def _made(

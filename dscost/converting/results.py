@@ -265,7 +265,9 @@ class Converted(Result):
             one.score_after for one in found.steps if one.kept and one.score_after is not None
         ]
         if outcome.scored is not None and scores:
-            scored = outcome.scored._replace(recovered=scores[-1])
+            asked = 1 + len(found.steps)
+            evaluations = outcome.scored.evaluations + asked
+            scored = outcome.scored._replace(recovered=scores[-1], evaluations=evaluations)
             is_met = outcome.is_met if scored.target is None else scored.is_kept
             outcome = outcome._replace(scored=scored, is_met=is_met)
         return self._replace(outcome=outcome)

@@ -4,16 +4,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
+from dscost.converting import layer_times
+from dscost.converting.asking import Asked
 from dscost.converting.choosing import ERROR, SCORE, Goal
-from dscost.converting.deciding import Clock, Decided, Subject, choices_for, plan_of_chosen
+from dscost.converting.deciding import (
+    Clock,
+    Decided,
+    Subject,
+    at_rank,
+    by_plan,
+    choices_for,
+    for_goal,
+    plan_of_chosen,
+)
 from dscost.converting.scoring.asking import USUAL, Scorer
 from dscost.converting.scoring.estimating import Tried, expected_losses
 from dscost.converting.scoring.evaluating import Evaluator, Maker, SpentError
 from dscost.converting.scoring.journal import Journal, usual_path
 from dscost.converting.scoring.losses import Evaluation, Loss
-from dscost.converting.scoring.results import Scored, ScorePoint, Sensitivity, layer_losses
+from dscost.converting.scoring.results import Scored, ScorePoint, Sensitivity, layer_losses, reaches
 from dscost.converting.scoring.searching import Search
 from dscost.converting.scoring.sweeping import in_turn, tried_alone
 from dscost.converting.sites import Site
@@ -23,7 +34,9 @@ from dscost.timing import Progress
 from dscost.version import __version__
 
 FOR_PLANS = 0.5
-"""Share of the budget that the sweep leaves for plans."""
+"""Share of the budget that the sweep leaves for plans: what layers lose alone is where the search
+begins, and most of what it gains comes of whole plans (benchmarks/results/accuracy-2026-11-30.md).
+"""
 
 
 def evaluator_for(
@@ -43,6 +56,30 @@ def evaluator_for(
     path = usual_path(told) if scorer.journal == USUAL else scorer.journal
     journal = Journal(None if path is None else Path(path), told)
     return Evaluator(maker, scorer.score, journal, scorer.budget, scorer.timeout_s, progress)
+
+
+class Timeable(Subject, layer_times.Subject, Protocol):
+    """What is to be converted, and can be timed where a time is the goal."""
+
+
+def decided_by(
+    subject: Timeable, sites: Sequence[Site], asked: Asked, evaluator: Evaluator | None
+) -> Decided:
+    """Return what is done: for a goal or as was said; with a score, by what it says.
+
+    Raises:
+        InputError: Something that was asked for makes no sense, or the function fails.
+        UnavailableError: A time is the goal, and the model could not be timed.
+    """
+    goal = asked.goal
+    if goal is None:
+        given = asked.plan or at_rank(sites, asked.rank or 1, asked.orders)
+        decided = by_plan(subject, sites, given)
+        return decided if evaluator is None else with_score(decided, evaluator)
+    clock = layer_times.clock_of(subject, asked.timing, asked.progress)
+    if evaluator is None:
+        return for_goal(subject, sites, goal, clock, asked.orders)
+    return by_score(subject, sites, goal, evaluator, asked.orders, clock)
 
 
 def by_score(
@@ -67,7 +104,10 @@ def by_score(
     score = evaluator.measure_base()
     target = _target(goal, score) if goal.metric == SCORE else None
     metric = goal.cost_metric
-    tried = tried_alone(choices.layers, evaluator, metric, reserve=FOR_PLANS)
+    is_out_of_reach = target is not None and not reaches(score, target)
+    tried: list[Tried] = []
+    if not is_out_of_reach:
+        tried = tried_alone(choices.layers, evaluator, metric, reserve=FOR_PLANS)
     losses = expected_losses(choices.layers, tried, score, evaluator.noise.resolution)
     search = Search(choices.layers, choices.as_is, metric, losses, evaluator)
     try:

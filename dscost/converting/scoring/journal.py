@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from dscost.converting.decisions import KEEP, Decision
 from dscost.converting.scoring.losses import Evaluation
 from dscost.errors import InputError, OutputError
-from dscost.files import reason_of
+from dscost.files import alone_with, reason_of
 from dscost.timing.ceilings_file import cache_folder
 
 VERSION = 1
@@ -85,7 +85,6 @@ class Journal:
     def __init__(self, path: Path | None = None, of: Mapping[str, Any] | None = None) -> None:
         self.path, self._of = path, {"journal": VERSION, "of": dict(of or {})}
         self._kept: dict[Asked, Kept] = {}
-        self._is_new = True
         if path is not None and path.exists():
             self._read(path)
         self.found = frozenset(self._kept)
@@ -116,16 +115,34 @@ class Journal:
         if kept.evaluation.values:
             line["values"] = kept.evaluation.values
         line["seconds"] = kept.seconds
-        text = "".join(map(_line, [self._of, line] if self._is_new else [line]))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as stream:
-                stream.write(text.encode())
-                stream.flush()
-                os.fsync(stream.fileno())
+            with alone_with(self.path):
+                self._append(line)
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
-        self._is_new = False
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        """Write a line, behind the first one where nobody has begun the file."""
+        assert self.path is not None
+        with self.path.open("ab") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            lines = [line] if self._whole_lines(self.path, size) else [self._of, line]
+            stream.write("".join(map(_line, lines)).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _whole_lines(self, path: Path, size: int) -> int:
+        """Return how many bytes of a file are whole lines; what is behind them goes."""
+        if not size:
+            return 0
+        with path.open("rb") as stream:
+            stream.seek(-1, os.SEEK_END)
+            if stream.read() == b"\n":
+                return size
+        whole, ended, _ = path.read_bytes().rpartition(b"\n")
+        self._cut(path, len(whole) + len(ended))  # somebody's process ended while it wrote
+        return len(whole)
 
     def _read(self, path: Path) -> None:
         try:
@@ -133,8 +150,8 @@ class Journal:
         except OSError as error:
             raise InputError(f"cannot read {path}: {reason_of(error)}") from error
         first, ended, _ = content.partition(b"\n")
-        self._is_new = not ended and _line(self._of).encode().startswith(first)
-        if not self._is_new:  # nothing is touched but a journal of the same
+        is_begun = ended or not _line(self._of).encode().startswith(first)
+        if is_begun:  # nothing is touched but a journal of the same
             self._require_same(path, first)
         whole, _, rest = content.rpartition(b"\n")
         if rest:  # its process ended while it wrote
