@@ -164,8 +164,8 @@ def converted(
     found = proved(subject, decided, convert, timed)
     if calibration is None:
         return found
-    judge = None if evaluator is None else evaluator.judge
-    told = found.converted.recovered_by(calibration, found.model, asked.progress, judge)
+    judged = (None, 0.0) if evaluator is None else (evaluator.judge, evaluator.tolerance)
+    told = found.converted.recovered_by(calibration, found.model, asked.progress, *judged)
     return found.with_converted(told)
 
 

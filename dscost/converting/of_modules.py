@@ -119,8 +119,8 @@ def converted(
         made = done(subject, sites, decided, timing, asked.progress, every_layer=every_layer)
         if calibration is None:
             return made
-        judge = None if evaluator is None else evaluator.judge
-        told = made.converted.recovered_by(calibration, made.module, asked.progress, judge)
+        judged = (None, 0.0) if evaluator is None else (evaluator.judge, evaluator.tolerance)
+        told = made.converted.recovered_by(calibration, made.module, asked.progress, *judged)
         return made.with_converted(told)
 
 

@@ -50,6 +50,7 @@ class Calibrating(Protocol):
         layers: "Sequence[LayerOutcome]",
         *,
         judge: Callable[[Any], float] | None = None,
+        tolerance: float = 0.0,
         progress: Progress | None = None,
     ) -> Recovery:
         """Recover a converted model, which is changed; return what that gained."""
@@ -257,9 +258,16 @@ class Converted(Result):
         model: Any,
         progress: Progress | None,
         judge: Callable[[Any], float] | None = None,
+        tolerance: float = 0.0,
     ) -> "Converted":
-        """Return it with its model recovered; by a judge, if there is one, of scores."""
-        found = calibration.recovery(model, self.outcome.layers, judge=judge, progress=progress)
+        """Return it with its model recovered; by a judge, if there is one, of scores.
+
+        Scores that differ by no more than the tolerance are as good as equal.
+        """
+        layers = self.outcome.layers
+        found = calibration.recovery(
+            model, layers, judge=judge, tolerance=tolerance, progress=progress
+        )
         outcome = self.outcome._replace(recovery=found)
         scores = [
             one.score_after for one in found.steps if one.kept and one.score_after is not None

@@ -225,6 +225,11 @@ class Evaluator:
         what = "the converted model as it is recovered"
         return self._asked(self._maker.given(model), limit_s, what).evaluation.score
 
+    @property
+    def tolerance(self) -> float:
+        """By how much two scores may differ that are as good as equal, with room for rounding."""
+        return self.noise.resolution * (1 + 1e-9)
+
     def measure_base(self) -> float:
         """Score the model as it is, more often where two calls differ; return the mean.
 
