@@ -188,9 +188,9 @@ class Recogniser:
         """Return what layers lose alone."""
         return dscost.sensitivity(self.path, **{**self._asked, **self._scored})
 
-    def plan_by_score(self, goal: str) -> Any:
+    def plan_by_score(self, goal: str, **more: Any) -> Any:
         """Return a plan that the score has chosen."""
-        return dscost.plan(self.path, goal, **{**self._asked, **self._scored})
+        return dscost.plan(self.path, goal, **{**self._asked, **self._scored, **more})
 
     def plan_by_error(self, goal: str) -> Any:
         """Return a plan of the least kernel error, of either order."""
@@ -258,6 +258,10 @@ def recogniser(path: Path, folder: Path) -> bool:
         own.row("plan by score, for score=0.98x", plan=kept),
         own.row("the same, calibrated", plan=kept, calibrate=batches()),
     ]
+    least = own.plan_by_score("score=0.98x", calibrate=batches())
+    rows.append(
+        own.row("plan by score, for score=0.98x of the calibrated", plan=least, calibrate=batches())
+    )
     print_rows(rows, untouched)
     print_losses(found)
     print_steps(recovered)

@@ -58,6 +58,8 @@ class Given(NamedTuple):
         given: Any = self.batches if self.arrays is None else dict(self.arrays.values)
         for value in _values_in(given):
             array = value.detach().cpu() if hasattr(value, "detach") else value
+            if "bfloat16" in str(getattr(array, "dtype", "")):  # numpy has none
+                array = array.float()
             found.update(repr(getattr(array, "shape", array)).encode())
             found.update(np.ascontiguousarray(array).tobytes())
         return found.hexdigest()[:16]
