@@ -510,6 +510,7 @@ def lines_of(path: Path) -> list[bytes]:
 def started(here: Path) -> int:
     def command() -> None:
         os.chdir(here)
+        torch.set_num_threads(1)  # those of the process that was forked are not there
         dscost.cli.main(OF_KILLED)
 
     return fork(command)
@@ -531,7 +532,13 @@ def killed_once(here: Path, lines: int, pause_s: float) -> bool:
 
 def finished(here: Path) -> dict[str, Any]:
     """Let the command run to its end; return what it wrote."""
-    _, status = os.waitpid(started(here), 0)
+    pid, end, done = started(here), time.monotonic() + 60, 0
+    while not done and time.monotonic() < end:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.005)
+    if not done:
+        os.killpg(pid, signal.SIGKILL)
+    assert done
     assert os.waitstatus_to_exitcode(status) == 0
     document: dict[str, Any] = json.loads((here / "out.json").read_text(encoding="utf-8"))
     return document
