@@ -6,7 +6,7 @@ from dscost.converting.results import MEASURED, Outcome, how_many
 from dscost.notation.units import format_count
 from dscost.pages.advice import gain_of
 from dscost.pages.page import Toned
-from dscost.pages.scores import score_lines
+from dscost.pages.scores import score_lines, score_text
 from dscost.reports.records import Advice
 
 
@@ -69,5 +69,8 @@ def last_words(outcome: Outcome) -> list[str]:
     if outcome.advice is None and outcome.goal is None:
         return []
     *_, asked = what_was_asked(outcome)
-    done = how_many(outcome.layers)
-    return ["", Toned(f"{done[:1].upper()}{done[1:]}. {asked}", "verdict")]
+    done, scored = how_many(outcome.layers), outcome.scored
+    score = ""
+    if scored is not None:
+        score = f" Score {score_text(scored.last)} of {score_text(scored.before)}."
+    return ["", Toned(f"{done[:1].upper()}{done[1:]}.{score} {asked}", "verdict")]

@@ -148,7 +148,7 @@ def loss_sheet(layers: Sequence[LayerLoss]) -> Sheet:
     columns = [
         words("layer", header="alone"),
         Column("loss", f"loss at rank {first}", 0),
-        words("verdict", 1, ""),
+        words("verdict", 0, ""),
         *(Column(f"loss_{rank}", f"at rank {rank}", 2 + at) for at, rank in enumerate(others)),
         Column("macs", f"MACs at rank {first}", 1),
     ]
