@@ -224,6 +224,7 @@ def test_other_texts_are_not_whole_numbers(text: str) -> None:
         (" 500 MS ", 0.5),
         ("1e-3", 0.001),
         ("5min", 300),
+        ("2h", 7200),
         ("250 µs", 250e-6),
         ("86399", 86_399),
     ],
@@ -233,7 +234,7 @@ def test_a_duration_is_parsed(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "s", "0", "0ms", "-1s", "nan", "inf", "ten", "1h", "86400", "1440min", "1 2"]
+    "text", ["", "s", "0", "0ms", "-1s", "nan", "inf", "ten", "1d", "24h", "86400", "1440min", "1 2"]
 )
 def test_other_texts_are_not_durations(text: str) -> None:
     with pytest.raises(InputError) as caught:
