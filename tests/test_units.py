@@ -234,7 +234,8 @@ def test_a_duration_is_parsed(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "s", "0", "0ms", "-1s", "nan", "inf", "ten", "1d", "24h", "86400", "1440min", "1 2"]
+    "text",
+    ["", "s", "0", "0ms", "-1s", "nan", "inf", "ten", "1d", "24h", "86400", "1440min", "1 2"],
 )
 def test_other_texts_are_not_durations(text: str) -> None:
     with pytest.raises(InputError) as caught:
