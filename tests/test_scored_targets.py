@@ -2,10 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from program import run
 
+from dscost.converting.convert import convert_target
+from dscost.converting.scoring.asking import scorer_of
 from dscost.converting.scoring.results import LayerLoss, Sensitivity
 
 torch = pytest.importorskip("torch")
@@ -90,3 +93,24 @@ def test_pointwise_first_is_explained_only_where_a_table_shows_it() -> None:
     shown = str(found._replace(layers=(both[0], lost("pointwise-first", 0.05))))
     assert "pw-first 0.05" in shown
     assert "pw-first = pointwise-first" in shown
+
+
+def test_what_is_scored_is_what_is_made_also_where_a_model_states_an_input_with_values(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "net_here.py").write_text(
+        "import torch\nfrom torch import nn\n\n\nclass Net(nn.Sequential):\n"
+        "    example_input_array = torch.zeros(1, 3, 8, 8)\n\n"
+        "    def __init__(self):\n        torch.manual_seed(0)\n"
+        "        super().__init__(nn.Conv2d(3, 32, 3), nn.Conv2d(32, 32, 3))\n"
+    )
+    images = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+    def score(model: Any) -> float:
+        return -float(model(images).square().mean())
+
+    made = convert_target(str(tmp_path / "net_here.py:Net"), rank=1, scorer=scorer_of(score))
+    scored = made.converted.outcome.scored
+    assert scored is not None
+    with torch.no_grad():
+        assert scored.after == pytest.approx(score(made.module.eval()), rel=1e-6)

@@ -1,5 +1,6 @@
 """How sure a loss is: intervals worked out once more by the textbook, in exact fractions."""
 
+import random
 import struct
 from collections.abc import Sequence
 from fractions import Fraction
@@ -41,6 +42,13 @@ def agresti_min(worse: int, better: int, same: int) -> tuple[float, float]:
     return float(middle) - Z * sqrt(variance), float(middle) + Z * sqrt(variance)
 
 
+def agresti_caffo(before: int, after: int, samples: int) -> tuple[float, float]:
+    """Return the interval of two shares of other samples, with one more of either kind in each."""
+    one, other = ((count + 1) / (samples + 2) for count in (before, after))
+    half = Z * sqrt((one * (1 - one) + other * (1 - other)) / (samples + 2))
+    return one - other - half, one - other + half
+
+
 # -- shares of samples
 
 
@@ -48,22 +56,42 @@ def agresti_min(worse: int, better: int, same: int) -> tuple[float, float]:
     ("before", "after", "samples"),
     [(80, 73, 80), (79, 80, 80), (470, 470, 500), (900, 450, 1000), (1, 0, 3)],
 )
-def test_a_share_has_the_interval_of_matched_pairs(before: int, after: int, samples: int) -> None:
-    noise = Noise(samples)
-    changed = abs(before - after)
-    worse, better = (changed, 0) if before > after else (0, changed)
-    low, high = agresti_min(worse, better, samples - changed)
-    found = loss_of(shares(before, of=samples), *shares(after, of=samples), noise)
+def test_a_share_has_the_interval_of_two_shares_of_other_samples(
+    before: int, after: int, samples: int
+) -> None:
+    low, high = agresti_caffo(before, after, samples)
+    found = loss_of(shares(before, of=samples), *shares(after, of=samples), Noise(samples))
     assert found.loss == pytest.approx((before - after) / samples)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
+    lost = (before - after) / samples
+    assert (found.low, found.high) == pytest.approx((min(low, lost), max(high, lost)), abs=1e-9)
 
 
 def test_an_interval_by_hand() -> None:
-    # 7 of 80 lost: (7.5 − 0.5) / 82 = 0.08537; variance (8 − 49/82) / 82² = 0.0011009
+    # 80 of 80 and 73 of 80: 81/82 − 74/82 = 0.08537; 81·1/82³ + 74·8/82³ = 0.0012206
     found = loss_of(shares(80, of=80), *shares(73, of=80), Noise(80))
-    assert found.low == pytest.approx(0.08537 - 1.96 * 0.0331798, abs=1e-5)
-    assert found.high == pytest.approx(0.08537 + 1.96 * 0.0331798, abs=1e-5)
-    assert found.standard_error == pytest.approx(0.0331798, abs=1e-5)
+    assert found.low == pytest.approx(0.08537 - 1.96 * 0.0349374, abs=1e-5)
+    assert found.high == pytest.approx(0.08537 + 1.96 * 0.0349374, abs=1e-5)
+    assert found.standard_error == pytest.approx(0.0349374, abs=1e-5)
+
+
+@pytest.mark.parametrize("samples", [80, 1000])
+def test_of_a_share_that_chance_alone_changes_19_of_20_intervals_hold_none(samples: int) -> None:
+    # a tenth of the samples is wrong either way, of which neither model knows of the other's
+    draw, held = random.Random(1), 0
+    for _ in range(400):
+        one, other = (sum(draw.random() < 0.9 for _ in range(samples)) for _ in range(2))
+        found = loss_of(shares(one, of=samples), *shares(other, of=samples), Noise(samples))
+        held += found.low <= 0 <= found.high
+    assert held >= 0.92 * 400
+
+
+def test_values_of_other_samples_have_the_interval_of_two_means() -> None:
+    before, after = Evaluation(2.0, (1.0, 2.0, 3.0)), Evaluation(1.5, (1.0, 2.0))
+    found = loss_of([before], after, Noise())
+    # variances 1 and 0.5 of 3 and 2
+    assert (found.low, found.high) == pytest.approx(
+        (0.5 - 1.96 * sqrt(1 / 3 + 0.25), 0.5 + 1.96 * sqrt(1 / 3 + 0.25))
+    )
 
 
 def test_percent_are_shares_a_hundred_times_as_large() -> None:

@@ -13,7 +13,12 @@ from dscost.graphs.nodes import MAIN, operator_of
 from dscost.graphs.stored import Stored, Weights
 from dscost.graphs.tensors import DTYPES
 from dscost.layers.convolution import ConvSpec, not_within, require
-from dscost.layers.variants import MIN_CHANNELS, too_few_channels, why_not_separable
+from dscost.layers.variants import (
+    MIN_CHANNELS,
+    too_few_channels,
+    why_not_cheaper,
+    why_not_separable,
+)
 from dscost.reports.figures import Cost, summed
 from dscost.traces import Event, Trace
 
@@ -82,7 +87,7 @@ def survey_graph(
         if reason is None and not wanted[name]:
             reason = "where does not ask for it"
         if reason is None and site.conv is not None:
-            reason = too_few_channels(site.conv, min_channels)
+            reason = why_not_cheaper(site.conv) or too_few_channels(site.conv, min_channels)
         # what stays costs what it was counted as, in the bytes in which it is stored
         sites.append(site if reason is None else site._replace(reason=reason, runs=()))
     return tuple(sites)

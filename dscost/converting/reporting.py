@@ -101,7 +101,8 @@ def _converted(
             subject.module,
             [site.decided(plan.layers) for site in sites],
             tried=subject.arguments,
-            batches=subject.batches,
+            # what a score has been asked about had the weights nearest to the kernels
+            batches=subject.batches if decided.scored is None else (),
             keeps_tensors=subject.is_own,
         )
     after = count(conversion.module, Request(subject.arguments)).report.totals.as_is

@@ -199,6 +199,8 @@ class Outcome(NamedTuple):
             first, second = both if parse_goal(self.goal).relative else both[::-1]
             of = " of CPU time" if self.clock == "cpu" else ""
             parts.append(f"measured {first} ({second}){of}")
+        if not parts and self.scored is not None and self.scored.target is not None:
+            parts.append(f"the converted model scores {self.scored.last:.4g}")
         if not parts:  # layers that compute their weights, or share them with others
             after = (f"{self.after.params:,} params", f"{self.after.macs:,} MACs")
             parts.append(f"the converted model has {' and '.join(after)}")

@@ -9,7 +9,12 @@ from dscost.converting.sites import Site, Where, decompositions_of, wanted_by
 from dscost.errors import InputError
 from dscost.foreign.parts import each_parameter, each_part
 from dscost.layers.convolution import not_within, require
-from dscost.layers.variants import MIN_CHANNELS, too_few_channels, why_not_separable
+from dscost.layers.variants import (
+    MIN_CHANNELS,
+    too_few_channels,
+    why_not_cheaper,
+    why_not_separable,
+)
 from dscost.modules.copying import by_path
 from dscost.reports.figures import Cost, summed
 from dscost.rewriting.convolutions import spec_of
@@ -85,7 +90,7 @@ def _site(name: str, module: nn.Module, *, wanted: bool, min_channels: int) -> S
     if reason is None and not wanted:
         reason = "where does not ask for it"
     if reason is None and conv is not None:
-        reason = too_few_channels(conv, min_channels)
+        reason = why_not_cheaper(conv) or too_few_channels(conv, min_channels)
     if reason is not None:
         return Site(name, module, conv, reason)
     assert isinstance(module, _ConvNd)

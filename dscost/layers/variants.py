@@ -201,6 +201,16 @@ def why_not_separable(spec: ConvSpec) -> str | None:
     return why_not_denser(spec)
 
 
+def why_not_cheaper(spec: ConvSpec) -> str | None:
+    """Return why two stages in the place of a convolution would cost no less, or `None`.
+
+    Groups of one filter have no channels to mix: pointwise-first, it is the second of such stages.
+    """
+    if spec.groups > 1 and spec.out_channels == spec.groups:
+        return "each of its groups has one filter, so there is nothing to separate"
+    return None
+
+
 MIN_CHANNELS = 32
 """Convolutions of fewer channels in or out are best left alone: a stem computes little less, and
 its few filters are approximated badly."""

@@ -46,6 +46,8 @@ def _proof(outcome: Outcome) -> str:
         is_score = outcome.scored.target is not None
         if is_score and not outcome.converted:
             return "no cheaper plan that keeps it was found: every layer is kept"
+        if is_score and outcome.is_met is False:
+            return "the cheapest plan that seemed to keep it, and does not when it is scored anew"
         found = "the cheapest plan that keeps it" if is_score else "the plan of the best score"
         return f"{found} of those that were scored{_by_times(outcome)}"
     is_error = outcome.goal is not None and outcome.goal.startswith("error")

@@ -176,7 +176,7 @@ class _Reading(NamedTuple):
                 inputs += min(number, MOST_INPUTS)
                 if is_cut:
                     break
-        if not found:
+        if not inputs:
             raise InputError(f"{what}: gives no inputs")
         told = f"The first {counted(inputs, 'input')} of more: at most {MOST_INPUTS} are taken."
         notes = (*given.notes, *([told] if is_cut else []))

@@ -11,8 +11,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from math import isfinite
-from os import PathLike, fspath
+from os import PathLike, chdir, fspath
+from pathlib import Path
 from statistics import fmean
 from time import monotonic
 from typing import Any, NamedTuple
@@ -34,6 +34,9 @@ LEAST_LIMIT_S = 60.0
 LEAST_ALARM_S = 1e-3
 AGAIN_S = 1.0
 """Seconds after which a call that goes on in spite of all is interrupted once more."""
+
+MOST = 1e100
+"""Scores as large are no numbers to compute with: their squares are not."""
 
 Scoring = Callable[[Any], Any]
 """Takes a module, or an `onnxruntime.InferenceSession`; returns a number, or one per sample."""
@@ -70,7 +73,8 @@ def score_of(given: "Scoring | Score | str | PathLike[str]", option: str = "--sc
                 f"{option}: expected a function in a file, such as eval.py:accuracy, "
                 f"found '{target}'"
             )
-        named = named_in_file(target, option=option)
+        with _staying():
+            named = named_in_file(target, option=option)
         if not callable(named.value):
             kind = type(named.value).__name__
             raise InputError(f"{option} {target}: expected a function of a model, found {kind}")
@@ -109,7 +113,7 @@ def called(score: Score, model: Any, limit_s: float, of: str) -> Evaluation:
 
 def _answer(score: Score, model: Any, limit_s: float, of: str) -> Any:
     try:
-        with score.importing(), interrupted_after(limit_s):
+        with score.importing(), _staying(), interrupted_after(limit_s):
             return score.function(model)
     except _TooLongError:
         raise InputError(
@@ -194,7 +198,7 @@ def _number(value: Any) -> float | None:
 
 
 def _finite(number: float, returned: str, of: str) -> float:
-    if not isfinite(number):
+    if not abs(number) < MOST:
         raise InputError(f"{returned} {number} {of}: expected a finite number")
     return number
 
@@ -204,6 +208,16 @@ def _told(answer: Any) -> str:
 
 
 # -- in its world
+
+
+@contextmanager
+def _staying() -> Iterator[None]:
+    """Be in the same folder afterwards: where files are written depends on it."""
+    before = Path.cwd()
+    try:
+        yield
+    finally:
+        chdir(before)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from dscost.converting.deciding import (
 from dscost.converting.scoring.asking import USUAL, Scorer
 from dscost.converting.scoring.estimating import Tried, expected_losses
 from dscost.converting.scoring.evaluating import Evaluator, Maker, SpentError
-from dscost.converting.scoring.journal import Journal, usual_path
+from dscost.converting.scoring.journal import Journal, can_be_written, usual_path
 from dscost.converting.scoring.losses import Evaluation, Loss
 from dscost.converting.scoring.results import Scored, ScorePoint, Sensitivity, layer_losses, reaches
 from dscost.converting.scoring.searching import Search
@@ -54,6 +54,8 @@ def evaluator_for(
         "dscost": __version__,
     }
     path = usual_path(told) if scorer.journal == USUAL else scorer.journal
+    if path is not None and not can_be_written(Path(path)):
+        raise InputError(f"cannot write {path}: name another file for the journal")
     journal = Journal(None if path is None else Path(path), told)
     return Evaluator(maker, scorer.score, journal, scorer.budget, scorer.timeout_s, progress)
 
@@ -201,7 +203,7 @@ def _scored(evaluator: Evaluator, said: Sequence[Evaluation]) -> Scored:
     after, loss = before, Loss(0.0, 0.0, 0.0)
     if said and tuple(said) != evaluator.base:
         after = fmean(one.score for one in said)
-        loss = evaluator.loss(said[0]._replace(score=after))
+        loss = evaluator.loss(said[0]._replace(score=after), len(said))
     return Scored(
         name=evaluator.score.name,
         before=before,

@@ -258,9 +258,9 @@ class Evaluator:
         """How noisy the score is, as all evaluations so far tell."""
         return noise_of(self.base, (kept.evaluation for kept in self._used.values()))
 
-    def loss(self, evaluation: Evaluation) -> Loss:
-        """Return what a converted model lost."""
-        return loss_of(self.base, evaluation, self.noise)
+    def loss(self, evaluation: Evaluation, calls: int = 1) -> Loss:
+        """Return what a converted model lost, by the mean of some calls."""
+        return loss_of(self.base, evaluation, self.noise, calls)
 
     @property
     def recovers_by(self) -> str | None:

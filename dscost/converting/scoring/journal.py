@@ -83,9 +83,12 @@ class Journal:
     """
 
     def __init__(self, path: Path | None = None, of: Mapping[str, Any] | None = None) -> None:
-        self.path, self._of = path, {"journal": VERSION, "of": dict(of or {})}
+        self.path, self._file = path, path and path.absolute()  # code may go to another folder
+        self._of = {"journal": VERSION, "of": dict(of or {})}
         self._kept: dict[Asked, Kept] = {}
         if path is not None and path.exists():
+            if not (path.is_file() or path.is_dir()):  # a folder says so where it is read
+                raise InputError(f"{path} is no regular file: name another one for the journal")
             self._read(path)
         self.found = frozenset(self._kept)
         """What was there before."""
@@ -106,7 +109,7 @@ class Journal:
         if tried in self._kept:
             return
         self._kept[tried] = kept
-        if self.path is None:
+        if self._file is None:
             return
         plan, repetition = tried
         line: dict[str, Any] = {"plan": json.loads(plan), "score": kept.evaluation.score}
@@ -116,18 +119,18 @@ class Journal:
             line["values"] = kept.evaluation.values
         line["seconds"] = kept.seconds
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with alone_with(self.path):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with alone_with(self._file):
                 self._append(line)
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
 
     def _append(self, line: Mapping[str, Any]) -> None:
         """Write a line, behind the first one where nobody has begun the file."""
-        assert self.path is not None
-        with self.path.open("ab") as stream:
+        assert self._file is not None
+        with self._file.open("ab") as stream:
             size = stream.seek(0, os.SEEK_END)
-            lines = [line] if self._whole_lines(self.path, size) else [self._of, line]
+            lines = [line] if self._whole_lines(self._file, size) else [self._of, line]
             stream.write("".join(map(_line, lines)).encode())
             stream.flush()
             os.fsync(stream.fileno())
@@ -206,10 +209,22 @@ class Journal:
             )
 
 
+def can_be_written(path: Path) -> bool:
+    """Whether a file can be added to, or made with the folders above it."""
+    if path.exists():
+        return os.access(path, os.W_OK)
+    above = next((one for one in path.absolute().parents if one.exists()), None)
+    return above is not None and above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+
+
 def usual_path(of: Mapping[str, Any]) -> Path | None:
-    """Return where a journal is by default: in the user's cache folder, by what it is of."""
+    """Return where a journal is by default: in the user's cache folder, by what it is of.
+
+    It is nowhere where that cannot be written.
+    """
     folder = cache_folder()
     if folder is None:
         return None
     name = sha256(json.dumps(dict(of), sort_keys=True).encode()).hexdigest()[:16]
-    return folder.parent / FOLDER / f"{name}{ENDING}"
+    path = folder.parent / FOLDER / f"{name}{ENDING}"
+    return path if can_be_written(path) else None

@@ -2,18 +2,22 @@
 
 Of few samples a score says little: 78 right of 80 may be chance. What is known of its noise comes
 from what it gives: one number per sample is compared sample by sample; a share is taken for one of
-as many samples as its scores are multiples of; and a score that differs between two calls with the
-same model is called more often.
+as many samples as its scores are multiples of, and since which of them changed is not known, the
+two shares are compared as if of different samples, which is wider; and a score that differs between
+two calls with the same model is called more often.
 
 Source:
     Agresti and Min 2005, Simple improved confidence intervals for comparing matched proportions
     (Statistics in Medicine 24): half a pair is added to each of the four cells.
+    Agresti and Caffo 2000, Simple and effective confidence intervals for proportions and
+    differences of proportions (The American Statistician 54): one more of either kind in each
+    share.
 """
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean, stdev, variance
 from typing import Literal, NamedTuple
 
 from dscost.timing.statistics import t_quantile
@@ -136,27 +140,33 @@ def noise_of(repeated: Sequence[Evaluation], others: Iterable[Evaluation] = ()) 
     return Noise(None if spread else samples, scale, spread, len(scores))
 
 
-def loss_of(before: Sequence[Evaluation], after: Evaluation, noise: Noise) -> Loss:
+def loss_of(before: Sequence[Evaluation], after: Evaluation, noise: Noise, calls: int = 1) -> Loss:
     """Return what was lost from a model, seen in one call or several, to another.
+
+    Args:
+        before: What was said of the one.
+        after: Of the other, the mean of some calls.
+        noise: How noisy the score is.
+        calls: How many.
 
     >>> shares = noise_of([Evaluation(1.0)], [Evaluation(79 / 80)])
     >>> found = loss_of([Evaluation(1.0)], Evaluation(73 / 80), shares)
     >>> f"{found.loss:.4f} [{found.low:.3f}, {found.high:.3f}]"
-    '0.0875 [0.020, 0.150]'
+    '0.0875 [0.018, 0.153]'
     """
-    lost = fmean(one.score for one in before) - after.score
+    was = fmean(one.score for one in before)
+    lost = was - after.score
     middle, error = lost, 0.0
     if after.values and len(after.values) == len(before[0].values):
         middle, error = _of_pairs(before[0].values, after.values)
+    elif len(after.values) > 1 and len(before[0].values) > 1:
+        error = sqrt(sum(variance(one) / len(one) for one in (before[0].values, after.values)))
     elif noise.samples:
-        # the fewest samples that can have changed
-        changed = round(abs(lost) / noise.scale * noise.samples)
-        worse, better = (changed, 0) if lost > 0 else (0, changed)
-        middle, error = _of_matched(worse, better, noise.samples)
-        middle, error = middle * noise.scale, error * noise.scale
+        shares = was / noise.scale, after.score / noise.scale
+        middle, error = (one * noise.scale for one in _of_shares(*shares, noise.samples))
     width = CERTAIN * error
     if noise.spread:
-        between = noise.spread * sqrt(1 + 1 / len(before))
+        between = noise.spread * sqrt(1 / calls + 1 / len(before))
         width = sqrt(width**2 + (t_quantile(0.975, noise.repeats - 1) * between) ** 2)
     return Loss(lost, min(lost, middle - width), max(lost, middle + width))
 
@@ -166,6 +176,13 @@ def _of_matched(worse: float, better: float, samples: int) -> tuple[float, float
     lost, won, count = worse + 0.5, better + 0.5, samples + 2
     difference = (lost - won) / count
     return difference, sqrt(lost + won - (lost - won) ** 2 / count) / count
+
+
+def _of_shares(before: float, after: float, samples: int) -> tuple[float, float]:
+    """Return the difference of two shares of other samples, and its standard error."""
+    one, other = ((share * samples + 1) / (samples + 2) for share in (before, after))
+    spread = sum(share * (1 - share) for share in (one, other))
+    return one - other, sqrt(spread / (samples + 2))
 
 
 def _of_pairs(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:

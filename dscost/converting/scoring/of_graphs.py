@@ -73,16 +73,17 @@ def load_scored(
     except NoShapeError as error:
         if scorer is None:
             raise
-        watching = WatchedSession(session_of(read_whole(Path(target))))
+        session = session_of(read_whole(Path(target)))
+        given = _watching(session)
         try:
-            watched(scorer.score, watching, scorer.timeout_s)
+            watched(scorer.score, session, scorer.timeout_s)
         except InputError:
-            if not watching.given:
+            if not given:
                 raise
-        if not watching.given:
+        if not given:
             name = scorer.score.name
             raise NoShapeError(f"{error}; {name} does not run it, which would tell") from error
-    shapes = {name: np.shape(value) for name, value in watching.given.items()}
+    shapes = {name: np.shape(value) for name, value in given.items()}
     if len({shape[:1] for shape in shapes.values()}) == 1:
         with suppress(InputError):  # the axis may not be that of a batch
             one = {name: (*(1,) * len(shape[:1]), *shape[1:]) for name, shape in shapes.items()}
@@ -90,22 +91,16 @@ def load_scored(
     return load_graph(target, request._replace(input=shapes), plan)
 
 
-class WatchedSession:
-    """A session that sees what it is given first, and stops there."""
+def _watching(session: "InferenceSession") -> dict[str, np.ndarray]:
+    """Have a session stop where it is first run; return what it is given then, filled by that."""
+    given: dict[str, np.ndarray] = {}
 
-    def __init__(self, session: "InferenceSession") -> None:
-        self._session = session
-        self.given: Mapping[str, Any] = {}
-
-    def run(
-        self, output_names: Any, input_feed: Mapping[str, Any], run_options: Any = None
-    ) -> None:
-        """See what is given."""
-        self.given = {name: np.asarray(value) for name, value in input_feed.items()}
+    def run(output_names: Any, input_feed: Mapping[str, Any], run_options: Any = None) -> None:
+        given.update({name: np.asarray(value) for name, value in input_feed.items()})
         raise Stopped
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
+    session.run = run
+    return given
 
 
 class SessionMaker:
