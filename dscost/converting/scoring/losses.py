@@ -152,7 +152,7 @@ def loss_of(before: Sequence[Evaluation], after: Evaluation, noise: Noise, calls
     >>> shares = noise_of([Evaluation(1.0)], [Evaluation(79 / 80)])
     >>> found = loss_of([Evaluation(1.0)], Evaluation(73 / 80), shares)
     >>> f"{found.loss:.4f} [{found.low:.3f}, {found.high:.3f}]"
-    '0.0875 [0.018, 0.153]'
+    '0.0875 [0.017, 0.154]'
     """
     was = fmean(one.score for one in before)
     lost = was - after.score
