@@ -4,6 +4,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -639,3 +640,41 @@ def test_a_score_that_goes_to_another_folder_comes_back(tmp_path: Path) -> None:
 
     called(Score("score", score), None, 30, "it")
     assert Path.cwd() == before
+
+
+SAME_EVERYWHERE = """
+import dscost.converting.scoring.identity as identity
+
+def score(model, held=object(), names=("a", "b")):
+    return float(model in {"one", "two", "three", "four"})
+
+print(identity.hash_of_function(score))
+"""
+
+
+def test_a_function_of_python_is_the_same_in_every_process() -> None:
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", SAME_EVERYWHERE],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(said) == 1
+    assert len(said.pop().strip()) == 64
+
+
+def test_an_environment_beside_a_score_is_no_part_of_it(tmp_path: Path) -> None:
+    installed = tmp_path / ".venv" / "lib" / "site-packages"
+    installed.mkdir(parents=True)
+    (installed / "library_here.py").write_text("VALUE = 1.0\n")
+    (tmp_path / "eval_there.py").write_text(
+        f"import sys\nsys.path.append({str(installed)!r})\nimport library_here\n"
+        "def score(model): return library_here.VALUE\n"
+    )
+    first = score_of(str(tmp_path / "eval_there.py:score")).made_of
+    (installed / "library_here.py").write_text("VALUE = 2.0\n")
+    assert score_of(str(tmp_path / "eval_there.py:score")).made_of == first

@@ -12,13 +12,28 @@ def hash_of_file(named: Named) -> str:
     """Return what tells a file of code, and those beside it that it imports, from others."""
     path = Path(named.target.rpartition(":")[0]).resolve()
     with named.importing():
-        files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+        loaded = dict(sys.modules)
+    files = {getattr(one, "__file__", None) for name, one in loaded.items() if not _is_ours(name)}
     beside = {Path(file).resolve() for file in files if isinstance(file, str)}
     found = sha256(path.read_bytes())
-    for other in sorted(one for one in beside if path.parent in one.parents and one != path):
-        if other.suffix == path.suffix and other.is_file():
-            found.update(other.read_bytes())
+    for other in sorted(one for one in beside if _is_beside(one, path)):
+        found.update(other.read_bytes())
     return found.hexdigest()
+
+
+def _is_ours(module: str) -> bool:
+    """Whether a module is one of dscost: which are loaded by now differs, and a version tells."""
+    return module.partition(".")[0] == "dscost"
+
+
+def _is_beside(other: Path, path: Path) -> bool:
+    """Whether a file of code is somebody's own, not of an environment that lies there too."""
+    is_installed = not _INSTALLED.isdisjoint(other.parts)
+    is_code = other.suffix == path.suffix and other.is_file()
+    return is_code and not is_installed and other != path and path.parent in other.parents
+
+
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def hash_of_function(function: Any) -> str | None:
@@ -30,8 +45,9 @@ def hash_of_function(function: Any) -> str | None:
     found = sha256()
     _add_code(code, found)
     cells = getattr(bound, "__closure__", None) or ()
-    held = [_plain_cell(cell) for cell in cells]
-    found.update(repr((held, getattr(bound, "__defaults__", None))).encode())
+    held = [_told(_content(cell)) for cell in cells]
+    defaults = [_told(one) for one in getattr(bound, "__defaults__", None) or ()]
+    found.update(repr((held, defaults)).encode())
     return found.hexdigest()
 
 
@@ -41,13 +57,22 @@ def _add_code(code: Any, found: Any) -> None:
         if hasattr(constant, "co_code"):
             _add_code(constant, found)
         else:
-            found.update(repr(constant).encode())
+            found.update(_told(constant).encode())
 
 
-def _plain_cell(cell: Any) -> Any:
-    """Return what a closure holds, where its words tell it from others; else its type."""
+def _content(cell: Any) -> Any:
+    """Return what a cell of a closure holds, nothing where it is not filled yet."""
     try:
-        value = cell.cell_contents
-    except ValueError:  # it is not filled yet
+        return cell.cell_contents
+    except ValueError:
         return None
-    return value if isinstance(value, int | float | str | bytes) else type(value).__name__
+
+
+def _told(value: Any) -> str:
+    """Return words that are the same in every process; of what has none of its own, its type."""
+    if isinstance(value, frozenset | set):  # their order differs from process to process
+        return repr(sorted(map(_told, value)))
+    if isinstance(value, tuple | list):
+        return repr([_told(one) for one in value])
+    is_plain = value is None or isinstance(value, int | float | complex | str | bytes)
+    return repr(value) if is_plain or value is Ellipsis else type(value).__name__
