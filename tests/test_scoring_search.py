@@ -111,6 +111,18 @@ class Maker:
         yield
 
 
+class Recovering(Maker):
+    """Makes plans that are told to be recovered."""
+
+    recovers_by = "these inputs"
+
+    def recovered(self, decisions: Plans) -> dict[str, Decision]:
+        return {**decisions, RECOVERED: 1}
+
+
+RECOVERED = "(recovered)"
+
+
 class Asked:
     """An evaluator of a function, and what the function was asked.
 
@@ -120,6 +132,7 @@ class Asked:
         seconds: Or a time.
         journal: Where they are kept.
         progress: Told what is done.
+        maker: What makes the models.
     """
 
     def __init__(
@@ -130,6 +143,7 @@ class Asked:
         seconds: float | None = None,
         journal: Journal | None = None,
         progress: Progress | None = None,
+        maker: Maker | None = None,
     ) -> None:
         self.models: list[Plans] = []
 
@@ -138,7 +152,8 @@ class Asked:
             return function(model)
 
         score = Score("accuracy", accuracy)
-        self.evaluator = Evaluator(Maker(), score, journal, Budget(budget, seconds), None, progress)
+        budgeted = Budget(budget, seconds)
+        self.evaluator = Evaluator(maker or Maker(), score, journal, budgeted, None, progress)
 
 
 SUBJECT: Any = SimpleNamespace(target="made-up", input_specs=tuple)
@@ -554,6 +569,54 @@ def test_a_time_does_not_begin_anew_where_it_was_interrupted(
     found = chosen(world, "macs=0.4x", asked)
     assert found.scored is not None
     assert (found.scored.evaluations, found.scored.from_journal, len(asked.models)) == (29, 9, 20)
+
+
+# -- a score of the recovered model
+
+
+def won_back(world: World) -> Callable[[Plans], float]:
+    """Return the score of a world in which recovering wins back nine tenths of what was lost."""
+
+    def score(plan: Plans) -> float:
+        kept = world.score({name: one for name, one in plan.items() if name != RECOVERED})
+        return 1 - (1 - kept) / 10 if RECOVERED in plan else kept
+
+    return score
+
+
+def test_a_goal_for_the_score_is_of_the_recovered_model_where_there_is_one() -> None:
+    world = World(5, 3)
+    without = chosen(world, "score=0.95x", Asked(world.score, 100))
+    asked = Asked(won_back(world), 100, maker=Recovering())
+    found = chosen(world, "score=0.95x", asked)
+    plan = plan_of(found)
+    assert world.macs(plan) < world.macs(plan_of(without))
+    assert found.scored is not None
+    assert found.scored.after == pytest.approx(world.score(plan))
+    assert found.scored.recovered == pytest.approx(1 - (1 - world.score(plan)) / 10)
+    assert found.scored.is_kept
+    assert found.scored.recovered >= 0.95 > found.scored.after
+    assert len(asked.models) <= 100
+
+
+def test_a_goal_for_a_cost_asks_of_no_recovered_model() -> None:
+    world = World(5, 3)
+    asked = Asked(won_back(world), 60, maker=Recovering())
+    chosen(world, "macs=0.4x", asked)
+    assert not any(RECOVERED in model for model in asked.models)
+
+
+def test_a_time_that_recovering_uses_up_leaves_its_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, world = Clock(1.0), World(5, 3)
+    monkeypatch.setattr(evaluating, "perf_counter", clock)
+
+    def score(plan: Plans) -> float:
+        clock.now += 40 if RECOVERED in plan else 1
+        return won_back(world)(plan)
+
+    found = chosen(world, "score=0.95x", Asked(score, None, seconds=30.0, maker=Recovering()))
+    assert found.scored is not None
+    assert found.scored.recovered == found.scored.after
 
 
 # -- the sweep

@@ -1,6 +1,7 @@
 """The sites of a subject → what is done to each by what a score says. No torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -119,7 +120,8 @@ def by_score(
     planned, said, recovered = found.planned, found.evaluations, None
     if found.is_recovered:
         recovered = fmean(one.score for one in said)
-        said = (evaluator.of(planned.decisions, "the plan that was chosen, before recovering"),)
+        with suppress(SpentError):  # recovering took longer than models did before
+            said = (evaluator.of(planned.decisions, "the plan that was chosen, before recovering"),)
     scored = _scored(evaluator, said)._replace(
         layers=layer_losses(choices.layers, _surer(evaluator, tried), score),
         curve=found.curve,

@@ -70,9 +70,9 @@ def _content(cell: Any) -> Any:
 
 def _told(value: Any) -> str:
     """Return words that are the same in every process; of what has none of its own, its type."""
-    if isinstance(value, frozenset | set):  # their order differs from process to process
+    if isinstance(value, frozenset):  # its order differs from process to process
         return repr(sorted(map(_told, value)))
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple):  # a list is what may change from call to call
         return repr([_told(one) for one in value])
     is_plain = value is None or isinstance(value, int | float | complex | str | bytes)
     return repr(value) if is_plain or value is Ellipsis else type(value).__name__
