@@ -642,6 +642,19 @@ def test_a_score_that_goes_to_another_folder_comes_back(tmp_path: Path) -> None:
     assert Path.cwd() == before
 
 
+def test_a_function_that_counts_its_calls_stays_the_same() -> None:
+    calls = 0
+
+    def score(model: object) -> float:
+        nonlocal calls
+        calls += 1
+        return 1.0
+
+    before = score_of(score).made_of
+    score(None)
+    assert (calls, score_of(score).made_of) == (1, before)
+
+
 SAME_EVERYWHERE = """
 import dscost.converting.scoring.identity as identity
 

@@ -1,6 +1,7 @@
 """What tells a function that scores from others, as far as that can be told: its code. No torch."""
 
 import sys
+from dis import get_instructions
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,10 @@ def hash_of_function(function: Any) -> str | None:
         return None
     found = sha256()
     _add_code(code, found)
-    cells = getattr(bound, "__closure__", None) or ()
-    held = [_told(_content(cell)) for cell in cells]
+    cells = zip(code.co_freevars, getattr(bound, "__closure__", None) or (), strict=False)
+    # what it counts for itself is another after every call
+    counted = {one.argval for one in get_instructions(code) if one.opname == "STORE_DEREF"}
+    held = [_told(_content(cell)) for name, cell in cells if name not in counted]
     defaults = [_told(one) for one in getattr(bound, "__defaults__", None) or ()]
     found.update(repr((held, defaults)).encode())
     return found.hexdigest()
