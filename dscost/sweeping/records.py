@@ -1,0 +1,185 @@
+"""What a sweep is made of and comes to: cases, what was measured of them, the rows of a table.
+
+Plain data; no numpy, no torch.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from dscost.reports.figures import Cost
+from dscost.reports.records import Reduction, Speedup
+from dscost.reports.result import Result
+from dscost.sweeping.units import Unit
+
+
+class Case(NamedTuple):
+    """What is timed at once: a layer with its variants, each beside the first.
+
+    Args:
+        of: What a table says of it, by the name of the axis.
+        units: What is timed; what the others are compared with stands first.
+        lacking: Why it has not the other variants, by label.
+        calls: How often a model has it, where it is of one.
+    """
+
+    of: Mapping[str, Any]
+    units: tuple[Unit, ...]
+    lacking: Mapping[str, str] = {}
+    calls: int = 1
+
+    def key(self, where: "Where") -> str:
+        """Return what tells it apart from others, and where it is timed from elsewhere."""
+        units = [[repr(unit.parts), list(unit.shape)] for unit in self.units]
+        told = json.dumps([units, where.key], sort_keys=True)
+        return sha256(told.encode()).hexdigest()[:16]
+
+
+class Where(NamedTuple):
+    """Where and by what something is timed: what the rows of one table have in common.
+
+    Args:
+        device: Name of the processor.
+        threads: How many are computed with.
+        runtime: What runs it.
+        dtype: Of weights and activations.
+        clock: `wall` or `cpu`.
+        with_norm: Whether each convolution has a normalisation and a ReLU behind it.
+        versions: Of what takes part, by package.
+        host: Name of the machine.
+    """
+
+    device: str
+    threads: int
+    runtime: str = "torch"
+    dtype: str = "float32"
+    clock: str = "wall"
+    with_norm: bool = False
+    versions: Mapping[str, str] = {}
+    host: str = ""
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """All but the name of the machine, of which others of its kind may take the place."""
+        kind = {**self._asdict(), "versions": dict(self.versions)}
+        del kind["host"]
+        return kind
+
+
+class Visit(NamedTuple):
+    """What was measured of a case at one time: a line of a journal.
+
+    A case whose first visit was disturbed has another.
+
+    Args:
+        key: Of the case.
+        where: Where it was measured.
+        beside: By unit, how many times as fast as the reference layer it was, in turns with that.
+        speedups: By unit but the first, how many times as fast as the first it was, likewise.
+        reference_s: Latency of the reference layer meanwhile.
+        moved: How far that changed while the case was measured: 0.03 for 3 %.
+        samples: By unit, how many blocks of calls were timed.
+        untimed: Why units were not timed, by label.
+        began_at: When, in seconds since the epoch.
+        took_s: How long it took, making what was timed included.
+    """
+
+    key: str
+    where: Where
+    beside: Mapping[str, Speedup]
+    speedups: Mapping[str, Speedup]
+    reference_s: float
+    moved: float = 0.0
+    samples: Mapping[str, int] = {}
+    untimed: Mapping[str, str] = {}
+    began_at: float = 0.0
+    took_s: float = 0.0
+
+
+class Row(NamedTuple):
+    """A row of a table: a layer as it is or a variant of it, what it costs and how long it takes.
+
+    Args:
+        of: What it is of, by the name of the axis.
+        variant: The label of its unit.
+        cost: What it costs.
+        reduction: How many times less than the first unit; that of the first is `None`.
+        calls: How often a model has it.
+        key: Of its case; empty where nothing is timed.
+        where: Where it was timed.
+        latency_s: By the reference layer: what that takes over the sweep, over how many times as
+            fast this is.
+        ci95_s: The interval of that.
+        speedup: Over the first unit.
+        visits: How often it was measured.
+        note: Why it is not there or not timed, or what was wrong.
+    """
+
+    of: Mapping[str, Any]
+    variant: str
+    cost: Cost
+    reduction: Reduction | None = None
+    calls: int = 1
+    key: str = ""
+    where: Where | None = None
+    latency_s: float | None = None
+    ci95_s: tuple[float, float] | None = None
+    speedup: Speedup | None = None
+    visits: int = 0
+    note: str = ""
+
+
+class Impossible(NamedTuple):
+    """How many layers of a grid cannot exist, and why one of them cannot."""
+
+    number: int
+    example: str
+
+
+class Drift(NamedTuple):
+    """How far the reference layer moved while a table was measured.
+
+    Args:
+        where: In which place.
+        reference_s: What it took, as the median of all visits.
+        lowest: Of a visit, over that.
+        highest: Of a visit, over that.
+        again: How many cases were measured again.
+        still: How many moved by more than 3 % each time.
+    """
+
+    where: Where
+    reference_s: float
+    lowest: float
+    highest: float
+    again: int = 0
+    still: int = 0
+
+
+class Sweep(Result):
+    """What a sweep came to.
+
+    Args:
+        title: What was swept, in a line.
+        size: How many layers were asked for.
+        rows: The table, in the order of the grid.
+        impossible: Layers among them that cannot exist.
+        drift: Of each place where something was timed.
+        unfinished: How many cases are still to be timed.
+        warnings: What the reader must know.
+        journal: The file that holds what was measured.
+    """
+
+    title: str
+    size: int
+    rows: Sequence[Row]
+    impossible: Impossible | None = None
+    drift: tuple[Drift, ...] = ()
+    unfinished: int = 0
+    warnings: tuple[str, ...] = ()
+    journal: str | None = None
+
+    def in_a_line(self) -> str:
+        """Return what was swept, and over how many rows."""
+        return f"{self.title}: {len(self.rows):,} rows"
