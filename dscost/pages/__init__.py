@@ -28,6 +28,8 @@ class Said:
     """What a view may sort its pages by."""
     row_columns: Sequence[str] = ()
     """The columns of its rows."""
+    further_columns: Sequence[str] = ()
+    """Columns that its rows have as well, but tables only where they are asked for."""
 
     def __init__(self, *results: Any) -> None:
         self._results = results
@@ -88,6 +90,7 @@ _SAID_BY = {
     "Ceilings": "device:DeviceSaid",
     "Verification": "verifications:VerificationSaid",
     "Listing": "listings:ListingSaid",
+    "Sweep": "sweeps:SweepSaid",
 }
 """Module and class that take results of a type; by name, since to import all takes long."""
 

@@ -15,7 +15,7 @@ def write(said: Said, view: View) -> str:
     Raises:
         UnknownNameError: The view asks for a column that there is not.
     """
-    check_columns(view, said.row_columns)
+    check_columns(view, (*said.row_columns, *said.further_columns))
     return csv_text(view.columns or said.row_columns, said.rows_in(view))
 
 

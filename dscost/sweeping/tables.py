@@ -1,0 +1,94 @@
+"""A row of a sweep as the columns of a table, every figure exact: one order for every format."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dscost.notation.units import format_shape
+from dscost.sweeping.grids import AXES
+from dscost.sweeping.records import Row
+
+ON_REQUEST = ("flops", "flops_per_byte", "activations")
+"""Columns that a table has only where they are asked for: they follow from others, or are long."""
+
+_COSTS = (
+    *("params", "macs", "weight_bytes", "input_bytes", "output_bytes", "traffic_bytes"),
+    *ON_REQUEST,
+)
+TIMED = (
+    *("runtime", "threads", "clock", "device"),
+    *("latency_s", "latency_low_s", "latency_high_s"),
+    *("speedup", "speedup_low", "speedup_high", "verdict", "visits"),
+)
+"""Columns that only a row has that was timed."""
+COLUMNS = (*AXES, "dtype", "variant", "calls", *_COSTS, "macs_reduction", *TIMED, "note")
+"""All columns, in their order."""
+
+
+def cells_of(row: Row) -> dict[str, Any]:
+    """Return all columns of a row, in their order; what is unknown is `None`.
+
+    What it is of that is no column of layers stands first, such as a setting of a model.
+    """
+    of = {name: _plain(value) for name, value in row.of.items()}
+    first = {name: value for name, value in of.items() if name not in COLUMNS}
+    own = {
+        "dtype": of.get("dtype", row.where.dtype if row.where else None),
+        "variant": row.variant,
+        "calls": row.calls,
+        **{name: getattr(row.cost, name) if is_there(row) else None for name in _COSTS},
+        "macs_reduction": row.reduction.macs if row.reduction else None,
+        **_timed(row),
+        "note": row.note or None,
+    }
+    return {**first, **{name: of.get(name) for name in AXES}, **own}
+
+
+def columns_of(rows: Iterable[Row], asked: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the columns that some row has, and those that are shown on request if asked for.
+
+    How often a model has a layer is one of them where that is more than once.
+    """
+    found: dict[str, bool] = {}
+    for row in rows:
+        for name, value in cells_of(row).items():
+            is_known = value is not None and (name != "calls" or value != 1)
+            found[name] = found.get(name, False) or is_known
+    others = [name for name in found if name not in COLUMNS]
+    wanted = (*others, *(name for name in COLUMNS if name not in ON_REQUEST or name in asked))
+    return tuple(name for name in wanted if found.get(name))
+
+
+def text_of(value: Any) -> str:
+    """Return a value of an axis as people write it, `5×3`.
+
+    >>> text_of(3), text_of((5, 3)), text_of("same"), text_of(True)
+    ('3', '5×3', 'same', 'yes')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return format_shape(tuple(value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of an axis as a table for programs has it, a pair as `5x3`."""
+    return "x".join(map(str, value)) if isinstance(value, tuple | list) else value
+
+
+def _timed(row: Row) -> Mapping[str, Any]:
+    where, speedup = row.where, row.speedup
+    latency_ends = row.ci95_s or (None, None)
+    speedup_ends = speedup.ci95 if speedup else (None, None)
+    return {
+        **{name: getattr(where, name, None) for name in ("runtime", "threads", "clock", "device")},
+        "latency_s": row.latency_s,
+        **dict(zip(("latency_low_s", "latency_high_s"), latency_ends, strict=True)),
+        "speedup": speedup.median if speedup else None,
+        **dict(zip(("speedup_low", "speedup_high"), speedup_ends, strict=True)),
+        "verdict": speedup.verdict if speedup else None,
+        "visits": row.visits if where else None,
+    }
+
+
+def is_there(row: Row) -> bool:
+    """Whether the layer has that variant: one that it has not moves no byte."""
+    return any(row.cost)
