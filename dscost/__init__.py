@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from dscost.rendering import register_renderer
     from dscost.reports.records import Report
     from dscost.runtimes import register_runtime
+    from dscost.sweeping.records import Sweep
+    from dscost.sweeping.sweep import sweep
     from dscost.traces.rules import register_formula
     from dscost.version import __version__
 
@@ -40,6 +42,7 @@ __all__ = [
     "Conversion",
     "DscostError",
     "Report",
+    "Sweep",
     "Verification",
     "__version__",
     "analyze",
@@ -59,6 +62,7 @@ __all__ = [
     "register_variant",
     "save_baseline",
     "sensitivity",
+    "sweep",
     "update_baseline",
     "verify",
 ]
@@ -76,6 +80,7 @@ _HOMES = {
     "Conversion": "dscost.converting.results",
     "DscostError": "dscost.errors",
     "Report": "dscost.reports.records",
+    "Sweep": "dscost.sweeping.records",
     "Verification": "dscost.analysis.verification",
     "analyze": "dscost.analysis",
     "baseline": "dscost.budgets.keeping",
@@ -94,6 +99,7 @@ _HOMES = {
     "register_variant": "dscost.layers.variants",
     "save_baseline": "dscost.budgets.keeping",
     "sensitivity": "dscost.converting.planning",
+    "sweep": "dscost.sweeping.sweep",
     "update_baseline": "dscost.budgets.keeping",
     "verify": "dscost.analysis.verifying",
 }

@@ -58,7 +58,7 @@ threading.active_count = _threads
 
 QUICK = frozenset(
     """
-    arithmetic axes building ceilings choosing colour counters decomposing devices errors explaining
+    arithmetic axes axes_of_sweeps building ceilings choosing colour counters decomposing devices errors explaining
     expressions failures figures files formulas graph_books graph_bounds graph_constants graph_forms
     graph_functions graph_origins graph_pairs graph_positions graph_reading graph_rules
     graph_sequences graph_weights in_file inputs layer_expectations layer_variants literals machine
@@ -73,7 +73,7 @@ QUICK = frozenset(
 
 TORCH_FREE = frozenset(
     """
-    axes baseline budget_language calibration_inputs check choosing code_files ci_formats counters devices errors explaining
+    axes axes_of_sweeps baseline budget_language calibration_inputs check choosing code_files ci_formats counters devices errors explaining
     expressions failures files forms formulas graph_binding graph_books graph_bounds
     graph_commands graph_constants graph_control graph_converting graph_exporting graph_forms
     graph_functions graph_fuzzing graph_light graph_origins graph_pairs graph_positions

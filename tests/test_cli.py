@@ -27,6 +27,7 @@ LAYER = ["layer", "--cin", "8", "--cout", "16", "-k", "3", "--no-time"]
         ["model", "resnet18", "--no-time"],
         ["model", "efficientnet_b7", "--no-time", "--format", "csv"],
         ["list", "models"],
+        ["sweep", "--cin", "8:64:8", "--cout", "2 * cin", "-k", "1,3"],
     ],
     ids=lambda arguments: " ".join(arguments),
 )

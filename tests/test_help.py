@@ -49,7 +49,7 @@ def test_an_example_is_a_command_line_that_is_understood(command: str, line: str
     [
         line
         for command, line in EVERY_EXAMPLE
-        if command in ("layer", "list", "schema", "help") and "--runtime" not in line
+        if command in ("layer", "sweep", "list", "schema", "help") and "--runtime" not in line
     ],
 )
 def test_an_example_that_is_quick_comes_to_a_result(line: str, tmp_path: object) -> None:
@@ -105,6 +105,7 @@ def test_summaries_of_commands_are_whole(width: int) -> None:
             "convert",
             ["Arguments", "Conversion", "Accuracy", "Model", "Measuring", "Layers shown", "Output"],
         ),
+        ("sweep", ["Grid", "Layers shown", "Output"]),
         ("check", ["Arguments", "Judging", "Output", "Running code"]),
         ("init", ["Arguments", "Budget", "Model", "Output"]),
         ("help", ["Arguments", "Options"]),
@@ -169,6 +170,7 @@ def test_help_of_what_there_is_not_names_the_nearest() -> None:
         ("baseline", "Missing argument"),
         ("schema", "Missing argument"),
         ("layer", "expected input channels, output channels and kernel size"),
+        ("sweep", "missing: in channels (--cin), out channels (--cout), kernel size (-k)"),
     ],
 )
 def test_what_is_missing_is_told_with_usage_and_an_example(command: str, missing: str) -> None:

@@ -21,7 +21,7 @@ from dscost.errors import DscostError, MissingInputError, OutputError, first_lin
 from dscost.version import __version__
 
 COMMANDS = (
-    *("layer", "model", "compare", "convert", "device", "check", "baseline"),
+    *("layer", "model", "compare", "sweep", "convert", "device", "check", "baseline"),
     *("verify", "list", "init", "schema", "help"),
 )
 """Each stands in a module of its name, which is imported when it is used."""

@@ -43,6 +43,13 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         ),
         Example("dscost compare net.py:Net net.onnx", "what an export made of a model"),
     ),
+    "sweep": (
+        Example("dscost sweep --cin 8:64:8 --cout '2 * cin' -k 1,3,5", "a grid of layers, counted"),
+        Example(
+            "dscost sweep --cin 8:1024:8 --cout 16,32,64 -k 3 --size 7,14,28 -o table.csv",
+            "thousands of them, to a file",
+        ),
+    ),
     "convert": (
         Example("dscost convert resnet18 --fastest --save cheaper.pt", "the layers that gain here"),
         Example(

@@ -32,6 +32,7 @@ OWN = {
     "layer": "Layer",
     "model": "Model",
     "compare": "Model",
+    "sweep": "Grid",
     "convert": "Conversion",
     "device": "Measuring",
     "check": "Judging",
@@ -44,6 +45,8 @@ _ELSEWHERE = {
     ("layer", "Model"): "Layer",
     ("device", "Model"): "Measuring",
     ("model", "Conversion"): "Measuring",
+    ("sweep", "Layer"): "Grid",
+    ("sweep", "Model"): "Grid",
 }
 """What is not told apart in a command: its options stand under the other heading."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any, Literal, NamedTuple
 
-from dscost.errors import SpecError
+from dscost.errors import InputError, SpecError
 from dscost.layers.choosing import Asked
 from dscost.networks.expressions import Expression
 
@@ -68,29 +68,42 @@ class Grid(NamedTuple):
         """How many layers there are, impossible ones among them."""
         return prod(len(axis.values) for axis in self.axes)
 
+    @property
+    def names(self) -> list[str]:
+        """What its layers have, in the order of the columns of a table."""
+        has = {*(axis.name for axis in self.axes), *(tie.name for tie in self.ties)}
+        return [name for name in AXES if name in has]
+
     def values(self, number: int) -> dict[str, Value]:
         """Return what a layer has of every axis, by its number from 0.
 
         Raises:
             SpecError: What is tied has no whole number there.
         """
+        found = self.untied(number)
+        return {**found, **self.tied(found)}
+
+    def untied(self, number: int) -> dict[str, Value]:
+        """Return what a layer has of the axes alone, by its number from 0."""
         found: dict[str, Value] = {}
         for axis in reversed(self.axes):
             number, at = divmod(number, len(axis.values))
             found[axis.name] = axis.values[at]
-        found = dict(reversed(found.items()))
-        return {**found, **self.tied(found)}
+        return dict(reversed(found.items()))
 
     def tied(self, values: Mapping[str, Any]) -> dict[str, Value]:
         """Return what follows from the values of the axes.
 
         Raises:
-            SpecError: It is no whole number.
+            SpecError: It is no whole number, or cannot be computed of these.
         """
         scope = {SHORT.get(name, name): value for name, value in values.items()}
         found: dict[str, Value] = {}
         for name, expression in self.ties:
-            value = expression(scope)
+            try:
+                value = expression(scope)
+            except InputError as error:  # divided by zero here, and perhaps nowhere else
+                raise SpecError(f"{SHORT.get(name, name)}: {error}") from error
             if isinstance(value, float) and value.is_integer():
                 value = int(value)
             if type(value) is not int:

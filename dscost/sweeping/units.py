@@ -7,6 +7,7 @@ layer counts all.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dscost.errors import SpecError
 from dscost.layers.choosing import Asked, chosen
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.making import conv, extent
@@ -105,7 +106,10 @@ def convolutions_of(
     for asked in variants:
         if asked.label == STANDARD:
             continue
-        found = chosen(asked, spec)
+        try:
+            found = chosen(asked, spec)
+        except SpecError as error:  # a value that other layers of the grid can have
+            found = str(error)
         if isinstance(found, str):
             yield Lacking(asked.label, found)
         else:

@@ -1,0 +1,148 @@
+"""`dscost sweep`."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from dscost.cli import options as opt
+from dscost.cli.output_options import DEFAULTS, All
+from dscost.cli.printing import Output
+from dscost.pages import View
+
+if TYPE_CHECKING:
+    from dscost.layers.choosing import Asked
+    from dscost.sweeping.records import Sweep
+
+OPTIONS = {
+    "in_channels": "--cin",
+    "out_channels": "--cout",
+    "kernel_size": "-k",
+    "input_size": "--size",
+}
+"""How axes are called on the command line, where that is not their name."""
+
+
+class Axes(NamedTuple):
+    """The axes of a grid, as the command line says."""
+
+    in_channels: Annotated[
+        str | None,
+        typer.Option(
+            *("--cin", "--in-channels"),
+            metavar="VALUES",
+            help="Input channels: 8:64:8 (first:last:step), 16,32,64, or both mixed.",
+        ),
+    ] = None
+    out_channels: Annotated[
+        str | None,
+        typer.Option(
+            *("--cout", "--out-channels"),
+            metavar="VALUES",
+            help="Output channels, or what they follow by: cin, '2 * cin', 'round8(1.5 * cin)'. "
+            "Every other axis may follow so, too.",
+        ),
+    ] = None
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            *("-k", "--kernel", "--kernel-size"), metavar="VALUES", help="Kernel sizes, 1,3,5x3."
+        ),
+    ] = None
+    size: Annotated[
+        str | None,
+        typer.Option(
+            *("--size", "--input-size"),
+            metavar="VALUES",
+            help="Input sizes, 7,14,28 or 31x40  [default: 14]",
+        ),
+    ] = None
+    stride: Annotated[
+        str | None, typer.Option(metavar="VALUES", help="Steps, 1,2 or 2x1  [default: 1]")
+    ] = None
+    padding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VALUES", help="0,1, 'k // 2' or same  [default: keeps the size at stride 1]"
+        ),
+    ] = None
+    dilation: Annotated[
+        str | None, typer.Option(metavar="VALUES", help="Distances between taps  [default: 1]")
+    ] = None
+    groups: Annotated[
+        str | None,
+        typer.Option(metavar="VALUES", help="Groups of channels, 1,2,4 or cin  [default: 1]"),
+    ] = None
+    bias: Annotated[
+        str | None,
+        typer.Option(metavar="VALUES", help="true, false or true,false  [default: false]"),
+    ] = None
+    batch: Annotated[
+        str | None, typer.Option(metavar="VALUES", help="Inputs at once, 1,8,32  [default: 1]")
+    ] = None
+
+    def given(self) -> Mapping[str, object]:
+        """Return what is said of each axis."""
+        long = {"kernel": "kernel_size", "size": "input_size"}
+        return {long.get(name, name): value for name, value in self._asdict().items()}
+
+
+NOTHING = Axes()
+
+
+def sweep(
+    axes: Axes = NOTHING,
+    dims: Annotated[
+        int | None,
+        typer.Option(
+            metavar="1|2|3", help="Spatial dimensions  [default: as there are sizes, else 2]"
+        ),
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:VALUE][,…]",
+            help="What each layer is compared with (dscost list variants); standard for nothing; "
+            "repeatable  [default: depthwise_separable]",
+        ),
+    ] = None,
+    dtype: opt.OneDtype = None,
+    sort: Annotated[str | None, typer.Option(help="Sort rows by a figure, largest first.")] = None,
+    top: Annotated[
+        int | None,
+        typer.Option("-n", "--top", min=1, metavar="N", help="Show only the first N rows."),
+    ] = None,
+    asked: All = DEFAULTS,
+) -> None:
+    """Count a whole grid of layers, each as it is and in cheaper variants, into one table."""
+    from dscost.pages.sweeps import SweepSaid
+    from dscost.sweeping.making_grids import Setup, grid_of
+    from dscost.sweeping.sweep import counted_sweep
+
+    out = asked.output("sweep", View(sort=sort, top=top))
+    SweepSaid.check(out.view, out.says)
+    setup = Setup(_variants(variant), dims=dims, dtype=dtype or "float32")
+    found = counted_sweep([grid_of(axes.given(), setup, _spelled)])
+    _tell_impossible(out, found)
+    out.write(found)
+
+
+def _variants(texts: list[str] | None) -> "tuple[Asked, ...]":
+    """Return the variants of a command line; `standard` alone is none."""
+    from dscost.layers.choosing import parse_variants
+    from dscost.layers.variants import SEPARABLE, STANDARD
+
+    names = [name for text in texts or [SEPARABLE] for name in opt.parse_names(text)]
+    return parse_variants(name for name in names if name != STANDARD)
+
+
+def _spelled(axis: str) -> str:
+    return OPTIONS.get(axis, f"--{axis}")
+
+
+def _tell_impossible(out: Output, found: "Sweep") -> None:
+    """Say on stderr which layers were left out."""
+    from dscost.sweeping.sweep import some_of
+
+    if found.impossible:
+        out.lacks([some_of(found.size, found.impossible)])

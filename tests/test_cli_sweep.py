@@ -1,0 +1,130 @@
+"""`dscost sweep`: grids of layers, counted into a table."""
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from program import run
+
+GRID = ("sweep", "--cin", "256", "--cout", "128,256", "-k", "3")
+STANDARD = 256 * 256 * 9 * 14 * 14
+SEPARABLE = (256 * 9 + 256 * 256) * 14 * 14
+
+
+def rows_of(*arguments: str) -> list[dict[str, str]]:
+    ran = run(*arguments, "--format", "csv")
+    assert ran.returncode == 0, ran.stderr
+    return list(csv.DictReader(StringIO(ran.stdout)))
+
+
+def test_each_layer_has_a_row_as_it_is_and_one_of_its_variant() -> None:
+    found = rows_of(*GRID)
+    assert [(row["out_channels"], row["variant"]) for row in found] == [
+        ("128", "standard"), ("128", "depthwise_separable"),
+        ("256", "standard"), ("256", "depthwise_separable"),
+    ]  # fmt: skip
+    assert [int(row["macs"]) for row in found[2:]] == [STANDARD, SEPARABLE]
+    assert float(found[3]["macs_reduction"]) == pytest.approx(8.694, abs=5e-4)  # 1 / (1/256 + 1/9)
+    assert int(found[3]["params"]) == 256 * 9 + 256 * 256
+
+
+def test_what_is_assumed_stands_in_every_row() -> None:
+    row = rows_of(*GRID)[0]
+    assumed = ("stride", "padding", "dilation", "groups", "input_size", "batch", "dtype")
+    assert [row[name] for name in assumed] == ["1", "1", "1", "1", "14", "1", "float32"]
+
+
+def test_standard_alone_is_no_variant() -> None:
+    assert {row["variant"] for row in rows_of(*GRID, "--variant", "standard")} == {"standard"}
+
+
+def test_variants_are_lists_and_repeatable() -> None:
+    found = rows_of(*GRID, "--variant", "ghost,inverted_residual:6", "--variant", "shuffle")
+    assert [row["variant"] for row in found[:4]] == [
+        *("standard", "ghost", "inverted_residual:6", "shuffle")
+    ]
+
+
+def test_a_variant_that_a_layer_does_not_have_says_why_in_its_row() -> None:
+    found = rows_of("sweep", "--cin", "8", "--cout", "8", "-k", "1,3", "--variant", "grouped:3")
+    assert found[1]["macs"] == ""
+    assert "groups=3 does not divide in_channels=8" in found[1]["note"]
+
+
+def test_columns_follow_from_others() -> None:
+    found = rows_of("sweep", "--cin", "8:24:8", "--cout", "2 * cin", "-k", "3", "--groups", "cin")
+    sizes = [(row["in_channels"], row["out_channels"], row["groups"]) for row in found[::2]]
+    assert sizes == [("8", "16", "8"), ("16", "32", "16"), ("24", "48", "24")]
+
+
+def test_impossible_layers_are_left_out_and_told() -> None:
+    ran = run("sweep", "--cin", "8,9", "--cout", "18", "-k", "3", "--groups", "1,3")
+    assert ran.returncode == 0
+    assert ran.stderr == (
+        "dscost: 1 of 4 layers cannot exist, such as cin 8, groups 3: groups=3 does not divide in_channels=8\n"
+    )
+
+
+def test_what_is_tied_may_be_no_whole_number_somewhere() -> None:
+    ran = run("sweep", "--cin", "8,9", "--cout", "cin / 2", "-k", "3")
+    assert ran.returncode == 0
+    assert ran.stderr == (
+        "dscost: 1 of 2 layers cannot exist, such as cin 9: cout = cin / 2 is 4.5\n"
+    )
+    ran = run("sweep", "--cin", "8", "--cout", "8", "-k", "1,3", "--groups", "8 / (k - 1)")
+    assert "1 of 2 layers cannot exist, such as k 1: groups: " in ran.stderr
+
+
+def test_where_no_layer_can_exist_there_is_no_table() -> None:
+    ran = run("sweep", "--cin", "8", "--cout", "8,16", "-k", "3", "--groups", "3")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == (
+        "dscost: none of 2 layers can exist, such as cout 8: groups=3 does not divide in_channels=8; "
+        "groups=3 does not divide out_channels=8\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("--cin 8:4 --cout 8 -k 3", ["--cin: 8:4 is empty: a range rises, as in 4:8"]),
+        ("--cin 8 --cout cni -k 3", ["--cout: unknown name 'cni' (did you mean 'cin'?)"]),
+        ("--cin 8 --cout 8 -k 3 --dtype flaot16", ["unknown dtype 'flaot16' (did you mean 'float16'?)"]),
+        ("--cin 8 --cout 8 -k 3 --variant gost", ["unknown variant 'gost' (did you mean 'ghost'?)"]),
+        ("--cin 8 --cout 8 -k 3 --columns mcas", ["unknown column 'mcas' (did you mean 'macs'?)"]),
+        (
+            "--cin 0 --cout 1.5 -k x --size 7x7x7 --stride 2x1",
+            [
+                "--cin: must be at least 1, found 0",
+                "--cout: expected something like 8:1024:8, 16,32,64 or 2 * cin, found '1.5'",
+                "-k: unknown name 'x' (an expression has cin, cout, k, stride, padding, dilation, groups, size, batch)",
+                "--size: 7×7×7 has 3 sizes, but stride 2×1 has 2 sizes",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_bad_grids_are_told_line_by_line(arguments: str, told: list[str]) -> None:
+    ran = run("sweep", *arguments.split())
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.splitlines() == [f"dscost: {line}" for line in told]
+
+
+def test_too_large_a_grid_is_refused_at_once() -> None:
+    ran = run(*"sweep --cin 1:100000 --cout 1:100000 --size 1:100000 -k 3".split())
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("dscost: 1,000,000,000,000,000 layers (cin 100,000 × ")
+
+
+def test_json_has_how_many_were_asked_for() -> None:
+    found = json.loads(run(*GRID, "--json").stdout)
+    assert found["command"] == "sweep"
+    assert (found["size"], len(found["rows"])) == (2, 4)
+    assert found["rows"][2]["macs"] == STANDARD
+
+
+def test_a_table_is_written_to_a_file(tmp_path: Path) -> None:
+    ran = run(*GRID, "-o", "table.csv", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "wrote table.csv\n")
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + 4
