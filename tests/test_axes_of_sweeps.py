@@ -241,7 +241,9 @@ def test_what_is_missing_is_named_with_how_it_is_given() -> None:
 
 
 def test_a_linear_layer_has_neither_kernel_nor_size() -> None:
-    with pytest.raises(InputError, match=r"^kernel_size: linear has none\ninput_size: linear has"):
+    with pytest.raises(
+        InputError, match=r"^kernel_size: a linear layer has none\ninput_size: a linear"
+    ):
         grid_of({**USUAL, "input_size": 7}, Setup(operation="linear"))
     grid = grid_of({"in_channels": 8, "out_channels": "cin"}, Setup(operation="linear"))
     assert grid.values(0) == {"in_channels": 8, "out_channels": 8, "bias": True, "batch": 1}

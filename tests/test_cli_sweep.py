@@ -128,3 +128,53 @@ def test_a_table_is_written_to_a_file(tmp_path: Path) -> None:
     ran = run(*GRID, "-o", "table.csv", cwd=tmp_path)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "wrote table.csv\n")
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + 4
+
+
+# -- files of grids
+
+
+def test_a_file_of_grids_stands_in_place_of_options(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("{cin: [8, 16], cout: cin, k: 3, variants: []}\n")
+    ran = run("sweep", "s.yaml", "--format", "csv", cwd=tmp_path)
+    assert [row["macs"] for row in csv.DictReader(StringIO(ran.stdout))] == [
+        str(8 * 8 * 9 * 14 * 14), str(16 * 16 * 9 * 14 * 14),
+    ]  # fmt: skip
+
+
+def test_a_file_says_all_of_its_grids() -> None:
+    ran = run("sweep", "separable_pays", "--cin", "8", "--dtype", "int8")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == (
+        "dscost: --cin, --dtype: a file says all of its grids; copy separable_pays and edit it\n"
+    )
+
+
+def test_mistakes_of_a_file_are_told_with_their_places(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("cin: [8, [16]]\ncout: 8:4\nk: 3\n")
+    ran = run("sweep", "s.yaml", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.splitlines() == [
+        "s.yaml:1:10: expected a value of cin, found a list in a list",
+        "s.yaml:2:7: 8:4 is empty: a range rises, as in 4:8",
+    ]
+
+
+def test_a_file_of_grids_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("{cin: 8, cout: 8, k: 3}\n")
+    ran = run("sweep", "s.yaml", "--export", "csv=s.yaml", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("dscost: s.yaml is read as the sweep")
+
+
+def test_from_python_it_is_the_same() -> None:
+    import dscost
+
+    found = dscost.sweep(256, [128, 256], 3)
+    assert [row.cost.macs for row in found.rows][2:] == [STANDARD, SEPARABLE]
+    assert found == dscost.sweep("256", "128,256", "3", variants=["depthwise_separable"])
+    assert str(found).splitlines() == run(*GRID).stdout.rstrip().splitlines()
+    assert len(dscost.sweep(file="separable_pays").rows) == 60 * 2
+    with pytest.raises(dscost.DscostError, match=r"^dtype: a file says all of its grids$"):
+        dscost.sweep(file="separable_pays", dtype="int8")
+    with pytest.raises(dscost.DscostError, match=r"^in_channels: 8:4 is empty.*\nout_channels: "):
+        dscost.sweep("8:4", 0, 3)

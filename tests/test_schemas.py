@@ -46,6 +46,7 @@ TITLES = {
     "device": "A device of dscost",
     "plan": "A plan of dscost",
     "report": "A report of dscost",
+    "sweep": "A sweep of dscost",
 }
 
 

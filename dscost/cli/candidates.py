@@ -90,6 +90,10 @@ def _variants(ctx: typer.Context, incomplete: str) -> Iterable[str]:
     return VARIANTS
 
 
+def _lists_of_variants(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    return _lists(_variants(ctx, incomplete), incomplete)
+
+
 def _dtypes(ctx: typer.Context, incomplete: str) -> list[str]:
     from dscost.notation.units import DTYPE_BYTES
 
@@ -129,12 +133,14 @@ def _columns(ctx: typer.Context, incomplete: str) -> list[str]:
     from dscost.pages.comparisons import ComparisonSaid
     from dscost.pages.conversions import ConversionSaid
     from dscost.pages.reports import VARIANT_COLUMNS, ReportsSaid
+    from dscost.pages.sweeps import SweepSaid
 
     shown: Mapping[str, Iterable[str]] = {
         "layer": [column.key for column in VARIANT_COLUMNS],
         "model": ReportsSaid.columns,
         "compare": ComparisonSaid.columns,
         "convert": ConversionSaid.columns,
+        "sweep": SweepSaid.columns,
     }
     return _lists(shown.get(ctx.command.name or "", ()), incomplete)
 
@@ -142,8 +148,10 @@ def _columns(ctx: typer.Context, incomplete: str) -> list[str]:
 def _sort_keys(ctx: typer.Context, incomplete: str) -> Iterable[str]:
     from dscost.pages.comparisons import ComparisonSaid
     from dscost.pages.reports import ReportsSaid
+    from dscost.pages.sweeps import SweepSaid
 
-    return (ComparisonSaid if ctx.command.name == "compare" else ReportsSaid).sort_keys
+    of_commands = {"compare": ComparisonSaid.sort_keys, "sweep": SweepSaid.sort_keys}
+    return of_commands.get(ctx.command.name or "", ReportsSaid.sort_keys)
 
 
 def _kinds(ctx: typer.Context, incomplete: str) -> Iterable[str]:
@@ -177,11 +185,20 @@ def _commands(ctx: typer.Context, incomplete: str) -> Iterable[str]:
     return COMMANDS
 
 
+def _sweeps(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return built-in sweeps; of files the shell knows more."""
+    from dscost.configs import config_folder
+
+    names = sorted(path.stem for path in config_folder("sweeps").glob("*.yaml"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
 _EVERYWHERE: Mapping[str, _Found] = {
     "target": _targets,
     "targets": _targets,
     "models": _targets,
     "variant": _variants,
+    "sweep_file": _sweeps,
     "setting": _settings,
     "dtype": _dtypes,
     "device": _one_of(DEVICES),
@@ -203,6 +220,7 @@ _EVERYWHERE: Mapping[str, _Found] = {
 }
 _OF_COMMANDS: Mapping[tuple[str, str], _Found] = {
     ("device", "name"): _devices,
+    ("sweep", "variant"): _lists_of_variants,
     ("device", "named"): _named_devices,
     ("list", "what"): _kinds,
     ("list", "sort"): _list_sort_keys,

@@ -1,6 +1,7 @@
 """`dscost sweep`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -8,10 +9,12 @@ import typer
 from dscost.cli import options as opt
 from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.printing import Output
+from dscost.errors import InputError
 from dscost.pages import View
 
 if TYPE_CHECKING:
     from dscost.layers.choosing import Asked
+    from dscost.sweeping.grids import Grid
     from dscost.sweeping.records import Sweep
 
 OPTIONS = {
@@ -91,6 +94,14 @@ NOTHING = Axes()
 
 
 def sweep(
+    sweep_file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SWEEP.yaml]",
+            help="A file of grids (configs/sweeps/README.md), or the name of a built-in one, "
+            "instead of the options of a grid.",
+        ),
+    ] = None,
     axes: Axes = NOTHING,
     dims: Annotated[
         int | None,
@@ -116,15 +127,39 @@ def sweep(
 ) -> None:
     """Count a whole grid of layers, each as it is and in cheaper variants, into one table."""
     from dscost.pages.sweeps import SweepSaid
-    from dscost.sweeping.making_grids import Setup, grid_of
     from dscost.sweeping.sweep import counted_sweep
 
-    out = asked.output("sweep", View(sort=sort, top=top))
+    read = [("the sweep", Path(sweep_file))] if sweep_file else []
+    out = asked.output("sweep", View(sort=sort, top=top), read=read)
     SweepSaid.check(out.view, out.says)
-    setup = Setup(_variants(variant), dims=dims, dtype=dtype or "float32")
-    found = counted_sweep([grid_of(axes.given(), setup, _spelled)])
+    grids = _grids(sweep_file, axes, Beside(variant, dims, dtype))
+    found = counted_sweep(grids)
     _tell_impossible(out, found)
     out.write(found)
+
+
+class Beside(NamedTuple):
+    """What is said of a grid beside its axes."""
+
+    variant: list[str] | None = None
+    dims: int | None = None
+    dtype: str | None = None
+
+
+def _grids(sweep_file: str | None, axes: Axes, beside: Beside) -> "Sequence[Grid]":
+    """Return the grids of a file, or the one of the options."""
+    if sweep_file is None:
+        from dscost.sweeping.making_grids import Setup, grid_of
+
+        setup = Setup(_variants(beside.variant), dims=beside.dims, dtype=beside.dtype or "float32")
+        return [grid_of(axes.given(), setup, _spelled)]
+    from dscost.sweeping.grid_files import read_grids
+
+    given = {**axes.given(), **beside._asdict()}
+    options = ", ".join(_spelled(name) for name, value in given.items() if value is not None)
+    if options:
+        raise InputError(f"{options}: a file says all of its grids; copy {sweep_file} and edit it")
+    return read_grids(sweep_file)
 
 
 def _variants(texts: list[str] | None) -> "tuple[Asked, ...]":

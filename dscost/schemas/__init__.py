@@ -9,6 +9,7 @@
 | `architecture` | a network as YAML |
 | `device` | a device as YAML |
 | `plan` | the plan of a conversion as YAML |
+| `sweep` | grids of layers as YAML |
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ SCHEMAS: Mapping[str, str] = {
     "architecture": "dscost.schemas.of_architectures:schema",
     "device": "dscost.devices.sheets:DEVICE",
     "plan": "dscost.converting.plan_file:PLAN",
+    "sweep": "dscost.sweeping.grid_files:FILE",
 }
 """The module that has each, and the form that reads such a file or a function that returns it."""
 

@@ -7,8 +7,7 @@
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from dscost.errors import InputError, did_you_mean
 from dscost.layers.convolution import MAX_EXTENT
@@ -72,7 +71,7 @@ def parse_axis(name: str, given: object) -> Said:
     if isinstance(given, str):
         if _is_expression(name, given):
             return _expression(name, given)
-        return _once(_of_text(name, given))
+        return once(_of_text(name, given))
     if isinstance(given, range) and len(given) > MAX_EXTENT:
         raise InputError(f"a range of {len(given):,} values: at most {MAX_EXTENT:,}")
     if not isinstance(given, range | list) and not _is_list(name, given):
@@ -80,7 +79,7 @@ def parse_axis(name: str, given: object) -> Said:
     entries: Sequence[object] = given  # type: ignore[assignment]
     if len(entries) == 1 and isinstance(entries[0], str):
         return parse_axis(name, entries[0])
-    return _once(value for entry in entries for value in values_of_entry(name, entry))
+    return once(value for entry in entries for value in values_of_entry(name, entry))
 
 
 def values_of_entry(name: str, entry: object) -> Iterator[Value]:
@@ -106,7 +105,12 @@ def _is_list(name: str, given: object) -> bool:
     return isinstance(given, tuple) and name not in OF_SIZES
 
 
-def _once(values: Any) -> tuple[Value, ...]:
+def once(values: Iterable[Value]) -> tuple[Value, ...]:
+    """Return each value once; true is no 1.
+
+    Raises:
+        InputError: There is none.
+    """
     found: dict[tuple[type, Value], Value] = {(type(one), one): one for one in values}
     if not found:
         raise InputError("no value is given")

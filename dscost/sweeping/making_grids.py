@@ -21,6 +21,12 @@ OF_OPERATIONS: Mapping[Operation, Sequence[str]] = {
     "global_pooling": ("in_channels", "input_size", "batch"),
 }
 """What may vary of each operation."""
+KINDS: Mapping[Operation, str] = {
+    "convolution": "convolution",
+    "linear": "linear layer",
+    "global_pooling": "global pooling",
+}
+"""What a layer of each operation is called."""
 REQUIRED = ("in_channels", "out_channels", "kernel_size")
 """What has no default, where the operation has it."""
 DEFAULTS: Mapping[str, Value] = {
@@ -107,10 +113,10 @@ def assembled(
     """
     before = len(complaints)
     has = OF_OPERATIONS[setup.operation]
-    what = setup.operation.replace("_", " ")
+    what = KINDS[setup.operation]
     for name in said:
         if name not in has:
-            complaints.append(Complaint(name, f"{what} has none"))
+            complaints.append(Complaint(name, f"a {what} has none"))
     missing = [name for name in REQUIRED if name in has and name not in said]
     if missing:
         told = ", ".join(f"{name.replace('_', ' ')} ({spelled(name)})" for name in missing)

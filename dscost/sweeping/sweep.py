@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from os import PathLike, fspath
 
 from dscost.errors import InputError
 from dscost.layers.choosing import parse_variants
@@ -11,7 +12,7 @@ from dscost.reports.figures import NOTHING
 from dscost.reports.records import Reduction
 from dscost.sweeping.cases import Impossibility, cases_of
 from dscost.sweeping.grids import SHORT, Grid, Value
-from dscost.sweeping.making_grids import Setup, check_size, grid_of
+from dscost.sweeping.making_grids import KINDS, Setup, check_size, grid_of
 from dscost.sweeping.records import Case, Impossible, Row, Sweep
 
 Values = int | str | range | Sequence[int | str | tuple[int, ...] | bool | None] | None
@@ -34,8 +35,9 @@ def sweep(
     input_size: Values = None,
     batch: Values = None,
     dims: int | None = None,
-    variants: str | Sequence[str] = SEPARABLE,
-    dtype: str = "float32",
+    variants: str | Sequence[str] | None = None,
+    dtype: str | None = None,
+    file: "str | PathLike[str] | None" = None,
 ) -> Sweep:
     """Return what every layer of a grid costs, as it is and in variants.
 
@@ -56,8 +58,10 @@ def sweep(
         batch: B, inputs at once; 1 if left out.
         dims: Spatial dimensions, 1, 2 or 3; by default as many as there are sizes, else 2.
         variants: What each layer is compared with: names of `dscost list variants`, such as
-            `ghost` or `inverted_residual:6`; none are wanted of `()`.
-        dtype: Data type of weights and activations.
+            `ghost` or `inverted_residual:6`, none of `()`; by default `depthwise_separable`.
+        dtype: Data type of weights and activations; `float32` if left out.
+        file: A YAML file of grids (`configs/sweeps/README.md`), or the name of a built-in one, such
+            as `separable_pays`, instead of all above.
 
     Raises:
         InputError: Something of it is wrong, or no layer of it can exist; or there are too many.
@@ -78,8 +82,18 @@ def sweep(
         "input_size": input_size,
         "batch": batch,
     }
-    names = [variants] if isinstance(variants, str) else list(variants)
-    setup = Setup(parse_variants(names), "convolution", dims, dtype)
+    if file is not None:
+        from dscost.sweeping.grid_files import read_grids
+
+        beside = {**given, "dims": dims, "variants": variants, "dtype": dtype}
+        told = ", ".join(name for name, value in beside.items() if value is not None)
+        if told:
+            raise InputError(f"{told}: a file says all of its grids")
+        return counted_sweep(read_grids(fspath(file)))
+    names = (
+        [variants] if isinstance(variants, str) else [SEPARABLE] if variants is None else variants
+    )
+    setup = Setup(parse_variants(names), "convolution", dims, dtype or "float32")
     return counted_sweep([grid_of(given, setup)])
 
 
@@ -134,13 +148,6 @@ def rows_of_case(case: Case, element_bytes: int) -> Iterator[Row]:
 # -- what was swept, in words
 
 
-_KINDS = {
-    "convolution": "convolution",
-    "linear": "linear layer",
-    "global_pooling": "global pooling",
-}
-
-
 def title_of(grids: Sequence[Grid]) -> str:
     """Return what grids hold, in a line.
 
@@ -149,7 +156,7 @@ def title_of(grids: Sequence[Grid]) -> str:
     '16 convolutions: cin 8–64 (8), cout 8, k 1, 3, size 14'
     """
     size = sum(grid.size for grid in grids)
-    kinds = {_KINDS[grid.operation] for grid in grids}
+    kinds = {KINDS[grid.operation] for grid in grids}
     kind = kinds.pop() if len(kinds) == 1 else "layer"
     number = f"{size:,} {kind}{'' if size == 1 else 's'}"
     if len(grids) > 1:
