@@ -65,7 +65,7 @@ QUICK = frozenset(
     narrow_tables network_specs operations operators options packed pairs_in_words places plans
     printable published_numbers quantities registries rendering roofline rules runs_in_words
     scoring_losses selectors sparse
-    specs speedups_in_words statistics strict_json swaps timing_sheets
+    specs speedups_in_words statistics strict_json swaps sweep_answers sweep_order sweep_pages timing_sheets
     """.split()
 )
 """Files of tests that are quick, each a second or less: `pytest -m quick`."""
@@ -81,7 +81,7 @@ TORCH_FREE = frozenset(
     graph_versions graph_weights graph_words graph_writing graphs house inputs judging knapsack language
     literals marked_yaml operations places printable published_numbers quantities recovering_graphs
     registries rendering roofline runtimes scoring_calling scoring_graphs scoring_journal scoring_losses
-    scoring_search selectors shapes statistics strict_json swaps variants
+    scoring_search selectors shapes statistics strict_json swaps sweep_answers sweep_order sweep_pages variants
     """.split()
 )
 """Files of tests that need no torch, but for those of their tests that are marked `torch`: what `pytest tests` runs where

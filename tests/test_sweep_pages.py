@@ -2,14 +2,18 @@
 
 import csv
 import json
+import re
 from io import StringIO
+from itertools import pairwise
 
 import pytest
-from swept import grid_of, sweep_of
+from swept import HERE, grid_of, rows_of, sweep_of
 
 from dscost.errors import DscostError, InputError
 from dscost.pages import View
 from dscost.rendering import render
+from dscost.reports.records import Speedup
+from dscost.sweeping.records import Drift, Impossible
 
 COUNTED = sweep_of(grid_of(in_channels=(3, 16), input_size=(7, 14)))
 TIMED = sweep_of(
@@ -74,4 +78,203 @@ def test_rows_are_sorted_largest_first_and_cut() -> None:
 
 
 def test_what_all_rows_have_in_common_is_told_once() -> None:
-    assert "all with float32, Cout 32, k 3, stride 1, batch 1" in render(COUNTED)
+    assert "All with Cout 32, k 3, stride 1, batch 1, float32." in render(COUNTED)
+
+
+# -- the map
+
+
+def blocks(page: str) -> list[list[str]]:
+    """Return the lines of each sheet of the map of a page, its header first."""
+    lines = page.splitlines()
+    starts = [at for at, line in enumerate(lines) if " \\ " in line]
+    found = []
+    for at in starts:
+        end = next(place for place in range(at, len(lines)) if not lines[place].strip())
+        found.append([lines[at], *lines[at + 2 : end]])
+    return found
+
+
+def cells(page: str) -> list[list[str]]:
+    (block,) = blocks(page)
+    return [line.split() for line in block[1:]]
+
+
+def test_the_map_has_input_channels_down_sizes_across_and_marks_what_is_no_gain() -> None:
+    table = {(3, 7): 0.62, (3, 14): 1.0, (16, 7): Speedup(1.05, (0.9, 1.2)), (16, 14): 3.42}
+    grid = grid_of(in_channels=(3, 16), input_size=(7, 14))
+    page = render(sweep_of(grid, lambda of, variant: table[of["in_channels"], of["input_size"]]))
+    (block,) = blocks(page)
+    assert block[0].split() == ["Cin", "\\", "size", "7", "14"]
+    assert cells(page) == [["3", "0.62×!", "1.00×="], ["16", "1.05×?", "3.4×"]]
+    assert "In the map: ! slower, ? unclear, = no difference." in page
+
+
+def test_the_map_is_coloured_by_what_the_clock_says() -> None:
+    grid = grid_of(in_channels=(3, 16), input_size=(7, 14))
+    page = render(
+        sweep_of(grid, lambda of, variant: 0.5 if of["in_channels"] == 3 else 2.5),
+        "table",
+        View(width=100, color=True),
+    )
+    first, second = blocks(re.sub("\x1b\\[1m|\x1b\\[0m", "", page))[0][1:]
+    assert first.split("\x1b[31m")[1].split() == ["0.50×!", "0.50×!"]
+    assert second.split("\x1b[32m")[1].split() == ["2.5×", "2.5×"]
+
+
+def test_the_map_of_a_sweep_that_is_only_counted_has_what_is_saved_in_macs() -> None:
+    grid = grid_of(in_channels=(3, 16), kernel_size=(3, 5))
+    page = render(sweep_of(grid))
+    assert "Times fewer MACs than standard: separable" in page
+    assert cells(page) == [["3", "7.0×", "14.0×"], ["16", "7.0×", "14.0×"]]
+    more = render(
+        sweep_of(grid_of(("inverted_residual:6",), in_channels=(16, 32), kernel_size=(3, 5)))
+    )
+    assert all(
+        cell.endswith("×!") for line in cells(more) for cell in line[1:] if cell.startswith("0")
+    )
+    assert "! more MACs" in more
+
+
+def test_several_output_channels_stand_beside_the_input_channels() -> None:
+    grid = grid_of(in_channels=(3, 16), out_channels=(8, 32), input_size=(7, 14))
+    page = render(sweep_of(grid, lambda of, variant: 2.0))
+    assert [line[0] for line in cells(page)] == ["3→8", "3→32", "16→8", "16→32"]
+
+
+def test_where_there_are_too_many_pairs_each_number_of_output_channels_has_its_map() -> None:
+    grid = grid_of(in_channels=tuple(range(8, 80, 8)), out_channels=(8, 16, 32), input_size=(7, 14))
+    page = render(sweep_of(grid, lambda of, variant: 2.0))
+    assert [f"separable, Cout {cout}" in page for cout in (8, 16, 32)] == [True] * 3
+    assert [len(block) for block in blocks(page)] == [1 + 9] * 3
+
+
+def test_output_channels_that_follow_stand_beside_the_input_channels() -> None:
+    grid = grid_of(ties={"out_channels": "2 * cin"}, in_channels=(8, 16), input_size=(7, 14))
+    assert [line[0] for line in cells(render(sweep_of(grid)))] == ["8→16", "16→32"]
+
+
+def test_what_else_varies_has_a_map_each_and_it_is_said_how_many_more_there_are() -> None:
+    grid = grid_of(in_channels=(3, 16), input_size=(7, 14), kernel_size=(3, 5), batch=(1, 2, 4, 8))
+    page = render(sweep_of(grid, lambda of, variant: 2.0))
+    assert len(blocks(page)) == 6
+    assert "2 maps more of this kind: a file holds every cell." in page
+
+
+def test_of_many_values_some_are_drawn_evenly_with_both_ends() -> None:
+    grid = grid_of(in_channels=tuple(range(8, 520, 8)), input_size=(7, 14))
+    page = render(sweep_of(grid))
+    found = [int(line[0]) for line in cells(page)]
+    assert (len(found), found[0], found[-1]) == (24, 8, 512)
+    assert {later - earlier for earlier, later in pairwise(found)} <= {16, 24}
+    assert "Drawn are 24 of 64 values of Cin; a file holds all." in page
+
+
+def test_a_list_of_layers_that_are_no_grid_has_no_map() -> None:
+    rows = [
+        row
+        for cin, size in ((3, 112), (32, 56), (64, 28))
+        for row in rows_of(
+            grid_of(in_channels=(cin,), input_size=(size,), kernel_size=(3 + 2 * (cin % 5),))
+        )
+    ]
+    assert blocks(render(COUNTED._replace(rows=rows))) == []
+
+
+WIDE = sweep_of(
+    grid_of(in_channels=(3, 16, 512), input_size=tuple(range(7, 112, 7))),
+    lambda of, variant: of["in_channels"] * of["input_size"] / 700,
+)
+
+
+@pytest.mark.parametrize("width", [60, 100, 200])
+def test_no_figure_is_cut_and_no_line_is_wider_than_the_terminal(width: int) -> None:
+    page = render(WIDE, "table", View(width=width))
+    assert max(map(len, page.splitlines())) <= width
+    assert "…" not in page
+    drawn = [line.split()[1:] for block in blocks(page) for line in block[1:]]
+    every = [line.split()[1:] for block in blocks(render(WIDE)) for line in block[1:]]
+    of_each = [[cell for row in drawn[at::3] for cell in row] for at in range(3)]
+    assert of_each == every
+    assert len(every[0]) == 15
+
+
+def test_markdown_has_the_same_cells_in_one_table() -> None:
+    text = render(WIDE, "markdown", View(width=60))
+    rows = [line for line in text.splitlines() if line.startswith("| 3 |") and "×" in line]
+    expected = blocks(render(WIDE))[0][1].split()
+    assert [cell.strip() for cell in rows[0].strip("|").split("|")] == expected
+
+
+# -- what a sweep lacks, and what moved
+
+
+def test_what_cannot_be_and_what_is_still_to_come_is_said() -> None:
+    page = render(
+        TIMED._replace(
+            size=60,
+            impossible=Impossible(12, "groups 2, cin 3: no whole number"),
+            unfinished=1,
+            journal="sweep.jsonl",
+            warnings=("Noisy: load 3.",),
+        )
+    )
+    assert "12 of 60 layers cannot exist, such as: groups 2, cin 3: no whole number" in page
+    assert (
+        "1 case is still to be timed. What was measured is in sweep.jsonl: the same command goes on from there."
+        in page
+    )
+    assert "Noisy: load 3." in page
+
+
+def test_drift_is_told_and_what_was_measured_again() -> None:
+    drift = Drift(HERE, 1.234e-3, 0.985, 1.04, again=3, still=1)
+    page = render(TIMED._replace(drift=(drift,)))
+    assert (
+        "The reference layer took 1.23 ms, from −1.5 % to +4.0 % along the way; 3 cases were measured again, "
+        "since it moved; in 1 of them it moved by more than 3 % each time."
+    ) in page
+    assert json.loads(render(TIMED._replace(drift=(drift,)), "json"))["drift"][0]["highest"] == 1.04
+
+
+def test_why_layers_have_no_variant_is_said_once() -> None:
+    page = render(sweep_of(grid_of(kernel_size=(1, 3), in_channels=(8, 16))))
+    assert page.count("no spatial part") == 1
+    assert "separable, 2 layers, such as 8→32, k 1: " in page
+
+
+def test_each_kind_of_device_has_pages_of_its_own() -> None:
+    there = HERE._replace(device="Jetson", threads=4)
+    grid = grid_of(in_channels=(3, 16), input_size=(7, 14))
+    rows = [*TIMED.rows, *rows_of(grid, lambda of, variant: 0.5, where=there)]
+    page = render(TIMED._replace(rows=rows))
+    assert page.count("On Xeon (ONNX Runtime, 1 thread) separable") == 1
+    assert page.count("On Jetson (ONNX Runtime, 4 threads) separable") == 1
+    assert "Jetson (ONNX Runtime, 4 threads)" in page.splitlines()
+    assert len(blocks(page)) == 2
+    header = render(TIMED._replace(rows=rows), "csv").splitlines()[0]
+    assert "runtime,threads,clock,device" in header
+
+
+def test_json_carries_answers_losses_and_order_beside_the_rows() -> None:
+    document = json.loads(render(TIMED, "json"))
+    assert [one["outcome"] for one in document["crossovers"]] == ["from", "from"]
+    assert [(one["in_channels"], one["speedup"]) for one in document["losses"]] == [
+        (3, 0.375),
+        (3, 0.375),
+    ]
+    assert document["order"] == {"checked": 8, "noise_floor": 0.03, "violations": []}
+    assert document["command"] == "sweep"
+    assert "macs" in document["conventions"]
+
+
+def test_a_sweep_of_nothing_timed_has_neither_losses_nor_order() -> None:
+    document = json.loads(render(COUNTED, "json"))
+    assert document["crossovers"] == document["losses"] == []
+    assert document["order"]["checked"] == 0
+
+
+def test_characters_have_stand_ins_of_the_same_width() -> None:
+    page = render(WIDE, "table", View(width=60, encoding="ascii"))
+    assert page.isascii()
+    assert max(map(len, page.splitlines())) <= 60

@@ -5,25 +5,29 @@ from math import inf
 from typing import Any
 
 from dscost.errors import InputError, UnknownNameError
-from dscost.notation.units import counted, format_factor, format_seconds_with_interval
+from dscost.notation.units import format_factor, format_seconds_with_interval
 from dscost.pages.page import (
     DECIDES,
     Column,
+    Page,
     Row,
     Sheet,
+    Toned,
     View,
     check_columns,
     filled_sheet,
     without_interval,
     words,
 )
-from dscost.pages.sweep_words import header_of, ordered, said_values, variant_title
+from dscost.pages.sweep_words import header_of, ordered, room_of, said_values, variant_title
 from dscost.pages.wording import LATENCY, REDUCTION, SPEEDUP, format_speedup
 from dscost.reports.figures import FIGURES, ON_REQUEST
 from dscost.sweeping.grids import AXES
 from dscost.sweeping.records import Row as Measured
 from dscost.sweeping.tables import cells_of, is_there, text_of
 
+LONG = 30
+"""A table of more rows is folded away where it is read among other things."""
 SHOWN = 30
 """A terminal shows no more rows of a table unless they are asked for; files hold all."""
 
@@ -46,7 +50,7 @@ _COLUMNS = [
     Column("speedup", SPEEDUP, DECIDES, narrow=without_interval),
     words("verdict", ON_REQUEST),
     Column("visits", "visits", ON_REQUEST),
-    words("note", 5)._replace(goes_below=True),
+    words("note", ON_REQUEST),
 ]
 PAGE_COLUMNS = (*(column.key for column in _AXIS_COLUMNS), *(column.key for column in _COLUMNS))
 """What `--columns` takes."""
@@ -56,13 +60,22 @@ SORT_KEYS = tuple(
 """What `--sort` takes."""
 
 
-def varying_axes(rows: Sequence[Measured]) -> list[str]:
-    """Return what rows differ in, in the order of the columns."""
-    seen: dict[str, set[str]] = {}
-    for row in rows:
-        for name, value in row.of.items():
-            seen.setdefault(name, set()).add(repr(value))
-    return ordered(name for name, values in seen.items() if len(values) > 1)
+def rows_page(rows: Sequence[Measured], varying: Sequence[str], view: View) -> Page:
+    """Return the table with what all of it have in common, and how the rest of it is had.
+
+    Raises:
+        UnknownNameError: The view asks for a column or a sort key that there is not.
+        InputError: No row has what it is to be sorted by.
+    """
+    common = constants_words(rows, varying)
+    more = more_line(len(rows), view)
+    return Page(
+        f"The table: {len(rows):,} row{'' if len(rows) == 1 else 's'}",
+        [Toned(f"All with {common}.", "method")] if common else [],
+        [rows_sheet(rows, varying, view)],
+        [Toned(more, "method")] if more else [],
+        is_long=len(rows) > LONG,
+    )
 
 
 def rows_sheet(rows: Sequence[Measured], varying: Sequence[str], view: View) -> Sheet:
@@ -84,17 +97,13 @@ def rows_shown(number: int, view: View) -> int:
     """Return how many rows of a table a view shows."""
     if view.top is not None:
         return min(number, view.top)
-    return min(number, SHOWN) if view.width is not None and not view.wide else number
+    return min(number, SHOWN) if room_of(view) else number
 
 
 def _columns(rows: Sequence[Measured], varying: Sequence[str], view: View) -> list[Column]:
-    names = [Column(name, header_of(name), 0) for name in varying]
+    names = [Column(name, header_of(name), 0) for name in ordered(varying)]
     if len({row.variant for row in rows}) > 1 or not names:
         names.append(words("variant"))
-    places = [row.where for row in rows if row.where]
-    for key in ("device", "runtime", "threads", "clock"):
-        if len({getattr(where, key) for where in places}) > 1:
-            names.append(words(key))
     by_key = {column.key: column for column in (*_AXIS_COLUMNS, *_COLUMNS)}
     known = {column.key for column in names}
     if view.columns is not None:
@@ -166,4 +175,5 @@ def more_line(number: int, view: View) -> str:
     hidden = number - rows_shown(number, view)
     if hidden <= 0:
         return ""
-    return f"{counted(hidden, 'row')} more: --top {number} shows all, a file holds all columns."
+    rows = f"{hidden:,} row{'' if hidden == 1 else 's'}"
+    return f"{rows} more: --top {number} shows all, a file holds all columns."

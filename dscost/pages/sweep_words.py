@@ -5,6 +5,7 @@ from typing import Any
 
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import counted
+from dscost.pages.page import View
 from dscost.pages.runs import title_of
 from dscost.sweeping.grids import AXES
 from dscost.sweeping.records import Row, Where
@@ -19,6 +20,11 @@ HEADERS = {
 """What stands above the column of an axis, where that is not its name."""
 
 _TITLES = {STANDARD: "standard", SEPARABLE: "separable"}
+
+
+def room_of(view: View) -> int | None:
+    """Return how many characters a line has where lines are cut; `None` where all is shown."""
+    return None if view.wide or view.posted else view.width
 
 
 def header_of(axis: str) -> str:
@@ -47,6 +53,15 @@ def said_value(axis: str, value: Any) -> str:
     return f"{header_of(axis)} {text_of(value)}"
 
 
+def value_text(value: Any) -> str:
+    """Return the value of an axis beside a row or above a column.
+
+    >>> value_text(16), value_text(None)
+    ('16', 'default')
+    """
+    return "default" if value is None else text_of(value)
+
+
 def said_values(of: Mapping[str, Any], only: Iterable[str] | None = None) -> str:
     """Return what something is of, channels as an arrow.
 
@@ -73,7 +88,7 @@ def cell_words(row: Row, varying: Sequence[str]) -> str:
 
 def ordered(axes: Iterable[str]) -> list[str]:
     """Return axes in the order of the columns, those that are none of them first."""
-    places = {name: at for at, name in enumerate(AXES)}
+    places = {name: at for at, name in enumerate((*AXES, "dtype"))}
     return sorted(axes, key=lambda name: places.get(name, -1))
 
 

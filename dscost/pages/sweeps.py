@@ -5,18 +5,26 @@ from typing import Any
 
 from dscost.pages import Said
 from dscost.pages.page import Page, Toned, View
+from dscost.pages.sweep_answers import (
+    answer_lines,
+    crossover_sheet,
+    drift_lines,
+    lacking_lines,
+    order_lines,
+)
+from dscost.pages.sweep_maps import map_of, map_pages
 from dscost.pages.sweep_rows import (
     PAGE_COLUMNS,
     SORT_KEYS,
-    constants_words,
-    more_line,
-    rows_sheet,
-    varying_axes,
+    rows_page,
 )
+from dscost.pages.sweep_words import place_words
 from dscost.reports.figures import CONVENTIONS
 from dscost.reports.records import head, plain
-from dscost.sweeping.records import Sweep
-from dscost.sweeping.tables import COLUMNS, ON_REQUEST, cells_of, columns_of
+from dscost.sweeping.answers import by_place, crossovers, losses, varying_axes
+from dscost.sweeping.monotone import order_of
+from dscost.sweeping.records import Row, Sweep, Where
+from dscost.sweeping.tables import COLUMNS, ON_REQUEST, TIMED, cells_of, columns_of
 
 
 class SweepSaid(Said):
@@ -34,15 +42,12 @@ class SweepSaid(Said):
         self.row_columns = columns_of(sweep.rows)
 
     def pages(self, view: View) -> list[Page]:
-        """Return the answers, and below them the rows."""
+        """Return the answers, the map and the rows of each place, one after the other."""
         sweep = self._result
-        varying = varying_axes(sweep.rows)
-        common = constants_words(sweep.rows, varying)
-        lines = [Toned(f"all with {common}", "method")] if common else []
-        sheets = [rows_sheet(sweep.rows, varying, view)] if sweep.rows else []
-        more = more_line(len(sweep.rows), view)
-        closing = [*([Toned(more, "method")] if more else []), *_notes(sweep)]
-        return [Page(sweep.title, lines, sheets, closing)]
+        found = [page for where, rows in by_place(sweep.rows) for page in _of(where, rows, view)]
+        first, *others = found
+        closing = [*first.closing, *_notes(sweep)]
+        return [first._replace(heading=sweep.title, closing=closing), *others]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return the whole, every figure exact."""
@@ -54,6 +59,9 @@ class SweepSaid(Said):
             "size": sweep.size,
             "impossible": plain(sweep.impossible),
             "unfinished": sweep.unfinished,
+            "crossovers": plain(crossovers(sweep.rows)),
+            "losses": [_loss(row) for row in losses(sweep.rows)],
+            "order": plain(order_of(sweep.rows)),
             "rows": [
                 {name: cells.get(name) for name in self.row_columns}
                 for cells in map(cells_of, sweep.rows)
@@ -69,10 +77,31 @@ class SweepSaid(Said):
             yield {name: value for name, value in cells_of(row).items() if value is not None}
 
 
+def _of(where: Where | None, rows: Sequence[Row], view: View) -> Iterator[Page]:
+    """Yield what one place comes to, its map, and its rows."""
+    varying = varying_axes(rows)
+    measured = place_words(where) if where else ""
+    lines = answer_lines(rows, varying)
+    sheet, more = crossover_sheet(crossovers(rows), view)
+    order = order_lines(order_of(rows), varying)
+    sheets = [sheet] if sheet.rows else []
+    yield Page(measured or "Not timed", lines, sheets, [*more, *order], measured=measured)
+    found = map_of(rows, varying)
+    for page in map_pages(found, view) if found else ():
+        yield page._replace(measured=measured)
+    if rows:
+        yield rows_page(rows, varying, view)._replace(measured=measured)
+
+
 def _notes(sweep: Sweep) -> Iterator[str]:
-    if sweep.impossible:
-        yield (
-            f"{sweep.impossible.number:,} of {sweep.size:,} layers cannot exist, such as: "
-            f"{sweep.impossible.example}"
-        )
+    """Yield what is to be known of the whole."""
+    yield from drift_lines(sweep.drift)
+    yield from lacking_lines(sweep)
     yield from (Toned(warning, "unclear") for warning in sweep.warnings)
+
+
+def _loss(row: Row) -> dict[str, Any]:
+    """Return which layer is slower, and by how much."""
+    cells = cells_of(row)
+    kept = [*row.of, "variant", *TIMED, "macs_reduction"]
+    return {name: cells[name] for name in dict.fromkeys(kept) if cells[name] is not None}

@@ -1,6 +1,7 @@
 """A row of a sweep as the columns of a table, every figure exact: one order for every format."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from dscost.notation.units import format_shape
@@ -14,10 +15,12 @@ _COSTS = (
     *("params", "macs", "weight_bytes", "input_bytes", "output_bytes", "traffic_bytes"),
     *ON_REQUEST,
 )
+_SPEEDUPS = ("speedup", "speedup_low", "speedup_high", "verdict")
 TIMED = (
     *("runtime", "threads", "clock", "device"),
     *("latency_s", "latency_low_s", "latency_high_s"),
-    *("speedup", "speedup_low", "speedup_high", "verdict", "visits"),
+    *_SPEEDUPS,
+    "visits",
 )
 """Columns that only a row has that was timed."""
 COLUMNS = (*AXES, "dtype", "variant", "calls", *_COSTS, "macs_reduction", *TIMED, "note")
@@ -29,7 +32,7 @@ def cells_of(row: Row) -> dict[str, Any]:
 
     What it is of that is no column of layers stands first, such as a setting of a model.
     """
-    of = {name: _plain(value) for name, value in row.of.items()}
+    of = {name: plain_value(value) for name, value in row.of.items()}
     first = {name: value for name, value in of.items() if name not in COLUMNS}
     own = {
         "dtype": of.get("dtype", row.where.dtype if row.where else None),
@@ -43,19 +46,29 @@ def cells_of(row: Row) -> dict[str, Any]:
     return {**first, **{name: of.get(name) for name in AXES}, **own}
 
 
-def columns_of(rows: Iterable[Row], asked: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the columns that some row has, and those that are shown on request if asked for.
+def columns_of(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the columns that some row has, without those that are there on request.
 
     How often a model has a layer is one of them where that is more than once.
     """
-    found: dict[str, bool] = {}
-    for row in rows:
-        for name, value in cells_of(row).items():
-            is_known = value is not None and (name != "calls" or value != 1)
-            found[name] = found.get(name, False) or is_known
-    others = [name for name in found if name not in COLUMNS]
-    wanted = (*others, *(name for name in COLUMNS if name not in ON_REQUEST or name in asked))
-    return tuple(name for name in wanted if found.get(name))
+    axes = dict.fromkeys(chain.from_iterable(row.of for row in rows))
+    of = [name for name in axes if any(row.of.get(name) is not None for row in rows)]
+    first = [name for name in of if name not in COLUMNS]
+    own = [*of, "variant"] if rows else []
+    timed = [row for row in rows if row.where]
+    shown = {
+        "dtype": bool(timed),
+        "calls": any(row.calls != 1 for row in rows),
+        **dict.fromkeys(_COSTS[: -len(ON_REQUEST)], any(map(is_there, rows))),
+        "macs_reduction": any(row.reduction and row.reduction.macs for row in rows),
+        **dict.fromkeys(("runtime", "threads", "clock", "device", "visits"), bool(timed)),
+        "latency_s": any(row.latency_s is not None for row in rows),
+        **dict.fromkeys(("latency_low_s", "latency_high_s"), any(row.ci95_s for row in rows)),
+        **dict.fromkeys(_SPEEDUPS, any(row.speedup for row in rows)),
+        "note": any(row.note for row in rows),
+    }
+    found = {*own, *(name for name, is_shown in shown.items() if is_shown)}
+    return (*first, *(name for name in COLUMNS if name in found))
 
 
 def text_of(value: Any) -> str:
@@ -69,7 +82,7 @@ def text_of(value: Any) -> str:
     return format_shape(tuple(value)) if isinstance(value, tuple | list) else str(value)
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """Return a value of an axis as a table for programs has it, a pair as `5x3`."""
     return "x".join(map(str, value)) if isinstance(value, tuple | list) else value
 

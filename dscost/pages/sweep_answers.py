@@ -1,0 +1,350 @@
+"""The answers of a sweep in words: from where on a variant pays, where it loses, what is odd."""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from math import isclose
+from typing import Any
+
+from dscost.errors import first_of
+from dscost.notation.units import counted, format_factor, format_seconds
+from dscost.pages.page import Column, Row, Sheet, Toned, View, filled_sheet, words
+from dscost.pages.sweep_maps import short_factor
+from dscost.pages.sweep_words import (
+    cell_words,
+    header_of,
+    ordered,
+    place_words,
+    room_of,
+    said_value,
+    said_values,
+    value_text,
+    variant_title,
+)
+from dscost.sweeping.answers import (
+    Crossover,
+    Standing,
+    outlines,
+    place_key,
+    reduction_of,
+    standings,
+    value_key,
+    varying_axes,
+)
+from dscost.sweeping.monotone import EXPANSION, Order, Violation
+from dscost.sweeping.records import Drift, Sweep
+from dscost.sweeping.records import Row as Measured
+
+SHORT_OF = 0.8
+"""Where less of what the MACs promise arrives, it is told how much."""
+SAME_FACTOR = 0.002
+"""Factors that differ by less are printed as one."""
+TOLD, SIZES_TOLD = 4, 6
+"""Values and pairs that a sentence names, and answers by size."""
+CROSSOVERS_SHOWN = 16
+"""Rows of the table of crossovers on a terminal."""
+
+
+def answer_lines(rows: Sequence[Measured], varying: Sequence[str]) -> list[str]:
+    """Return a sentence for each variant in each place, timed or only counted.
+
+    Args:
+        rows: The table.
+        varying: What they differ in.
+    """
+    of_sizes: dict[tuple[Hashable, str], list[Crossover]] = {}
+    for outline in outlines(rows):
+        of_sizes.setdefault((place_key(outline.where), outline.variant), []).append(outline)
+    lines: list[str] = []
+    is_timed = any(row.where for row in rows)
+    for one in standings(rows):
+        if one.timed:
+            own = of_sizes.get((place_key(one.where), one.variant), [])
+            lines.append(_timed_sentence(one, own, varying))
+        elif not is_timed:
+            lines.append(_counted_sentence(one, varying))
+    return [Toned(line, "verdict") for line in lines]
+
+
+def _timed_sentence(one: Standing, of_sizes: Sequence[Crossover], varying: Sequence[str]) -> str:
+    """Return from where on a variant pays, where it loses, and how much of the promise arrives."""
+    title = variant_title(one.variant)
+    on = f"On {place_words(one.where)} " if one.where else ""
+    cells, faster = len(one.timed), one.count("faster")
+    if faster == cells:
+        pays = f"pays in {'the one layer' if cells == 1 else f'all {_layers(cells)}'}"
+    elif not faster:
+        pays = f"is surely faster in none of {_layers(cells)}"
+    else:
+        told = _where_it_pays(of_sizes)
+        pays = f"pays {told}; it is faster in {faster:,} of {_layers(cells)}"
+    parts = [f"{on}{title} {pays}", *_losing(one, varying)]
+    sentence = f"{', '.join(parts)}."
+    sentence = sentence[0].upper() + sentence[1:]
+    return f"{sentence} {_promise(one)}"
+
+
+def _layers(number: int) -> str:
+    return f"{number:,} layer{'' if number == 1 else 's'}"
+
+
+def _losing(one: Standing, varying: Sequence[str]) -> Iterator[str]:
+    """Yield how many layers are slower, with the worst, and of how many the clock cannot tell."""
+    if one.losses:
+        worst, slower = one.losses[0], len(one.losses)
+        assert worst.speedup
+        factor = f"{short_factor(worst.speedup.median)} at {cell_words(worst, varying)}"
+        yield f"slower in {slower:,} ({'worst ' if slower > 1 else ''}{factor})"
+    for verdict, words_ in (("same", "as fast in {}"), ("unclear", "unclear in {}")):
+        if number := one.count(verdict):
+            yield words_.format(f"{number:,}")
+
+
+def _promise(one: Standing) -> str:
+    """Return the median speedup beside the saving in MACs, and how much of that arrives."""
+    assert one.median_speedup is not None
+    assert one.arrives is not None
+    is_one = len(one.timed) == 1
+    figures = f"{short_factor(one.median_speedup)} as fast for {_fewer(one.median_reduction)}"
+    beside = f"{'It is' if is_one else 'The median is'} {figures}"
+    if one.median_reduction > 1 and one.arrives < SHORT_OF:
+        return f"{beside}: {_percent(one.arrives)} of what the MACs promise arrives."
+    return f"{beside}."
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")
+
+
+def _fewer(reduction: float) -> str:
+    """Return `8.69× fewer MACs`, or how many times more."""
+    if format_factor(reduction) == "1.00×":
+        return "as many MACs"
+    if reduction > 1:
+        return f"{format_factor(reduction)} fewer MACs"
+    return f"{format_factor(1 / reduction)} more MACs"
+
+
+def _where_it_pays(of_sizes: Sequence[Crossover]) -> str:
+    """Return `from Cin 16 at size 56, from Cin 32 at size 14 and 7`; equal answers are one."""
+    by_size = sorted(of_sizes, key=lambda one: [value_key(size) for size in one.of.values()])
+    places: dict[str, list[int]] = {}
+    for at, one in enumerate(by_size):
+        places.setdefault(_outline(one), []).append(at)
+    if len(places) < 2:
+        return f"{''.join(places) or 'in part'}{' at every size' if len(by_size) > 1 else ''}"
+    sizes = [value_text(size) for one in by_size for size in one.of.values()]
+    size = header_of("input_size")
+    phrases = [f"{answer} at {size} {_some_of(sizes, found)}" for answer, found in places.items()]
+    return first_of(phrases, SIZES_TOLD)
+
+
+def _some_of(every: Sequence[str], places: Sequence[int]) -> str:
+    """Return some of all sizes in few words: those that follow each other by their ends.
+
+    >>> _some_of(["7", "14", "28", "56"], [1, 2, 3]), _some_of(["7", "14", "28", "56"], [0, 1, 3])
+    ('14 to 56', '7, 14 and 56')
+    """
+    found = [every[at] for at in places]
+    if len(found) > 2 and places[-1] - places[0] == len(places) - 1:
+        return f"{found[0]} to {found[-1]}"
+    if len(found) > TOLD:
+        return first_of(found, TOLD)
+    *others, last = found
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _outline(one: Crossover) -> str:
+    """Return from where on all layers of a size are faster, in words."""
+    match one.outcome:
+        case "always":
+            return "always"
+        case "from":
+            return f"from {said_value(one.along, one.begins)}"
+        case "never":
+            return "never"
+    return f"in {one.cells('faster'):,} of {_layers(one.cells())}"
+
+
+def _counted_sentence(one: Standing, varying: Sequence[str]) -> str:
+    """Return the range of what a variant saves on paper."""
+    title = variant_title(one.variant)
+    title = title[0].upper() + title[1:]
+    high, low = (reduction_of(one.by_reduction[at]) for at in (0, -1))
+    if format_factor(low) == format_factor(high):
+        where = "the layer" if len(one.rows) == 1 else f"each of {_layers(len(one.rows))}"
+        return f"{title} takes {_fewer(high)} in {where}."
+    fewest, most = (f"{_fewer(edge)}{_edge_words(one, edge, varying)}" for edge in (low, high))
+    sentence = f"{title} takes {fewest} to {most} over {_layers(len(one.rows))}"
+    if low > 1:
+        sentence = sentence.replace(" fewer MACs", "", 1)
+    costs_more = sum(reduction_of(row) < 1 for row in one.rows)
+    more = f"; it takes more in {costs_more:,} of them" if costs_more and high > 1 else ""
+    middle = f"the median is {format_factor(one.median_reduction)}"
+    return f"{sentence}{more}; {middle}. With --time the clock says what of that arrives."
+
+
+def _edge_words(one: Standing, edge: float, varying: Sequence[str]) -> str:
+    """Return what all layers have in common that save the most, or the least."""
+    alike = [row for row in one.rows if isclose(reduction_of(row), edge, rel_tol=SAME_FACTOR)]
+    own = set(varying_axes(alike))
+    same = [name for name in ordered(varying) if name in alike[0].of and name not in own]
+    return f" ({said_values(alike[0].of, same)})" if same else ""
+
+
+# -- the table of crossovers
+
+
+def crossover_sheet(found: Sequence[Crossover], view: View) -> tuple[Sheet, list[str]]:
+    """Return where each line of layers begins to pay, and a line on those that are not shown."""
+    axes = _varying_of(found)
+    columns = [Column(name, header_of(name), 0) for name in axes]
+    if len({one.variant for one in found}) > 1 or not columns:
+        columns.append(words("variant"))
+    columns += [words("pays"), words("also", 1), words("unclear", 2)]
+    limit = CROSSOVERS_SHOWN if room_of(view) else len(found)
+    rows = [_crossover_row(one) for one in found[:limit]]
+    hidden = len(found) - len(rows)
+    more = f"{hidden:,} line{'' if hidden == 1 else 's'} more: --wide or a file shows all."
+    return filled_sheet(columns, rows), [Toned(more, "method")] if hidden else []
+
+
+def _varying_of(found: Sequence[Crossover]) -> list[str]:
+    seen: dict[str, set[str]] = {}
+    for one in found:
+        for name, value in one.of.items():
+            seen.setdefault(name, set()).add(value_text(value))
+    return ordered(name for name, values in seen.items() if len(values) > 1)
+
+
+def _crossover_row(one: Crossover) -> Row:
+    cells = {name: value_text(value) for name, value in one.of.items()}
+    cells |= {
+        "variant": variant_title(one.variant),
+        "pays": _pays(one),
+        "also": _listed("at", one.before) if one.outcome == "from" else "",
+        "unclear": _listed("at", one.unclear),
+    }
+    return Row(cells)
+
+
+def _pays(one: Crossover) -> str:
+    """Return from where on a line of layers pays, in words and in the tone of that."""
+    values = list(one.verdicts)
+    name = header_of(one.along)
+    match one.outcome:
+        case "always":
+            return Toned(f"always, from {name} {value_text(values[0])}", "good")
+        case "from":
+            return Toned(f"from {name} {value_text(one.begins)}", "good")
+        case "never":
+            return Toned(
+                f"never, up to {name} {value_text(values[-1])}", "bad" if one.slower else "unclear"
+            )
+    paying = [value_text(value) for value in values if one.pays_at(value)]
+    return Toned(f"only at {name} {first_of(paying, TOLD)}", "unclear")
+
+
+def _listed(before: str, values: Sequence[Any]) -> str:
+    return f"{before} {first_of(list(map(value_text, values)), TOLD)}" if values else ""
+
+
+# -- what stands below
+
+
+def order_lines(order: Order, varying: Sequence[str]) -> list[str]:
+    """Return whether more work took longer everywhere, and each pair that is out of order."""
+    if not order.checked:
+        return []
+    beyond = f"{order.noise_floor:.0%}".replace("%", " %")
+    checked = f"{order.checked:,} neighbour{'' if order.checked == 1 else 's'}"
+    found = order.violations
+    if not found:
+        said = f"{checked} checked, more work against less: none out of order beyond {beyond}."
+        return [Toned(said, "method")]
+    pairs = [_violation_words(one, varying) for one in found]
+    isare = "is" if len(found) == 1 else "are"
+    return [
+        Toned(
+            f"{len(found)} of {checked} {isare} out of order beyond {beyond}, less work taking "
+            f"longer: {first_of(pairs, TOLD, '; ')}.",
+            "unclear",
+        ),
+        Toned(
+            "That may be real, as of a kernel with a faster algorithm or of channels that fit the "
+            "vectors of the processor; else the machine was disturbed there.",
+            "method",
+        ),
+    ]
+
+
+def _violation_words(one: Violation, varying: Sequence[str]) -> str:
+    """Return `k 3 took 1.07× as long as k 5 at 16→32, size 14 (standard)`."""
+    less, more = one.values
+    if one.along == EXPANSION:
+        pair = f"{one.less.variant} took {one.factor:.2f}× as long as {one.more.variant}"
+    else:
+        first = said_value(one.along, less)
+        pair = f"{first} took {one.factor:.2f}× as long as {said_value(one.along, more)}"
+    at = _at(one, varying)
+    variant = "" if one.along == EXPANSION else f" ({variant_title(one.less.variant)})"
+    return f"{pair}{f' at {at}' if at else ''}{variant}"
+
+
+def _at(one: Violation, varying: Sequence[str]) -> str:
+    of: Mapping[str, Any] = one.less.of
+    same = [name for name in of if value_text(of[name]) == value_text(one.more.of.get(name))]
+    always = [name for name in ("in_channels", "out_channels") if name in same]
+    others = [name for name in ordered(varying) if name in same and name not in always]
+    return said_values(of, [*always, *others])
+
+
+def drift_lines(found: Sequence[Drift]) -> list[str]:
+    """Return how far the reference layer moved in each place."""
+    return [_drift_line(one, is_one=len(found) == 1) for one in found]
+
+
+def _drift_line(one: Drift, *, is_one: bool) -> str:
+    where = "" if is_one else f" on {place_words(one.where)}"
+    low, high = (f"{ratio - 1:+.1%}".replace("%", " %") for ratio in (one.lowest, one.highest))
+    parts = [
+        f"The reference layer took {format_seconds(one.reference_s)}{where}, "
+        f"from {low.replace('-', '−')} to {high.replace('-', '−')} along the way"
+    ]
+    if one.again:
+        was = "was" if one.again == 1 else "were"
+        parts.append(f"{counted(one.again, 'case')} {was} measured again, since it moved")
+    if one.still:
+        parts.append(f"in {one.still} of them it moved by more than 3 % each time")
+    return Toned(f"{'; '.join(parts)}.", "unclear" if one.still else "method")
+
+
+def lacking_lines(sweep: Sweep) -> Iterator[str]:
+    """Yield what of a grid is not in its table: what cannot exist, and what is still to come."""
+    if sweep.impossible:
+        number, example = sweep.impossible
+        cannot = f"{number:,} of {_layers(sweep.size)} cannot exist"
+        yield Toned(f"{cannot}, such as: {example}", "unclear")
+    yield from _note_lines(sweep.rows)
+    if sweep.unfinished:
+        is_are = "is" if sweep.unfinished == 1 else "are"
+        kept = f" What was measured is in {sweep.journal}:" if sweep.journal else ""
+        again = " the same command goes on from there." if sweep.journal else ""
+        yield Toned(
+            f"{counted(sweep.unfinished, 'case')} {is_are} still to be timed.{kept}{again}",
+            "unclear",
+        )
+
+
+def _note_lines(rows: Sequence[Measured]) -> Iterator[str]:
+    """Yield what was noted of rows, each note once, with the first of them that has it."""
+    found: dict[tuple[str, str], list[Measured]] = {}
+    for row in rows:
+        if row.note:
+            found.setdefault((row.variant, row.note), []).append(row)
+    varying = varying_axes(rows)
+    notes = list(found.items())
+    for (variant, note), own in notes[:TOLD]:
+        such = f", such as {cell_words(own[0], varying)}" if len(own) > 1 else ""
+        where = such or f", {cell_words(own[0], varying)}"
+        yield Toned(f"{variant_title(variant)}, {_layers(len(own))}{where}: {note}", "method")
+    if len(notes) > TOLD:
+        yield Toned(f"{len(notes) - TOLD} more notes are in the column note.", "method")

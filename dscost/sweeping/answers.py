@@ -1,0 +1,296 @@
+"""What the rows of a sweep come to: from where on a variant pays, and which layers it slows down.
+
+A cell is a layer in one place with one variant: a row that has a speedup. Where nothing was timed,
+what a variant saves in MACs takes its place.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import chain
+from math import prod
+from statistics import median
+from typing import Any, Literal, NamedTuple
+
+from dscost.reports.records import Speedup
+from dscost.sweeping.records import Row, Where
+from dscost.sweeping.tables import plain_value
+
+Outcome = Literal["always", "from", "in_part", "never"]
+"""Where a variant pays: from the smallest value on, from a larger one, at some without the largest,
+nowhere."""
+SEARCHED = ("out_channels", "in_channels", "input_size", "kernel_size", "batch")
+"""Axes along which a variant may begin to pay, those that are asked about first."""
+_TYING = (
+    ("in_channels", "out_channels", "groups"),
+    ("kernel_size", "padding", "dilation"),
+)
+"""Axes of which one may follow from another, as in `cout = 2 * cin`."""
+
+
+class Crossover(NamedTuple):
+    """From which value of an axis on a variant pays, all else being equal.
+
+    Args:
+        where: In which place.
+        variant: Its label.
+        along: The axis.
+        of: The other axes that vary, without those that are tied to it.
+        verdicts: By each value that was measured, from the smallest: of all cells that have it.
+    """
+
+    where: Where | None
+    variant: str
+    along: str
+    of: Mapping[str, Any]
+    verdicts: Mapping[Any, tuple[str, ...]]
+
+    @property
+    def begins(self) -> Any:
+        """The value from which on every cell is faster; `None` where that of the largest is not."""
+        found = None
+        for value in reversed(self.verdicts):
+            if not self.pays_at(value):
+                break
+            found = value
+        return found
+
+    @property
+    def outcome(self) -> Outcome:
+        """Where it pays, in a word."""
+        values = list(self.verdicts)
+        if self.begins is not None:
+            return "always" if self.begins == values[0] else "from"
+        return "in_part" if self.cells("faster") else "never"
+
+    @property
+    def before(self) -> tuple[Any, ...]:
+        """Values below that at which it pays all the same."""
+        begins, found = self.begins, []
+        for value in self.verdicts:
+            if value == begins:
+                break
+            found += [value] if self.pays_at(value) else []
+        return tuple(found)
+
+    @property
+    def unclear(self) -> tuple[Any, ...]:
+        """Values of which the clock cannot tell, some cells at least."""
+        return tuple(value for value, told in self.verdicts.items() if "unclear" in told)
+
+    @property
+    def slower(self) -> tuple[Any, ...]:
+        """Values at which some cell is slower."""
+        return tuple(value for value, told in self.verdicts.items() if "slower" in told)
+
+    def pays_at(self, value: Any) -> bool:
+        """Whether every cell of a value is faster."""
+        return all(verdict == "faster" for verdict in self.verdicts[value])
+
+    def cells(self, verdict: str | None = None) -> int:
+        """Return how many cells it has, or of one verdict."""
+        told = [one for verdicts in self.verdicts.values() for one in verdicts]
+        return len(told) if verdict is None else told.count(verdict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+
+        def plain(values: Iterable[Any]) -> list[Any]:
+            return [plain_value(value) for value in values]
+
+        return {
+            **place_of(self.where),
+            "variant": self.variant,
+            "of": {name: plain_value(value) for name, value in self.of.items()},
+            "along": self.along,
+            "values": plain(self.verdicts),
+            "outcome": self.outcome,
+            "begins": plain_value(self.begins),
+            "before": plain(self.before),
+            "unclear": plain(self.unclear),
+            "slower": plain(self.slower),
+        }
+
+
+class Standing:
+    """How a variant stands in one place, over all cells.
+
+    Args:
+        where: The place; `None` where nothing was timed.
+        variant: Its label.
+        rows: Of that variant there, those that have a figure.
+    """
+
+    def __init__(self, where: Where | None, variant: str, rows: Sequence[Row]) -> None:
+        self.where, self.variant, self.rows = where, variant, rows
+
+    @cached_property
+    def timed(self) -> tuple[tuple[Row, Speedup], ...]:
+        """Rows with their speedups."""
+        return tuple((row, row.speedup) for row in self.rows if row.speedup)
+
+    def count(self, verdict: str) -> int:
+        """Return how many cells have a verdict."""
+        return sum(speedup.verdict == verdict for _, speedup in self.timed)
+
+    @cached_property
+    def losses(self) -> tuple[Row, ...]:
+        """Rows that are slower than what they are compared with, the worst first."""
+        lost = [(row, one) for row, one in self.timed if one.verdict == "slower"]
+        return tuple(row for row, _ in sorted(lost, key=lambda each: each[1].median))
+
+    @cached_property
+    def best(self) -> Row | None:
+        """The row that is fastest by far, of those that are faster."""
+        won = [(one.median, row) for row, one in self.timed if one.verdict == "faster"]
+        return max(won, key=lambda each: each[0])[1] if won else None
+
+    @cached_property
+    def by_reduction(self) -> tuple[Row, ...]:
+        """Rows that save MACs, or cost more: the largest saving first."""
+        return tuple(sorted(self.rows, key=reduction_of, reverse=True))
+
+    @cached_property
+    def median_speedup(self) -> float | None:
+        """Of all cells."""
+        return median(one.median for _, one in self.timed) if self.timed else None
+
+    @cached_property
+    def median_reduction(self) -> float:
+        """Of all cells, in MACs."""
+        return median(map(reduction_of, self.rows))
+
+    @cached_property
+    def arrives(self) -> float | None:
+        """How much of what the MACs promise arrives on the clock: 1 for all, as a median."""
+        shares = [one.median / reduction_of(row) for row, one in self.timed]
+        return median(shares) if shares else None
+
+
+def standings(rows: Iterable[Row]) -> list[Standing]:
+    """Return how every variant stands in every place, in the order of the rows."""
+    found: dict[tuple[Hashable, str], list[Row]] = {}
+    for row in rows:
+        if row.reduction and row.reduction.macs:
+            found.setdefault((place_key(row.where), row.variant), []).append(row)
+    return [Standing(own[0].where, variant, own) for (_, variant), own in found.items()]
+
+
+def crossovers(rows: Sequence[Row]) -> tuple[Crossover, ...]:
+    """Return from where on each variant pays, along the axis that is asked about first.
+
+    That is the number of output channels; of input channels, where the former follows from it or
+    does not vary. Layers without a neighbour along it have none.
+    """
+    timed = [row for row in rows if row.speedup]
+    along = searched_axis(timed)
+    if along is None:
+        return ()
+    apart = [name for name in varying_axes(timed) if name not in (along, *tied_to(along, timed))]
+    return tuple(one for one in _crossovers(timed, along, apart) if len(one.verdicts) > 1)
+
+
+def outlines(rows: Sequence[Row]) -> tuple[Crossover, ...]:
+    """Return from how many input channels on every cell is faster, by the size of the input.
+
+    Whatever else varies, all of it must be. Where one of the two does not vary it is another axis,
+    or all sizes together.
+    """
+    timed = [row for row in rows if row.speedup]
+    varying = varying_axes(timed)
+    along = next((name for name in ("in_channels", *SEARCHED) if name in varying), None)
+    if along is None:
+        return ()
+    by = [name for name in ("input_size",) if name in varying and name != along]
+    return tuple(_crossovers(timed, along, by))
+
+
+def losses(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Return the rows that are slower than what they are compared with, the worst first."""
+    lost = [row for one in standings(rows) for row in one.losses]
+    return tuple(sorted(lost, key=lambda row: row.speedup.median if row.speedup else 0.0))
+
+
+def searched_axis(rows: Sequence[Row]) -> str | None:
+    """Return the axis along which a variant may begin to pay; `None` where nothing varies."""
+    varying = varying_axes(rows)
+    for name in SEARCHED:
+        follows = name == "out_channels" and name in tied_to("in_channels", rows)
+        if name in varying and not follows:
+            return name
+    return None
+
+
+def varying_axes(rows: Sequence[Row]) -> list[str]:
+    """Return what rows differ in, in their order; padding only where no kernel explains it."""
+    names = dict.fromkeys(chain.from_iterable(row.of for row in rows))
+    varying = [name for name in names if len({row.of.get(name) for row in rows}) > 1]
+    if "padding" in varying and _follows("padding", ("kernel_size", "dilation"), rows):
+        varying.remove("padding")
+    return varying
+
+
+def tied_to(axis: str, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return what varies and follows from an axis: channels from channels, padding from kernels."""
+    family = next((names for names in _TYING if axis in names), ())
+    found = [name for name in family if name != axis and _follows(name, (axis,), rows)]
+    return tuple(name for name in found if len({row.of.get(name) for row in rows}) > 1)
+
+
+def _follows(name: str, axes: Sequence[str], rows: Iterable[Row]) -> bool:
+    """Whether something has one value for each combination of some axes."""
+    pairs = {(tuple(map(row.of.get, axes)), row.of.get(name)) for row in rows}
+    return len(pairs) == len({values for values, _ in pairs})
+
+
+def reduction_of(row: Row) -> float:
+    """Return how many times fewer MACs a row has; 1 where that is not known."""
+    return (row.reduction.macs if row.reduction else None) or 1.0
+
+
+def value_key(value: Any) -> tuple[int, float, str]:
+    """Return what values of an axis are told apart and sorted by: pairs by their product."""
+    if isinstance(value, int | float):
+        return (0, float(value), "")
+    if isinstance(value, tuple | list):
+        return (1, float(prod(value)), str(value))
+    return (2, 0.0, str(value))
+
+
+def place_key(where: Where | None) -> Hashable:
+    """Return what tells places apart, of which several machines of one kind are one."""
+    if where is None:
+        return None
+    return (*where._replace(versions={}, host="")[:-2], *sorted(where.versions.items()))
+
+
+def by_place(rows: Iterable[Row]) -> list[tuple[Where | None, list[Row]]]:
+    """Return the rows of each place where something was timed, in their order.
+
+    What is still to be timed is with the only place, or apart where there are several.
+    """
+    found: dict[Hashable, tuple[Where | None, list[Row]]] = {}
+    every = list(rows)
+    for row in every:
+        found.setdefault(place_key(row.where), (row.where, []))[1].append(row)
+    timed = [where for where, _ in found.values() if where]
+    return [*found.values()] if len(timed) > 1 else [(timed[0] if timed else None, every)]
+
+
+def place_of(where: Where | None) -> dict[str, Any]:
+    """Return the columns of a table that tell of a place; none where nothing was timed."""
+    names = ("runtime", "threads", "clock", "device")
+    return {} if where is None else {name: getattr(where, name) for name in names}
+
+
+def _crossovers(rows: Iterable[Row], along: str, apart: Sequence[str]) -> Iterator[Crossover]:
+    """Yield a crossover of all cells that agree in place, variant and some axes."""
+    found: dict[Hashable, tuple[Row, dict[Any, list[str]]]] = {}
+    for row in rows:
+        if row.speedup and row.of.get(along) is not None:
+            rest = tuple(map(row.of.get, apart))
+            _, verdicts = found.setdefault((place_key(row.where), row.variant, rest), (row, {}))
+            verdicts.setdefault(row.of[along], []).append(row.speedup.verdict)
+    for row, verdicts in found.values():
+        told = {value: tuple(verdicts[value]) for value in sorted(verdicts, key=value_key)}
+        of = {name: row.of.get(name) for name in apart}
+        yield Crossover(row.where, row.variant, along, of, told)
