@@ -78,7 +78,8 @@ TORCH_FREE = frozenset(
     graph_commands graph_constants graph_control graph_converting graph_exporting graph_forms
     graph_functions graph_fuzzing graph_light graph_origins graph_pairs graph_positions
     graph_quantized graph_reading graph_rules graph_sequences graph_shapes graph_timing graph_verifying
-    graph_versions graph_weights graph_words graph_writing graphs house inputs judging knapsack language
+    graph_versions graph_weights graph_words graph_writing graphs house inputs journals judging knapsack
+    language
     literals marked_yaml operations places printable published_numbers quantities recovering_graphs
     registries rendering roofline runtimes scoring_calling scoring_graphs scoring_journal scoring_losses
     scoring_search selectors shapes statistics strict_json swaps sweep_answers sweep_order sweep_pages variants

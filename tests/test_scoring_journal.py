@@ -255,14 +255,6 @@ def test_a_folder_that_may_not_be_written_in_is_told_in_a_line(tmp_path: Path) -
         Journal(folder / "journal.jsonl", OF).put(("{}", 0), SAID)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
-def test_a_disk_that_is_full_is_told_in_a_line() -> None:
-    journal = Journal(None, OF)
-    journal.path = journal._file = Path("/dev/full")
-    with pytest.raises(OutputError, match=r"^cannot write /dev/full: No space left on device$"):
-        journal.put(("{}", 0), SAID)
-
-
 def test_what_is_no_file_is_no_journal() -> None:
     with pytest.raises(
         InputError, match=r"^/dev/null is no regular file: name another one for the journal$"

@@ -23,13 +23,14 @@ from dscost.converting.deciding import (
 from dscost.converting.scoring.asking import USUAL, Scorer
 from dscost.converting.scoring.estimating import Tried, expected_losses
 from dscost.converting.scoring.evaluating import Evaluator, Maker, SpentError
-from dscost.converting.scoring.journal import Journal, can_be_written, usual_path
+from dscost.converting.scoring.journal import Journal, usual_path
 from dscost.converting.scoring.losses import Evaluation, Loss
 from dscost.converting.scoring.results import Scored, ScorePoint, Sensitivity, layer_losses, reaches
 from dscost.converting.scoring.searching import Search
 from dscost.converting.scoring.sweeping import in_turn, tried_alone
 from dscost.converting.sites import Site
 from dscost.errors import InputError
+from dscost.journals import can_be_written
 from dscost.layers.orders import Order
 from dscost.timing import Progress
 from dscost.version import __version__

@@ -1,27 +1,21 @@
 """What a score said, kept line by line as it came: nothing of it is evaluated twice.
 
-A journal is a file of JSON lines. The first says of what it is: model, weights, function, input; a
-journal of something else is refused. Each of the others is one evaluation. A line that was not
-finished when its process ended is dropped.
+The first line of a journal says of what it is: model, weights, function, input. Each of the others
+is one evaluation; see `dscost.journals`.
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping
-from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dscost.converting.decisions import KEEP, Decision
 from dscost.converting.scoring.losses import Evaluation
-from dscost.errors import InputError, OutputError
-from dscost.files import alone_with, reason_of
+from dscost.journals import JournalFile, path_in
 from dscost.timing.ceilings_file import cache_folder
 
-VERSION = 1
 FOLDER = "scores"
-ENDING = ".jsonl"
 
 
 class Kept(NamedTuple):
@@ -37,10 +31,6 @@ Asked = tuple[str, int]
 
 RUINED = "zeros"
 """In place of what layers are: they are zero."""
-
-
-def _line(of: Mapping[str, Any]) -> str:
-    return json.dumps(of, ensure_ascii=False) + "\n"
 
 
 def key_of(decisions: Mapping[str, Decision]) -> str:
@@ -83,13 +73,11 @@ class Journal:
     """
 
     def __init__(self, path: Path | None = None, of: Mapping[str, Any] | None = None) -> None:
-        self.path, self._file = path, path and path.absolute()  # code may go to another folder
-        self._of = {"journal": VERSION, "of": dict(of or {})}
+        self.path = path
+        self._file = None if path is None else JournalFile(path, of or {}, "scores")
         self._kept: dict[Asked, Kept] = {}
-        if path is not None and path.exists():
-            if not (path.is_file() or path.is_dir()):  # a folder says so where it is read
-                raise InputError(f"{path} is no regular file: name another one for the journal")
-            self._read(path)
+        if self._file is not None:
+            self._read(self._file)
         self.found = frozenset(self._kept)
         """What was there before."""
 
@@ -118,57 +106,14 @@ class Journal:
         if kept.evaluation.values:
             line["values"] = kept.evaluation.values
         line["seconds"] = kept.seconds
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with alone_with(self._file):
-                self._append(line)
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
+        self._file.append(line)
 
-    def _append(self, line: Mapping[str, Any]) -> None:
-        """Write a line, behind the first one where nobody has begun the file."""
-        assert self._file is not None
-        with self._file.open("ab") as stream:
-            size = stream.seek(0, os.SEEK_END)
-            lines = [line] if self._whole_lines(self._file, size) else [self._of, line]
-            stream.write("".join(map(_line, lines)).encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-
-    def _whole_lines(self, path: Path, size: int) -> int:
-        """Return how many bytes of a file are whole lines; what is behind them goes."""
-        if not size:
-            return 0
-        with path.open("rb") as stream:
-            stream.seek(-1, os.SEEK_END)
-            if stream.read() == b"\n":
-                return size
-        whole, ended, _ = path.read_bytes().rpartition(b"\n")
-        self._cut(path, len(whole) + len(ended))  # somebody's process ended while it wrote
-        return len(whole)
-
-    def _read(self, path: Path) -> None:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {reason_of(error)}") from error
-        first, ended, _ = content.partition(b"\n")
-        is_begun = ended or not _line(self._of).encode().startswith(first)
-        if is_begun:  # nothing is touched but a journal of the same
-            self._require_same(path, first)
-        whole, _, rest = content.rpartition(b"\n")
-        if rest:  # its process ended while it wrote
-            self._cut(path, len(content) - len(rest))
-        lines = whole.split(b"\n") if ended else []
-        for number, line in enumerate(lines[1:], start=2):
-            if line == first:  # two processes began it
-                continue
+    def _read(self, file: JournalFile) -> None:
+        for line in file.lines():
             try:
-                self._take(json.loads(line))
+                self._take(json.loads(line.raw))
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-                raise InputError(
-                    f"{path}:{number}: no line of a journal of scores: delete it, or the file"
-                ) from error
+                raise file.refused(line) from error
 
     def _take(self, one: Mapping[str, Any]) -> None:
         """Keep what a line says; its errors say that it is none."""
@@ -184,38 +129,6 @@ class Journal:
             raise ValueError("not finite")
         self._kept[key, int(one.get("repetition", 0))] = kept
 
-    @staticmethod
-    def _cut(path: Path, size: int) -> None:
-        try:
-            os.truncate(path, size)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
-
-    def _require_same(self, path: Path, line: bytes) -> None:
-        try:
-            found = json.loads(line)
-            is_journal = found["journal"] == VERSION
-            theirs = dict(found["of"])
-        except (ValueError, KeyError, TypeError):
-            is_journal, theirs = False, {}
-        if not is_journal:
-            raise InputError(f"{path} is no journal of scores: name another file")
-        ours = json.loads(json.dumps(self._of["of"]))
-        other = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-        if other:
-            raise InputError(
-                f"{path} is a journal of something else: other {' and '.join(other)}; "
-                "name another file, or delete it"
-            )
-
-
-def can_be_written(path: Path) -> bool:
-    """Whether a file can be added to, or made with the folders above it."""
-    if path.exists():
-        return os.access(path, os.W_OK)
-    above = next((one for one in path.absolute().parents if one.exists()), None)
-    return above is not None and above.is_dir() and os.access(above, os.W_OK | os.X_OK)
-
 
 def usual_path(of: Mapping[str, Any]) -> Path | None:
     """Return where a journal is by default: in the user's cache folder, by what it is of.
@@ -223,8 +136,4 @@ def usual_path(of: Mapping[str, Any]) -> Path | None:
     It is nowhere where that cannot be written.
     """
     folder = cache_folder()
-    if folder is None:
-        return None
-    name = sha256(json.dumps(dict(of), sort_keys=True).encode()).hexdigest()[:16]
-    path = folder.parent / FOLDER / f"{name}{ENDING}"
-    return path if can_be_written(path) else None
+    return folder and path_in(folder.parent / FOLDER, of)
