@@ -7,14 +7,14 @@ was not finished when its process ended is dropped. Several processes may add to
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dscost.errors import InputError, OutputError
-from dscost.files import alone_with, reason_of
+from dscost.files import alone_with, reason_of, write_whole
 
 VERSION = 1
 ENDING = ".jsonl"
@@ -64,6 +64,10 @@ class JournalFile:
             # somebody else may be writing this very line
             with alone_with(self._file):
                 content = self._whole(self._content())
+        yield from self._lines(content)
+
+    def _lines(self, content: bytes) -> Iterator[Line]:
+        """Yield the lines behind the first one, which is read, of a journal without a torn one."""
         if not content:
             return
         first, *others = content.split(b"\n")[:-1]
@@ -133,6 +137,18 @@ class JournalFile:
                 self._append(line)
         except OSError as error:
             raise self._unwritable(error) from error
+
+    def drop(self, unwanted: Callable[[Line], bool]) -> None:
+        """Leave out the lines that are not wanted any more.
+
+        Raises:
+            InputError: As `lines`, and what the function raises.
+            OutputError: The file cannot be written; nothing of it is lost then.
+        """
+        with alone_with(self._file):
+            lines = self._lines(self._whole(self._content()))
+            kept = [line.raw + b"\n" for line in lines if not unwanted(line)]
+            write_whole(self._file, b"".join([_written(self._of), *kept]))
 
     def _append(self, line: Mapping[str, Any]) -> None:
         """Write a line, behind the first one where nobody has begun the file."""

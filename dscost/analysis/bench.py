@@ -69,6 +69,7 @@ class Bench:
         budget_s: Seconds for all of them.
         progress: Told the share of the time that is spent, and what is made or timed.
         clock: Returns seconds.
+        budget_option: Which option the budget is of; nothing where it follows from what is timed.
     """
 
     options: TimingOptions
@@ -76,6 +77,7 @@ class Bench:
     budget_s: float
     progress: Progress | None = None
     clock: Clock = perf_counter
+    budget_option: str = " (--time-budget)"
     warnings: list[str] = field(default_factory=list)
     untimed: list[Untimed] = field(default_factory=list)
     noise: list[Noise] = field(default_factory=list)
@@ -98,7 +100,7 @@ class Bench:
     @property
     def budget(self) -> str:
         """The time budget in words."""
-        return f"{format_seconds(self.budget_s)} (--time-budget)"
+        return f"{format_seconds(self.budget_s)}{self.budget_option}"
 
     @property
     def has_torch(self) -> bool:
@@ -299,8 +301,7 @@ class Bench:
     def ceilings(self, setting: Setting) -> Ceilings | None:
         """Return what the device can do in the setting's dtype, in all layouts that are measured.
 
-        It is measured if need be, by torch; where it cannot be, the result is `None`, with a
-        warning.
+        It is measured if need be, by torch; where it cannot be, it is `None`, with a warning.
         """
         key = (setting.device, setting.dtype)
         if key in self._ceilings or (setting.device == "cuda" and self._no_cuda):

@@ -31,7 +31,7 @@ class Case(NamedTuple):
 
     def key(self, where: "Where") -> str:
         """Return what tells it apart from others, and where it is timed from elsewhere."""
-        units = [[repr(unit.parts), list(unit.shape)] for unit in self.units]
+        units = [[unit.label, repr(unit.parts), list(unit.shape)] for unit in self.units]
         told = json.dumps([units, where.key], sort_keys=True)
         return sha256(told.encode()).hexdigest()[:16]
 

@@ -1,0 +1,82 @@
+"""A case timed once, in this process: what a worker on another machine is asked for as well."""
+
+import platform
+from functools import lru_cache
+from time import perf_counter, time
+
+from dscost.analysis.beside_reference import place_of
+from dscost.analysis.places import versions_of
+from dscost.errors import InputError
+from dscost.foreign.processor import cpu_name
+from dscost.sweeping.records import Case, Visit, Where
+from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
+
+
+def settings_of(options: TimingOptions, dtype: str) -> list[Setting]:
+    """Return the settings that cases are timed under: every runtime with every dtype.
+
+    Args:
+        options: How to measure.
+        dtype: Of weights and activations, where the options name none.
+
+    Raises:
+        InputError: Something is asked for that a sweep does not vary.
+    """
+    if set(options.devices) != {"cpu"}:
+        raise InputError("a sweep is timed on the CPU: leave out --device")
+    if options.modes or options.memory_formats or options.batches:
+        raise InputError("a sweep is timed as torch runs it by itself, at the batches of its grid")
+    return options.settings(dtype=dtype, batch=1, memory_formats=MEMORY_FORMATS[:1])
+
+
+@lru_cache(maxsize=64)
+def where_of(options: TimingOptions, setting: Setting) -> Where:
+    """Return what the rows that are timed under a setting in this process have in common."""
+    return Where(
+        device=cpu_name(),
+        threads=place_of(options, setting).threads,
+        runtime=setting.runtime,
+        dtype=setting.dtype,
+        clock=options.clock,
+        with_norm=options.with_norm,
+        versions=versions_of([setting]),
+        host=platform.node(),
+    )
+
+
+def measure_case(
+    case: Case, options: TimingOptions, setting: Setting, comparison_s: float | None = None
+) -> Visit:
+    """Return what was measured of a case just now, in turns with the reference layer.
+
+    All arguments and the visit can go to another process; the reference layer is made once in each.
+    What cannot be timed says so in the visit.
+
+    Args:
+        case: What to time.
+        options: How; the time budget is that of a whole sweep and does not matter here.
+        setting: Under which of `settings_of`.
+        comparison_s: Seconds that a comparison may take; by default as the case needs.
+
+    Raises:
+        UnavailableError: Nothing can be timed under this setting.
+    """
+    began_at, before = time(), perf_counter()
+    works = {
+        unit.label: unit.work(setting, seed=options.program_seed, with_norm=options.with_norm)
+        for unit in case.units
+    }
+    found = place_of(options, setting).timed(works, comparison_s)
+    where = where_of(options, setting)
+    return Visit(
+        case.key(where),
+        where,
+        found.beside,
+        found.speedups,
+        found.reference_s,
+        found.moved,
+        found.samples,
+        found.untimed,
+        began_at,
+        perf_counter() - before,
+    )
