@@ -61,6 +61,21 @@ def format_seconds(seconds: float | None) -> str:
     return f"{_significant(seconds * factor, 3)} {unit}"
 
 
+def format_duration(seconds: float) -> str:
+    """Return how long something takes in whole seconds, minutes or hours.
+
+    >>> tuple(map(format_duration, (0.4, 45.2, 80, 3600, 7512)))
+    ('1 s', '45 s', '1 min 20 s', '1 h', '2 h 5 min')
+    """
+    whole = max(1, round(seconds))
+    for unit_s, unit, part_s, part in ((3600, "h", 60, "min"), (60, "min", 1, "s")):
+        number, rest = divmod(whole, unit_s)
+        if number:
+            parts = rest // part_s
+            return f"{number} {unit} {parts} {part}" if parts else f"{number} {unit}"
+    return f"{whole} s"
+
+
 def format_seconds_with_interval(seconds: float, interval: tuple[float, float] | None) -> str:
     """Return a time and, where there is one, its interval in one unit.
 

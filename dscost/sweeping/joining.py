@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from dscost.notation.units import dtype_bytes
-from dscost.reports.figures import NOTHING
-from dscost.reports.records import Reduction
 from dscost.sweeping.pooling import Levels, pooled
 from dscost.sweeping.records import Case, Row, Visit, Where
+from dscost.sweeping.sweep import rows_of_case
 
 UNSTEADY = "measured while the reference layer was off by more than 3 %"
 NOT_YET = "not timed yet"
@@ -38,7 +37,7 @@ def rows_of(
 def _rows(case: Case, where: Where, visits: Sequence[Visit], levels: Levels) -> Iterator[Row]:
     """Yield the rows of a case in a place."""
     key, counting = case.key(where), levels.counting(visits)
-    for row in _counted(case, where.dtype):
+    for row in rows_of_case(case, dtype_bytes(where.dtype)):
         row = row._replace(of={**case.of, "dtype": where.dtype})
         if row.variant in case.lacking:
             yield row
@@ -63,13 +62,3 @@ def _why_not(label: str, visits: Sequence[Visit]) -> str:
     """Return why a unit has no latency."""
     told = [visit.untimed[label] for visit in visits if label in visit.untimed]
     return f"not timed: {told[-1]}" if told else NOT_YET
-
-
-def _counted(case: Case, dtype: str) -> Iterator[Row]:
-    """Yield a layer as it is, then its variants; of one that it has not, why."""
-    itself, *_ = costs = [unit.cost(dtype_bytes(dtype)) for unit in case.units]
-    for unit, cost in zip(case.units, costs, strict=True):
-        reduction = None if cost is itself else Reduction.between(itself, cost)
-        yield Row(case.of, unit.label, cost, reduction, case.calls)
-    for label, why in case.lacking.items():
-        yield Row(case.of, label, NOTHING, calls=case.calls, note=why)

@@ -6,9 +6,13 @@ from time import perf_counter, time
 
 from dscost.analysis.beside_reference import place_of
 from dscost.analysis.places import versions_of
+from dscost.analysis.running import Work, work_of
+from dscost.analysis.varying import with_norms
 from dscost.errors import InputError
 from dscost.foreign.processor import cpu_name
+from dscost.notation.units import dtype_bytes
 from dscost.sweeping.records import Case, Visit, Where
+from dscost.sweeping.units import Unit
 from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
 
 
@@ -44,6 +48,14 @@ def where_of(options: TimingOptions, setting: Setting) -> Where:
     )
 
 
+def work_of_unit(unit: Unit, options: TimingOptions, setting: Setting) -> Work:
+    """Return what is timed as one as something to be run under a setting."""
+    parts = tuple(with_norms(unit.parts)) if options.with_norm else unit.parts
+    stages = unit.stages(dtype_bytes(setting.dtype))
+    work = work_of(stages, setting, parts, seed=options.program_seed)
+    return work._replace(name=f"the layer {unit.label}")
+
+
 def measure_case(
     case: Case, options: TimingOptions, setting: Setting, comparison_s: float | None = None
 ) -> Visit:
@@ -62,10 +74,8 @@ def measure_case(
         UnavailableError: Nothing can be timed under this setting.
     """
     began_at, before = time(), perf_counter()
-    works = {
-        unit.label: unit.work(setting, seed=options.program_seed, with_norm=options.with_norm)
-        for unit in case.units
-    }
+    works = {unit.label: work_of_unit(unit, options, setting) for unit in case.units}
+    options = options._replace(budget_s=None)  # one place, whatever the time that is given
     found = place_of(options, setting).timed(works, comparison_s)
     where = where_of(options, setting)
     return Visit(

@@ -3,20 +3,21 @@
 What is done is never lost, and never done again: whoever asks for the same goes on where it was.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from dscost.notation.units import counted
+from dscost.notation.units import counted, format_duration
 from dscost.sweeping.grids import SHORT
 from dscost.sweeping.joining import rows_of
 from dscost.sweeping.journal import Journal
 from dscost.sweeping.measuring import measure_case, settings_of, where_of
 from dscost.sweeping.pooling import drifts_of, due_again
 from dscost.sweeping.records import Case, Drift, Row, Visit, Where
+from dscost.sweeping.tables import text_of
 from dscost.timing import Progress, Setting, TimingOptions
 from dscost.timing import Timed as Undisturbed
 
@@ -124,21 +125,18 @@ def time_cases(
         going_on = "" if known == len(jobs) else "; going on"
         note(f"{known} of {counted(len(jobs), 'case')} are in {journal}{going_on}")
     run = _Run(jobs, options, kept, progress, measure, clock)
-    run.visit([key for key in _shuffled(jobs, options) if not kept.visits(key)])
-    while run.is_whole and (due := run.due_again(suspicious(rows_of(cases, run.visits, places)))):
-        run.visit(due)
-        if run.is_over:
-            break
-    visits = run.visits
-    doubtful = len(due) if run.is_whole else 0
-    return Timed(visits, places, len(jobs) - len(visits), doubtful, known, journal)
+    run.visit(run.missing())
 
+    def due() -> list[str]:
+        if run.missing():
+            return []
+        return due_again(run.visits, suspicious(rows_of(cases, run.visits, places)))
 
-def _shuffled(jobs: Mapping[str, Job], options: TimingOptions) -> list[str]:
-    """Return the keys of jobs in an order that follows from the seed."""
-    order = list(jobs)
-    options.random().shuffle(order)
-    return order
+    again = due()
+    while again and not run.is_over:
+        run.visit(again)
+        again = due()
+    return Timed(run.visits, places, len(run.missing()), len(again), known, journal)
 
 
 @dataclass(slots=True)
@@ -151,9 +149,84 @@ class _Run:
     progress: Progress | None
     measure: Measure
     clock: Callable[[], float]
+    done: int = 0
     took_s: list[float] = field(default_factory=list)
+    varying: tuple[str, ...] = ()
     began: float = 0.0
 
     def __post_init__(self) -> None:
         self.began = self.clock()
         self.took_s = [one.took_s for of_case in self.visits.values() for one in of_case]
+        self.varying = _varying([job.case.of for job in self.jobs.values()])
+
+    @property
+    def visits(self) -> dict[str, tuple[Visit, ...]]:
+        """What is known of each job that was done."""
+        return self.journal.among(self.jobs)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is; not before something was done."""
+        budget_s = self.options.budget_s
+        return budget_s is not None and self.done > 0 and self.left_s(budget_s) <= 0
+
+    def left_s(self, budget_s: float) -> float:
+        """Return what is left of a budget."""
+        return self.began + budget_s - self.clock()
+
+    def missing(self) -> list[str]:
+        """Return the keys of what was never done, in an order that follows from the seed."""
+        order = list(self.jobs)
+        self.options.random().shuffle(order)
+        return [key for key in order if not self.journal.visits(key)]
+
+    def visit(self, keys: Sequence[str]) -> None:
+        """Do jobs in this order, each once, as far as the time goes."""
+        for number, key in enumerate(keys):
+            if self.is_over:
+                return
+            self.tell(key, len(keys) - number)
+            job = self.jobs[key]
+            visit = self.measure(job.case, self.options, job.setting)
+            self.took_s.append(visit.took_s)
+            self.done += 1
+            self.journal.put(visit)
+
+    def tell(self, key: str, left: int) -> None:
+        """Tell which job is next, and how long those take that are left, this one included."""
+        if self.progress is None:
+            return
+        known, every = len(self.visits), len(self.jobs)
+        again = self.journal.visits(key)
+        doing = f"again, {left} left" if again else f"{known + 1} of {every}"
+        self.progress(known / every, Undisturbed(f"timing {doing}{self._job(key)}{self._s(left)}"))
+
+    def _job(self, key: str) -> str:
+        """Return which job it is, in words."""
+        case, setting = self.jobs[key]
+        told = [
+            f"{SHORT.get(name, name)} {text_of(case.of[name])}"
+            for name in self.varying
+            if name in case.of
+        ]
+        if len({job.setting for job in self.jobs.values()}) > 1:
+            told.append(setting.key)
+        return f": {', '.join(told)}" if told else ""
+
+    def _s(self, left: int) -> str:
+        """Return how long so many jobs take, as those before did, within the budget."""
+        if not self.took_s:
+            return ""
+        seconds, budget_s = left * median(self.took_s), self.options.budget_s
+        if budget_s is not None:
+            seconds = min(seconds, max(0.0, self.left_s(budget_s)))
+        return f" · {format_duration(seconds)} left"
+
+
+def _varying(of: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the names of what cases differ in."""
+    seen: dict[str, set[str]] = {}
+    for one in of:
+        for name, value in one.items():
+            seen.setdefault(name, set()).add(repr(value))
+    return tuple(name for name, values in seen.items() if len(values) > 1)

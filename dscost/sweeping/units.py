@@ -5,7 +5,7 @@ layer counts all.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from dscost.errors import SpecError
 from dscost.layers.choosing import Asked, chosen
@@ -14,14 +14,9 @@ from dscost.layers.making import conv, extent
 from dscost.layers.others import GlobalPoolSpec, LinearSpec, Part
 from dscost.layers.variants import STANDARD
 from dscost.networks.network import stage_costs
-from dscost.notation.units import dtype_bytes
 from dscost.reports.figures import Cost, chain_cost
 from dscost.reports.records import Stage
 from dscost.sweeping.grids import Operation
-
-if TYPE_CHECKING:
-    from dscost.analysis.running import Work
-    from dscost.timing import Setting
 
 
 class Unit(NamedTuple):
@@ -44,21 +39,6 @@ class Unit(NamedTuple):
     def cost(self, element_bytes: int) -> Cost:
         """Return what its stages cost together."""
         return chain_cost([stage.cost for stage in self.stages(element_bytes)])
-
-    def work(self, setting: "Setting", *, seed: int = 0, with_norm: bool = False) -> "Work":
-        """Return it as something to be run.
-
-        Args:
-            setting: Under which.
-            seed: Of the weights and the input of a program.
-            with_norm: Whether each convolution has a normalisation and a ReLU behind it.
-        """
-        from dscost.analysis.running import work_of
-        from dscost.analysis.varying import with_norms
-
-        parts = tuple(with_norms(self.parts)) if with_norm else self.parts
-        stages = self.stages(dtype_bytes(setting.dtype))
-        return work_of(stages, setting, parts, seed=seed)._replace(name=f"the layer {self.label}")
 
 
 class Lacking(NamedTuple):
