@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 from swept import HERE, grid_of, rows_of, sweep_of
 
+from dscost import sweep
 from dscost.errors import DscostError, InputError
 from dscost.pages import View
 from dscost.rendering import render
@@ -81,6 +82,15 @@ def test_what_all_rows_have_in_common_is_told_once() -> None:
     assert "All with Cout 32, k 3, stride 1, batch 1, float32." in render(COUNTED)
 
 
+def test_padding_that_keeps_the_size_is_neither_common_nor_a_column() -> None:
+    page = render(sweep("8,16", 32, "1,3"))
+    assert (
+        "All with Cout 32, stride 1, dilation 1, groups 1, no bias, size 14, batch 1, float32."
+        in page
+    )
+    assert "Cin   k   variant" in page
+
+
 # -- the map
 
 
@@ -123,17 +133,32 @@ def test_the_map_is_coloured_by_what_the_clock_says() -> None:
 
 
 def test_the_map_of_a_sweep_that_is_only_counted_has_what_is_saved_in_macs() -> None:
-    grid = grid_of(in_channels=(3, 16), kernel_size=(3, 5))
-    page = render(sweep_of(grid))
+    # 1 / (1/N + 1/k²): 32 · 9 / (32 + 9), 32 · 25 / (32 + 25), and the same for 128
+    page = render(sweep_of(grid_of(out_channels=(32, 128), kernel_size=(3, 5))))
     assert "Times fewer MACs than standard: separable" in page
-    assert cells(page) == [["3", "7.0×", "14.0×"], ["16", "7.0×", "14.0×"]]
-    more = render(
-        sweep_of(grid_of(("inverted_residual:6",), in_channels=(16, 32), kernel_size=(3, 5)))
+    assert cells(page) == [["32", "7.0×", "14.0×"], ["128", "8.4×", "20.9×"]]
+
+
+def test_a_variant_that_costs_more_is_marked() -> None:
+    # 16 → 96 → 96 → 16 on 3 × 3: 96 · (16 + 9 + 16) against 16 · 16 · 9
+    page = render(
+        sweep_of(grid_of(("inverted_residual:6",), out_channels=(16, 64), kernel_size=(3, 5)))
     )
-    assert all(
-        cell.endswith("×!") for line in cells(more) for cell in line[1:] if cell.startswith("0")
+    assert cells(page)[0][1] == f"{16 * 16 * 9 / (96 * (16 + 9 + 16)):.2f}×!"
+    assert "In the map: ! more MACs." in page
+
+
+def test_what_no_saving_depends_on_is_no_axis_of_its_map() -> None:
+    page = render(
+        sweep_of(
+            grid_of(
+                in_channels=(3, 16), out_channels=(8, 32), kernel_size=(3, 5), input_size=(7, 14)
+            )
+        )
     )
-    assert "! more MACs" in more
+    (block,) = blocks(page)
+    assert block[0].split() == ["Cout", "\\", "k", "3", "5"]
+    assert "That does not depend on Cin and size." in page
 
 
 def test_several_output_channels_stand_beside_the_input_channels() -> None:
@@ -151,7 +176,8 @@ def test_where_there_are_too_many_pairs_each_number_of_output_channels_has_its_m
 
 def test_output_channels_that_follow_stand_beside_the_input_channels() -> None:
     grid = grid_of(ties={"out_channels": "2 * cin"}, in_channels=(8, 16), input_size=(7, 14))
-    assert [line[0] for line in cells(render(sweep_of(grid)))] == ["8→16", "16→32"]
+    page = render(sweep_of(grid, lambda of, variant: 2.0))
+    assert [line[0] for line in cells(page)] == ["8→16", "16→32"]
 
 
 def test_what_else_varies_has_a_map_each_and_it_is_said_how_many_more_there_are() -> None:
@@ -163,7 +189,7 @@ def test_what_else_varies_has_a_map_each_and_it_is_said_how_many_more_there_are(
 
 def test_of_many_values_some_are_drawn_evenly_with_both_ends() -> None:
     grid = grid_of(in_channels=tuple(range(8, 520, 8)), input_size=(7, 14))
-    page = render(sweep_of(grid))
+    page = render(sweep_of(grid, lambda of, variant: 2.0))
     found = [int(line[0]) for line in cells(page)]
     assert (len(found), found[0], found[-1]) == (24, 8, 512)
     assert {later - earlier for earlier, later in pairwise(found)} <= {16, 24}
@@ -219,7 +245,7 @@ def test_what_cannot_be_and_what_is_still_to_come_is_said() -> None:
             warnings=("Noisy: load 3.",),
         )
     )
-    assert "12 of 60 layers cannot exist, such as: groups 2, cin 3: no whole number" in page
+    assert "12 of 60 layers cannot exist, such as groups 2, cin 3: no whole number" in page
     assert (
         "1 case is still to be timed. What was measured is in sweep.jsonl: the same command goes on from there."
         in page

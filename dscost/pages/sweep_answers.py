@@ -32,7 +32,9 @@ from dscost.sweeping.answers import (
 from dscost.sweeping.monotone import EXPANSION, Order, Violation
 from dscost.sweeping.records import Drift, Sweep
 from dscost.sweeping.records import Row as Measured
+from dscost.sweeping.sweep import some_of
 
+WITHOUT_TIME = "With --time the clock says what of that arrives."
 SHORT_OF = 0.8
 """Where less of what the MACs promise arrives, it is told how much."""
 SAME_FACTOR = 0.002
@@ -61,7 +63,8 @@ def answer_lines(rows: Sequence[Measured], varying: Sequence[str]) -> list[str]:
             lines.append(_timed_sentence(one, own, varying))
         elif not is_timed:
             lines.append(_counted_sentence(one, varying))
-    return [Toned(line, "verdict") for line in lines]
+    more = [] if is_timed or not lines else [Toned(WITHOUT_TIME, "method")]
+    return [*(Toned(line, "verdict") for line in lines), *more]
 
 
 def _timed_sentence(one: Standing, of_sizes: Sequence[Crossover], varying: Sequence[str]) -> str:
@@ -179,7 +182,7 @@ def _counted_sentence(one: Standing, varying: Sequence[str]) -> str:
     costs_more = sum(reduction_of(row) < 1 for row in one.rows)
     more = f"; it takes more in {costs_more:,} of them" if costs_more and high > 1 else ""
     middle = f"the median is {format_factor(one.median_reduction)}"
-    return f"{sentence}{more}; {middle}. With --time the clock says what of that arrives."
+    return f"{sentence}{more}; {middle}."
 
 
 def _edge_words(one: Standing, edge: float, varying: Sequence[str]) -> str:
@@ -320,9 +323,7 @@ def _drift_line(one: Drift, *, is_one: bool) -> str:
 def lacking_lines(sweep: Sweep) -> Iterator[str]:
     """Yield what of a grid is not in its table: what cannot exist, and what is still to come."""
     if sweep.impossible:
-        number, example = sweep.impossible
-        cannot = f"{number:,} of {_layers(sweep.size)} cannot exist"
-        yield Toned(f"{cannot}, such as: {example}", "unclear")
+        yield Toned(f"{some_of(sweep.size, sweep.impossible)}.", "unclear")
     yield from _note_lines(sweep.rows)
     if sweep.unfinished:
         is_are = "is" if sweep.unfinished == 1 else "are"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dscost.notation.units import UNKNOWN, counted
 from dscost.pages.page import Column, Page, Row, Sheet, Toned, View, in_tone_of, judged_as
@@ -40,6 +40,7 @@ class Map(NamedTuple):
         apart: The axes that a block has one value each of.
         rows: What has a cell.
         is_timed: Whether cells are speedups, and not what is saved in MACs.
+        flat: The axes that vary without a difference to any cell.
     """
 
     down: tuple[str, ...]
@@ -47,6 +48,7 @@ class Map(NamedTuple):
     apart: tuple[str, ...]
     rows: Sequence[Measured]
     is_timed: bool
+    flat: tuple[str, ...] = ()
 
 
 def map_of(rows: Sequence[Measured], varying: Sequence[str]) -> Map | None:
@@ -56,6 +58,10 @@ def map_of(rows: Sequence[Measured], varying: Sequence[str]) -> Map | None:
     where there is room for all pairs, and else have blocks of their own.
     """
     told = [row for row in rows if row.reduction or (row.note and not is_there(row))]
+    is_timed = any(row.where or row.speedup for row in told)
+    flat = [] if is_timed else _flat_axes(told, varying)
+    told = [row for row in told if all(row.of.get(name) == told[0].of.get(name) for name in flat)]
+    varying = [name for name in varying if name not in flat]
     tied = tied_to("in_channels", told)
     varying = [name for name in varying if name not in tied]
     if not varying or not any(row.reduction for row in told):
@@ -72,8 +78,23 @@ def map_of(rows: Sequence[Measured], varying: Sequence[str]) -> Map | None:
     blocks = {tuple(value_key(row.of.get(name)) for name in apart) for row in told}
     if len(told) < 2 * len(blocks):  # a list of layers, of which no two differ in one thing only
         return None
-    is_timed = any(row.where or row.speedup for row in told)
-    return Map(tuple(ordered(axes)), across, tuple(ordered(apart)), told, is_timed)
+    return Map(tuple(ordered(axes)), across, tuple(ordered(apart)), told, is_timed, tuple(flat))
+
+
+def _flat_axes(rows: Sequence[Measured], varying: Sequence[str]) -> list[str]:
+    """Return the axes that no cell depends on, as what is saved in MACs on no batch."""
+    flat: list[str] = []
+    for axis in varying:
+        others = [name for name in varying if name not in (axis, *flat)]
+        found: dict[tuple[Any, ...], set[str]] = {}
+        for row in rows:
+            cells = found.setdefault((row.variant, *map(row.of.get, others)), set())
+            cells.add(cell_of(row))
+            if len(cells) > 1:
+                break
+        else:
+            flat.append(axis)
+    return flat
 
 
 def _two_of(numbers: Mapping[str, int]) -> tuple[str, str]:
@@ -222,6 +243,9 @@ def _legend(found: Map, drawn: Sequence[Measured], hidden: int) -> list[str]:
     lines: list[str] = []
     if parts:
         lines.append(Toned(f"In the map: {', '.join(parts)}.", "method"))
+    if found.flat:
+        axes = " and ".join(map(header_of, found.flat))
+        lines.append(Toned(f"That does not depend on {axes}.", "method"))
     if hidden:
         more = f"{counted(hidden, 'map')} more of this kind: a file holds every cell."
         lines.append(Toned(more, "method"))

@@ -105,6 +105,8 @@ def _columns(rows: Sequence[Measured], varying: Sequence[str], view: View) -> li
     if len({row.variant for row in rows}) > 1 or not names:
         names.append(words("variant"))
     by_key = {column.key: column for column in (*_AXIS_COLUMNS, *_COLUMNS)}
+    if not any(row.where for row in rows):  # what is counted decides
+        by_key["macs"] = by_key["macs"]._replace(priority=DECIDES)
     known = {column.key for column in names}
     if view.columns is not None:
         check_columns(view, {*by_key, *known})
@@ -166,8 +168,9 @@ def constants_words(rows: Sequence[Measured], varying: Sequence[str]) -> str:
     if not rows:
         return ""
     first: Mapping[str, Any] = rows[0].of
-    same = [name for name in ordered(first) if name not in varying]
-    return said_values({name: first[name] for name in same if first[name] is not None})
+    same = [name for name in ordered(first) if name not in varying and first[name] is not None]
+    same = [name for name in same if all(row.of.get(name) == first[name] for row in rows)]
+    return said_values({name: first[name] for name in same})
 
 
 def more_line(number: int, view: View) -> str:
