@@ -213,7 +213,7 @@ WIDE = sweep_of(
 )
 
 
-@pytest.mark.parametrize("width", [60, 100, 200])
+@pytest.mark.parametrize("width", [46, 60, 100, 200])
 def test_no_figure_is_cut_and_no_line_is_wider_than_the_terminal(width: int) -> None:
     page = render(WIDE, "table", View(width=width))
     assert max(map(len, page.splitlines())) <= width

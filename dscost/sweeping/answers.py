@@ -260,7 +260,9 @@ def place_key(where: Where | None) -> Hashable:
     """Return what tells places apart, of which several machines of one kind are one."""
     if where is None:
         return None
-    return (*where._replace(versions={}, host="")[:-2], *sorted(where.versions.items()))
+    own = zip(where._fields, where, strict=True)
+    plain = (value for name, value in own if name not in ("versions", "host"))
+    return (*plain, *sorted(where.versions.items()))
 
 
 def by_place(rows: Iterable[Row]) -> list[tuple[Where | None, list[Row]]]:
