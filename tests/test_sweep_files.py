@@ -10,7 +10,7 @@ from dscost.errors import FileProblems, InputError
 from dscost.notation.marked_yaml import Problems, parse_yaml
 from dscost.sweeping.grid_files import KEYS, grids_in, read_grids
 from dscost.sweeping.grids import AXES, Grid
-from dscost.sweeping.sweep import counted_sweep
+from dscost.sweeping.swept import counted_sweep
 
 FILES = sorted(config_folder("sweeps").glob("*.yaml"))
 

@@ -1,5 +1,6 @@
 """`dscost sweep`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -8,6 +9,7 @@ import typer
 
 from dscost.cli import options as opt
 from dscost.cli.output_options import DEFAULTS, All
+from dscost.cli.places import target_files
 from dscost.cli.printing import Output
 from dscost.errors import InputError
 from dscost.pages import View
@@ -22,6 +24,7 @@ OPTIONS = {
     "out_channels": "--cout",
     "kernel_size": "-k",
     "input_size": "--size",
+    "sweep_file": "a file",
 }
 """How axes are called on the command line, where that is not their name."""
 
@@ -93,6 +96,51 @@ class Axes(NamedTuple):
 NOTHING = Axes()
 
 
+class Models(NamedTuple):
+    """Models that are swept instead of layers, as the command line says."""
+
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="TARGET",
+            help="Sweep this model instead of layers, what dscost model takes; repeatable.",
+        ),
+    ] = None
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUES",
+            help="Settings of it, such as width=0.25:1.0:0.25,1.3; repeatable.",
+        ),
+    ] = None
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="SIZES",
+            help="Its inputs: sides 128,160 or 160x224, or whole shapes 1,3,224,224; repeatable.",
+        ),
+    ] = None
+
+    def settings(self) -> dict[str, str]:
+        """Return what is said of each setting."""
+        found: dict[str, str] = {}
+        for pair in self.setting or ():
+            name, equals, values = pair.partition("=")
+            if not equals or not re.fullmatch(r"\w+", name.strip()):
+                example = "NAME=VALUES such as width=0.25:1.0:0.25"
+                raise InputError(f"--set: expected {example}, found '{pair}'")
+            if name.strip() in found:
+                raise InputError(f"--set: {name.strip()} is given twice: write a,b")
+            found[name.strip()] = values
+        return found
+
+
+NO_MODELS = Models()
+
+
 def sweep(
     sweep_file: Annotated[
         str | None,
@@ -103,6 +151,7 @@ def sweep(
         ),
     ] = None,
     axes: Axes = NOTHING,
+    of_models: Models = NO_MODELS,
     dims: Annotated[
         int | None,
         typer.Option(
@@ -127,14 +176,20 @@ def sweep(
 ) -> None:
     """Count a whole grid of layers, each as it is and in cheaper variants, into one table."""
     from dscost.pages.sweeps import SweepSaid
-    from dscost.sweeping.sweep import counted_sweep
+    from dscost.sweeping.swept import counted_sweep
 
     read = [("the sweep", Path(sweep_file))] if sweep_file else []
+    read += target_files(of_models.models or ())
     out = asked.output("sweep", View(sort=sort, top=top), read=read)
     SweepSaid.check(out.view, out.says)
-    grids = _grids(sweep_file, axes, Beside(variant, dims, dtype))
-    found = counted_sweep(grids)
-    _tell_impossible(out, found)
+    beside = Beside(variant, dims, dtype)
+    if of_models.models:
+        found = _counted_models(out, sweep_file, axes, of_models, beside)
+    else:
+        if of_models != NO_MODELS:
+            raise InputError("--set and --input are of --model; the input of layers is --size")
+        found = counted_sweep(_grids(sweep_file, axes, beside))
+    _tell_impossible(out, found, "models" if of_models.models else "layers")
     out.write(found)
 
 
@@ -162,6 +217,24 @@ def _grids(sweep_file: str | None, axes: Axes, beside: Beside) -> "Sequence[Grid
     return read_grids(sweep_file)
 
 
+def _counted_models(
+    out: Output, sweep_file: str | None, axes: Axes, of_models: Models, beside: Beside
+) -> "Sweep":
+    """Return the table of models."""
+    from dscost.cli.streams import foreign_code
+    from dscost.sweeping.model_grids import Said, model_grid
+    from dscost.sweeping.sweep import refuse_layers
+    from dscost.sweeping.swept import counted_models
+
+    layers = {**axes.given(), "batch": None, "dims": beside.dims, "sweep_file": sweep_file}
+    refuse_layers(layers, _spelled)
+    versions = [name for text in beside.variant or () for name in opt.parse_names(text)]
+    models = opt.Asking().models(of_models.models or (), out.note)
+    said = Said(models, of_models.settings(), of_models.inputs, axes.batch, beside.dtype, versions)
+    with out.progress() as progress, foreign_code(*models):
+        return counted_models(model_grid(said, _spelled), progress)
+
+
 def _variants(texts: list[str] | None) -> "tuple[Asked, ...]":
     """Return the variants of a command line; `standard` alone is none."""
     from dscost.layers.choosing import parse_variants
@@ -175,9 +248,9 @@ def _spelled(axis: str) -> str:
     return OPTIONS.get(axis, f"--{axis}")
 
 
-def _tell_impossible(out: Output, found: "Sweep") -> None:
+def _tell_impossible(out: Output, found: "Sweep", what: str) -> None:
     """Say on stderr which layers were left out."""
-    from dscost.sweeping.sweep import some_of
+    from dscost.sweeping.swept import some_of
 
     if found.impossible:
-        out.lacks([some_of(found.size, found.impossible)])
+        out.lacks([some_of(found.size, found.impossible, what)])

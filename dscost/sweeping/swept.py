@@ -1,0 +1,142 @@
+"""Every layer of some grids, or every model of one, counted one by one into a table. No numpy."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from dscost.errors import InputError, SpecError
+from dscost.notation.units import counted, dtype_bytes, format_extent
+from dscost.reports.figures import NOTHING
+from dscost.reports.records import Reduction
+from dscost.sweeping.cases import Impossibility, cases_of
+from dscost.sweeping.grids import SHORT, Grid, Value
+from dscost.sweeping.making_grids import KINDS, check_size
+from dscost.sweeping.records import Case, Impossible, Row, Sweep
+
+if TYPE_CHECKING:
+    from dscost.sweeping.model_grids import ModelGrid
+    from dscost.timing import Progress
+
+MOST_ROWS = 100_000
+"""Rows that are held in memory."""
+
+
+def counted_sweep(grids: Sequence[Grid]) -> Sweep:
+    """Return what every layer of some grids costs.
+
+    Raises:
+        InputError: No layer can exist, or there are too many to be held.
+    """
+    check_size(grids)
+    rows = sum(grid.size * (1 + len(grid.variants)) for grid in grids)
+    if rows > MOST_ROWS:
+        raise InputError(f"{rows:,} rows are too many to be held, at most {MOST_ROWS:,}")
+    size = sum(grid.size for grid in grids)
+    cases = ((one, dtype_bytes(grid.dtype)) for grid in grids for one in cases_of(grid))
+    return _swept(title_of(grids), size, cases)
+
+
+def counted_models(grid: "ModelGrid", progress: "Progress | None" = None) -> Sweep:
+    """Return what every model of a grid costs, as it is and in both pure versions.
+
+    Raises:
+        InputError: There is no such model or setting, or none can exist.
+        UnavailableError: A model needs a library that is not installed.
+    """
+    from dscost.sweeping.model_grids import model_cases, title_of_models
+
+    # a model is counted in its dtype already
+    cases = ((one, 0) for one in model_cases(grid, progress))
+    return _swept(title_of_models(grid), grid.size, cases, "models")
+
+
+def _swept(
+    title: str, size: int, cases: Iterable[tuple[Case | Impossibility, int]], what: str = "layers"
+) -> Sweep:
+    """Return the table of cases, each with the bytes of an element.
+
+    Raises:
+        InputError: None of them can exist.
+    """
+    rows: list[Row] = []
+    impossible: list[str] = []
+    for one, element_bytes in cases:
+        if isinstance(one, Impossibility):
+            impossible.append(one.text)
+        else:
+            rows += rows_of_case(one, element_bytes)
+    if not rows:
+        told = f"none of {size:,} {what} can exist, such as "
+        raise InputError(f"{told if size > 1 else ''}{impossible[0]}")
+    left = Impossible(len(impossible), impossible[0]) if impossible else None
+    return Sweep(title, size, tuple(rows), left)
+
+
+def some_of(size: int, impossible: Impossible, what: str = "layers") -> str:
+    """Return the sentence that says how many layers of a grid cannot exist."""
+    return f"{impossible.number:,} of {size:,} {what} cannot exist, such as {impossible.example}"
+
+
+def rows_of_case(case: Case, element_bytes: int) -> Iterator[Row]:
+    """Yield a layer as it is, then its variants; of one that it has not, why."""
+    itself, *variants = case.units
+    standard = itself.cost(element_bytes)
+    yield Row(case.of, itself.label, standard, calls=case.calls)
+    lacking = dict(case.lacking)
+    for unit in variants:
+        try:
+            cost = unit.cost(element_bytes)
+        except SpecError as error:  # stages that do not fit each other here
+            lacking[unit.label] = str(error)
+            continue
+        yield Row(case.of, unit.label, cost, Reduction.between(standard, cost), case.calls)
+    for label, why in lacking.items():
+        yield Row(case.of, label, NOTHING, calls=case.calls, note=why)
+
+
+# -- what was swept, in words
+
+
+def title_of(grids: Sequence[Grid]) -> str:
+    """Return what grids hold, in a line.
+
+    >>> from dscost.sweeping.making_grids import Setup, grid_of
+    >>> given = {"in_channels": "8:64:8", "out_channels": 8, "kernel_size": "1,3"}
+    >>> title_of([grid_of(given, Setup())])
+    '16 convolutions: cin 8–64 (8), cout 8, k 1, 3, size 14'
+    """
+    size = sum(grid.size for grid in grids)
+    kinds = {KINDS[grid.operation] for grid in grids}
+    kind = kinds.pop() if len(kinds) == 1 else "layer"
+    number = f"{size:,} {kind}{'' if size == 1 else 's'}"
+    if len(grids) > 1:
+        return f"{number} of {counted(len(grids), 'grid')}"
+    told = ", ".join(_told(grids[0]))
+    return f"{number}: {told}"
+
+
+def _told(grid: Grid) -> Iterator[str]:
+    """Yield what is said of axes that vary, and of channels and kernel."""
+    values = {axis.name: axis.values for axis in grid.axes}
+    ties = {tie.name: tie.expression.text for tie in grid.ties}
+    for name in grid.names:
+        short = SHORT.get(name, name)
+        if name in ties:
+            yield f"{short} = {ties[name]}"
+        elif name in SHORT or len(values[name]) > 1:
+            yield f"{short} {_values_text(values[name])}"
+
+
+MOST_TOLD = 4
+"""Values of an axis that a title has."""
+
+
+def _values_text(values: Sequence[Value]) -> str:
+    if len(values) <= MOST_TOLD:
+        return ", ".join(map(_text, values))
+    return f"{_text(values[0])}–{_text(values[-1])} ({len(values)})"
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return format_extent(value) if isinstance(value, tuple) else str(value)
