@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dscost.notation.units import dtype_bytes
 from dscost.sweeping.pooling import Levels, pooled
 from dscost.sweeping.records import Case, Row, Visit, Where
-from dscost.sweeping.sweep import rows_of_case
+from dscost.sweeping.swept import rows_of_case
 
 UNSTEADY = "measured while the reference layer was off by more than 3 %"
 NOT_YET = "not timed yet"
