@@ -174,7 +174,7 @@ def test_from_python_it_is_the_same() -> None:
     assert found == dscost.sweep("256", "128,256", "3", variants=["depthwise_separable"])
     assert str(found).splitlines() == run(*GRID).stdout.rstrip().splitlines()
     assert len(dscost.sweep(file="separable_pays").rows) == 60 * 2
-    with pytest.raises(dscost.DscostError, match=r"^dtype: a file says all of its grids$"):
+    with pytest.raises(dscost.DscostError, match=r"^dtype: a file says all of its grids; copy sep"):
         dscost.sweep(file="separable_pays", dtype="int8")
     with pytest.raises(dscost.DscostError, match=r"^in_channels: 8:4 is empty.*\nout_channels: "):
         dscost.sweep("8:4", 0, 3)

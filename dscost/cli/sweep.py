@@ -208,13 +208,9 @@ def _grids(sweep_file: str | None, axes: Axes, beside: Beside) -> "Sequence[Grid
 
         setup = Setup(_variants(beside.variant), dims=beside.dims, dtype=beside.dtype or "float32")
         return [grid_of(axes.given(), setup, _spelled)]
-    from dscost.sweeping.grid_files import read_grids
+    from dscost.sweeping.sweep import grids_of_file
 
-    given = {**axes.given(), **beside._asdict()}
-    options = ", ".join(_spelled(name) for name, value in given.items() if value is not None)
-    if options:
-        raise InputError(f"{options}: a file says all of its grids; copy {sweep_file} and edit it")
-    return read_grids(sweep_file)
+    return grids_of_file(sweep_file, {**axes.given(), **beside._asdict()}, _spelled)
 
 
 def _counted_models(

@@ -7,6 +7,7 @@ from typing import Any
 from dscost.errors import InputError
 from dscost.layers.choosing import parse_variants
 from dscost.layers.variants import SEPARABLE
+from dscost.sweeping.grids import Grid
 from dscost.sweeping.making_grids import Setup, grid_of
 from dscost.sweeping.records import Sweep
 from dscost.sweeping.swept import counted_models, counted_sweep
@@ -85,26 +86,41 @@ def sweep(
         "batch": batch,
     }
     names = [variants] if isinstance(variants, str) else variants
+    if model is None and not (settings is None and input is None):
+        raise InputError("settings and input are of models: give model, or input_size")
     if model is not None:
         from dscost.sweeping.model_grids import Said, model_grid
 
         refuse_layers({**given, "batch": None, "dims": dims, "file": file})
         models = [fspath(model)] if isinstance(model, str | PathLike) else model
-        said = Said(models, settings, input, batch, dtype, names)
-        return counted_models(model_grid(said))
-    if settings is not None or input is not None:
-        raise InputError("settings and input are of models: give model, or input_size")
+        return counted_models(model_grid(Said(models, settings, input, batch, dtype, names)))
     if file is not None:
-        from dscost.sweeping.grid_files import read_grids
-
-        beside = {**given, "dims": dims, "variants": variants, "dtype": dtype}
-        told = ", ".join(name for name, value in beside.items() if value is not None)
-        if told:
-            raise InputError(f"{told}: a file says all of its grids")
-        return counted_sweep(read_grids(fspath(file)))
-    names = [SEPARABLE] if names is None else names
-    setup = Setup(parse_variants(names), "convolution", dims, dtype or "float32")
+        beside = {"dims": dims, "variants": variants, "dtype": dtype}
+        return counted_sweep(grids_of_file(fspath(file), {**given, **beside}))
+    asked = parse_variants([SEPARABLE] if names is None else names)
+    setup = Setup(asked, "convolution", dims, dtype or "float32")
     return counted_sweep([grid_of(given, setup)])
+
+
+def grids_of_file(
+    name: str, beside: Mapping[str, object], spelled: Callable[[str], str] = str
+) -> tuple[Grid, ...]:
+    """Return the grids of a file, beside which nothing else may be said.
+
+    Args:
+        name: Its path, or the name of a built-in one.
+        beside: What else is said.
+        spelled: Returns what that is called where it is given, for errors.
+
+    Raises:
+        InputError: Something is, or the file is wrong.
+    """
+    from dscost.sweeping.grid_files import read_grids
+
+    told = ", ".join(spelled(key) for key, value in beside.items() if value is not None)
+    if told:
+        raise InputError(f"{told}: a file says all of its grids; copy {name} and edit it")
+    return read_grids(name)
 
 
 def refuse_layers(given: Mapping[str, object], spelled: Callable[[str], str] = str) -> None:
