@@ -189,7 +189,8 @@ def sweep(
         if of_models != NO_MODELS:
             raise InputError("--set and --input are of --model; the input of layers is --size")
         found = counted_sweep(_grids(sweep_file, axes, beside))
-    _tell_impossible(out, found, "models" if of_models.models else "layers")
+    if found.impossible:
+        out.lacks([found.left_out])
     out.write(found)
 
 
@@ -242,11 +243,3 @@ def _variants(texts: list[str] | None) -> "tuple[Asked, ...]":
 
 def _spelled(axis: str) -> str:
     return OPTIONS.get(axis, f"--{axis}")
-
-
-def _tell_impossible(out: Output, found: "Sweep", what: str) -> None:
-    """Say on stderr which layers were left out."""
-    from dscost.sweeping.swept import some_of
-
-    if found.impossible:
-        out.lacks([some_of(found.size, found.impossible, what)])

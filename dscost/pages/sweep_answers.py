@@ -32,7 +32,6 @@ from dscost.sweeping.answers import (
 from dscost.sweeping.monotone import EXPANSION, Order, Violation
 from dscost.sweeping.records import Drift, Sweep
 from dscost.sweeping.records import Row as Measured
-from dscost.sweeping.swept import some_of
 
 WITHOUT_TIME = "With --time the clock says what of that arrives."
 SHORT_OF = 0.8
@@ -323,8 +322,7 @@ def _drift_line(one: Drift, *, is_one: bool) -> str:
 def lacking_lines(sweep: Sweep) -> Iterator[str]:
     """Yield what of a grid is not in its table: what cannot exist, and what is still to come."""
     if sweep.impossible:
-        what = "models" if any("model" in row.of for row in sweep.rows) else "layers"
-        yield Toned(f"{some_of(sweep.size, sweep.impossible, what)}.", "unclear")
+        yield Toned(f"{sweep.left_out}.", "unclear")
     yield from _note_lines(sweep.rows)
     if sweep.unfinished:
         is_are = "is" if sweep.unfinished == 1 else "are"

@@ -180,6 +180,15 @@ class Sweep(Result):
     warnings: tuple[str, ...] = ()
     journal: str | None = None
 
+    @property
+    def left_out(self) -> str:
+        """How many layers, or models, cannot exist, in a sentence; empty where all can."""
+        if not self.impossible:
+            return ""
+        what = "models" if any("model" in row.of for row in self.rows) else "layers"
+        number, example = self.impossible
+        return f"{number:,} of {self.size:,} {what} cannot exist, such as {example}"
+
     def in_a_line(self) -> str:
         """Return what was swept, and over how many rows."""
         return f"{self.title}: {len(self.rows):,} rows"

@@ -71,11 +71,6 @@ def _swept(
     return Sweep(title, size, tuple(rows), left)
 
 
-def some_of(size: int, impossible: Impossible, what: str = "layers") -> str:
-    """Return the sentence that says how many layers of a grid cannot exist."""
-    return f"{impossible.number:,} of {size:,} {what} cannot exist, such as {impossible.example}"
-
-
 def rows_of_case(case: Case, element_bytes: int) -> Iterator[Row]:
     """Yield a layer as it is, then its variants; of one that it has not, why."""
     itself, *variants = case.units
