@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import EACCES
+from errno import EACCES, ELOOP
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import IO, Any
@@ -227,13 +227,51 @@ def _fill(stream: IO[bytes], content: bytes) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
+    with _beside(path) as (stream, _):
+        _fill(stream, content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary file that takes the place of another once it has been written to the end.
+
+    It is beside that, so that no reader sees half of it, and nothing of it is left where writing
+    fails or is interrupted. An existing file keeps its permissions; a link is followed. Something
+    that is not a regular file, such as `/dev/stdout`, is given itself.
+
+    Raises:
+        OutputError: It cannot be written; what was there before is still there.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            yield path
+            return
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(EACCES, os.strerror(EACCES))
+        with _beside(_resolved(path)) as (stream, temporary):
+            stream.close()
+            yield temporary
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except RuntimeError as error:  # a link to itself
+        raise OSError(ELOOP, os.strerror(ELOOP)) from error
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
+    """Give a temporary file, open and by its name, that takes the place of another in the end."""
     import tempfile
 
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".dscost-")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
-            _fill(stream, content)
+            yield stream, temporary
         temporary.chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:

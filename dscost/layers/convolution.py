@@ -15,6 +15,7 @@ from dscost.layers.formulas import (
     conv_transposed_size,
     conv_weights,
 )
+from dscost.layers.whole import Whole
 from dscost.notation.units import format_extent, format_shape
 
 Shape = tuple[int, ...]
@@ -314,7 +315,7 @@ def pair(value: int | Sequence[int]) -> Shape:
 def not_within(name: str, *values: int, least: int = 1, most: int = MAX_EXTENT) -> list[str]:
     """Return why the values of one parameter are out of bounds, or an empty list."""
     for value in values:
-        if type(value) is not int:
+        if type(value) is not int and not isinstance(value, Whole):
             return [f"{name} must be whole numbers, found {format_shape(values)}"]
         if value < least:
             return [f"{name} must be at least {least}, found {format_shape(values)}"]

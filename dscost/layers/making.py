@@ -5,6 +5,7 @@ from typing import Any
 
 from dscost.errors import SpecError
 from dscost.layers.convolution import ConvSpec, Shape, size_keeping_padding, spread
+from dscost.layers.whole import Whole
 from dscost.notation.units import format_shape
 
 Extent = int | Sequence[int]
@@ -41,8 +42,9 @@ def dims_of(given: int | None, **extents: object) -> int:
 
 def extent(name: str, value: object, dims: int) -> Shape:
     """Return a number for each dimension; else raise `SpecError`."""
-    if isinstance(value, int):
-        return (value,) * dims
+    if isinstance(value, (int, Whole)):
+        number: Any = value
+        return (number,) * dims
     if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != dims:
         raise SpecError(f"{name} must be a whole number or {dims} of them, found {value!r:.60}")
     return tuple(value)

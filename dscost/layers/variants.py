@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dscost.errors import InputError, SpecError
 from dscost.layers.convolution import ConvSpec
 from dscost.layers.formulas import formula_value, separable_ratio
+from dscost.layers.whole import Several
 from dscost.notation.units import format_shape
 from dscost.registries import Registry
 
@@ -147,13 +148,19 @@ def register_variant(
     return lambda rewrite: VARIANTS.register(name)(Variant(rewrite, *told))
 
 
-@lru_cache(maxsize=4096)
 def depthwise_separable(spec: ConvSpec, depth_multiplier: int = 1) -> Convs:
     """Return the depthwise stage, then the pointwise stage, that stand for `spec`.
 
     The first takes stride, padding, dilation and padding mode, the second the groups and the bias.
     `SpecError` says why there are none, see `why_not_separable`.
     """
+    try:
+        return _kept_separable(spec, depth_multiplier)
+    except Several:  # many layers at once have no hash
+        return _separable(spec, depth_multiplier)
+
+
+def _separable(spec: ConvSpec, depth_multiplier: int) -> Convs:
     reason = why_not_separable(spec)
     if reason:
         raise SpecError(reason)
@@ -165,6 +172,9 @@ def depthwise_separable(spec: ConvSpec, depth_multiplier: int = 1) -> Convs:
         ("depthwise", depthwise),
         ("pointwise", pointwise_like(spec, middle, spec.out_channels, bias=spec.bias)),
     )
+
+
+_kept_separable = lru_cache(maxsize=4096)(_separable)
 
 
 def pointwise_like(
