@@ -34,19 +34,32 @@ def cases_of(grid: Grid) -> Iterator[Case | Impossibility]:
     Raises:
         InputError: The function of a variant returns no stages.
     """
-    varying = [axis.name for axis in grid.axes if len(axis.values) > 1]
+    varying = _varying(grid)
     for number in range(grid.size):
-        values: dict[str, Any] = {}
-        try:
-            values |= grid.values(number)
-            found = list(units_of(values, grid.variants, operation=grid.operation, dims=grid.dims))
-        except SpecError as error:
-            values = values or grid.untied(number)
-            yield Impossibility(f"{_named(values, varying, grid)}{error}")
-            continue
-        units = tuple(one for one in found if isinstance(one, Unit))
-        lacking = {one.label: one.why for one in found if isinstance(one, Lacking)}
-        yield Case(_of(values, units[0], grid), units, lacking)
+        yield _case(grid, number, varying)
+
+
+def impossibility(grid: Grid, number: int) -> str:
+    """Return which layer of a grid cannot exist, by its number, and why."""
+    found = _case(grid._replace(variants=()), number, _varying(grid))
+    return found.text if isinstance(found, Impossibility) else ""
+
+
+def _varying(grid: Grid) -> list[str]:
+    return [axis.name for axis in grid.axes if len(axis.values) > 1]
+
+
+def _case(grid: Grid, number: int, varying: list[str]) -> Case | Impossibility:
+    values: dict[str, Any] = {}
+    try:
+        values |= grid.values(number)
+        found = list(units_of(values, grid.variants, operation=grid.operation, dims=grid.dims))
+    except SpecError as error:
+        values = values or grid.untied(number)
+        return Impossibility(f"{_named(values, varying, grid)}{error}")
+    units = tuple(one for one in found if isinstance(one, Unit))
+    lacking = {one.label: one.why for one in found if isinstance(one, Lacking)}
+    return Case(_of(values, units[0], grid), units, lacking)
 
 
 def _of(values: Mapping[str, Any], unit: Unit, grid: Grid) -> dict[str, Any]:

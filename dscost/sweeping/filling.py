@@ -8,7 +8,6 @@ import numpy as np
 from dscost.sweeping.columns import Array, Lazy
 from dscost.sweeping.intervals import fits
 from dscost.sweeping.pieces import Piece
-from dscost.sweeping.records import Impossible
 
 REAL = ("flops_per_byte",)
 """Figures that are no whole numbers."""
@@ -58,10 +57,13 @@ class Filling:
         slices = [_slice(one) for one in places]
         return tuple(slices) if all(slices) else np.ix_(*places)
 
-    def missing(self, label: str) -> Impossible | None:
-        """Return how many layers have no such unit, and why the first of them has none."""
+    def missing(self, label: str) -> tuple[tuple[int, ...], int, str] | None:
+        """Return the first layer that has no such unit, how many have none, and why the first."""
         found = self._missing.get(label)
-        return Impossible(sum(one[1] for one in found), min(found)[2]) if found else None
+        if not found:
+            return None
+        first, _, why = min(found)
+        return first, sum(number for _, number, _ in found), why
 
     def reduction(self) -> Array:
         """Return how many times fewer MACs each unit has than the first; not a number for that."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dscost.errors import OutputError, needing
-from dscost.sweeping.chunks import Labels, Table
+from dscost.sweeping.column_tables import Labels, Table
 from dscost.sweeping.columns import Array
 
 COMPRESSION = "zstd"
@@ -66,9 +66,10 @@ def _arrow(column: Labels | Array) -> Any:
 
     if not isinstance(column, Labels):
         return pyarrow.array(column, from_pandas=column.dtype == np.float64)
-    kinds = {type(one) for one in column.values if one is not None}
-    if kinds <= {int} or kinds <= {bool}:
-        return pyarrow.array(column.values).take(pyarrow.array(column.which))
+    types = {int: pyarrow.int64(), bool: pyarrow.bool_()}
+    if column.kind in types:
+        values = pyarrow.array(column.values, types[column.kind])
+        return values.take(pyarrow.array(column.which))
     # pyarrow writes no dictionary that has nothing among its values
     known = [str(one) for one in column.values if one is not None]
     places = np.cumsum([one is not None for one in column.values], dtype=np.int32) - 1

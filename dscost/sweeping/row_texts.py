@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dscost.sweeping.chunks import Labels, Table
+from dscost.sweeping.column_tables import Labels, Table
 from dscost.sweeping.columns import Array
 
 _WORD = np.dtype(np.uint32)
@@ -88,9 +88,10 @@ def _joined(words: list[Array], number: int) -> bytes:
 def _as_labels(column: Array) -> Labels:
     """Return a column of which many rows may have one value."""
     if column.dtype == object:
-        return Labels(np.arange(len(column)), tuple(column.tolist()))
+        return Labels(np.arange(len(column)), tuple(column.tolist()), int)
     values, which = np.unique(column, return_inverse=True)
-    return Labels(which, tuple(None if one != one else one for one in values.tolist()))
+    told: Any = tuple(None if one != one else one for one in values.tolist())
+    return Labels(which, told, float)
 
 
 def _of_labels(column: Labels, before: bytes, told: Callable[[Any], str]) -> Array:

@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple
 
 from dscost.errors import OutputError, UnknownNameError
 from dscost.files import reason_of, replacing
-from dscost.sweeping.chunks import Table
+from dscost.sweeping.column_tables import Table
 from dscost.sweeping.records import Impossible
 from dscost.sweeping.row_texts import csv_header, csv_lines, json_lines
 
