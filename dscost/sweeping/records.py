@@ -31,7 +31,10 @@ class Case(NamedTuple):
 
     def key(self, where: "Where") -> str:
         """Return what tells it apart from others, and where it is timed from elsewhere."""
-        units = [[unit.label, repr(unit.parts), list(unit.shape)] for unit in self.units]
+        units = [
+            [unit.label, repr(unit.parts), list(unit.shape), unit.between_bytes]
+            for unit in self.units
+        ]
         told = json.dumps([units, where.key], sort_keys=True)
         return sha256(told.encode()).hexdigest()[:16]
 
@@ -157,6 +160,64 @@ class Drift(NamedTuple):
     still: int = 0
 
 
+class Kernels(NamedTuple):
+    """What a runtime ran, of the layers of a model one by one and of the model as a whole.
+
+    Args:
+        kernel: In the runtime's words.
+        in_layers: How often the layers ran it, each with its calls.
+        in_whole: How often the whole ran it.
+        layers_s: What it took in the layers, by the runtime's own clock; `None` where it has none.
+        whole_s: What it took in the whole.
+    """
+
+    kernel: str
+    in_layers: int
+    in_whole: int
+    layers_s: float | None = None
+    whole_s: float | None = None
+
+    @property
+    def more_s(self) -> float:
+        """How much longer it took in the layers; 0 where there is no clock."""
+        return (self.layers_s or 0.0) - (self.whole_s or 0.0)
+
+
+class Sum(NamedTuple):
+    """The layers of a model, each timed alone, summed up beside the model timed whole.
+
+    Args:
+        model: Its name.
+        where: Where both were timed.
+        layers: How many distinct layers there are.
+        calls: How often they run in one pass.
+        sum_s: What the calls take together.
+        whole_s: What the model takes.
+        ci95: The interval of the sum over the whole, less 1.
+        missing: Layers that are not in the sum.
+        free: How many operations move no data, and are not in it either.
+        kernels: What the runtime made of the nodes, as far as the sides differ in it.
+        ops: Its operators by its own clock, where it has one, what makes most of the gap first.
+    """
+
+    model: str
+    where: Where
+    layers: int
+    calls: int
+    sum_s: float
+    whole_s: float
+    ci95: tuple[float, float]
+    missing: tuple[str, ...] = ()
+    free: int = 0
+    kernels: tuple[Kernels, ...] = ()
+    ops: tuple[Kernels, ...] = ()
+
+    @property
+    def gap(self) -> float:
+        """How much more the sum is than the whole: 0.03 for 3 %."""
+        return self.sum_s / self.whole_s - 1
+
+
 class Sweep(Result):
     """What a sweep came to.
 
@@ -169,6 +230,7 @@ class Sweep(Result):
         unfinished: How many cases are still to be timed.
         warnings: What the reader must know.
         journal: The file that holds what was measured.
+        sums: Of a model's layers, beside the model: one for each place.
     """
 
     title: str
@@ -179,6 +241,7 @@ class Sweep(Result):
     unfinished: int = 0
     warnings: tuple[str, ...] = ()
     journal: str | None = None
+    sums: tuple[Sum, ...] = ()
 
     @property
     def left_out(self) -> str:

@@ -1,0 +1,344 @@
+"""A model cut into layers that are timed alone, their sum beside the model as a whole, and what is said of that."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dscost.analysis.cooling import MOST_BYTES, MOST_COPIES, copies_of
+from dscost.analysis.whole_models import WHOLE
+from dscost.networks.architectures import build, builtin_names, find_builtin, read_architecture
+from dscost.networks.network import Operation
+from dscost.pages.sweep_sums import lines_of_sum
+from dscost.reports.figures import NOTHING
+from dscost.sweeping.adding_up import Ran, compared, layers_among, sums_of, together
+from dscost.sweeping.model_layers import ModelLayers, cut, layers_of
+from dscost.sweeping.records import Case, Kernels, Row, Sum, Where
+
+PUBLISHED = Path(__file__).parent / "data" / "torchvision_weights_meta.csv"
+HERE = Where("a processor", 1)
+
+
+def operations_of(name: str, size: int | None = None) -> tuple[Operation, ...]:
+    shape = None if size is None else (1, 3, size, size)
+    return build(find_builtin(name), overrides={}, shape=shape).operations
+
+
+def published() -> dict[str, tuple[int, float, int]]:
+    """Return parameters, GMACs and size of the input of torchvision's models, as its own table has them."""
+    with PUBLISHED.open() as stream:
+        return {
+            one["model"]: (int(one["num_params"]), float(one["gflops_ops"]), int(one["crop_size"]))
+            for one in csv.DictReader(stream)
+            if one["crop_size"].isdecimal()
+        }
+
+
+# -- cutting
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_every_operation_is_in_one_layer_or_free(name: str) -> None:
+    operations = operations_of(name)
+    pieces, free = cut(operations)
+    assert sorted([at for piece in pieces for at in piece.positions] + list(free)) == list(
+        range(len(operations))
+    )
+    assert {operations[at].op for at in free} <= {"view", "identity"}
+
+
+@pytest.mark.parametrize("name", sorted(set(builtin_names()) & published().keys()))
+def test_layers_and_their_calls_cost_what_the_model_does(name: str) -> None:
+    """The figures are torchvision's own."""
+    params, gmacs, size = published()[name]
+    model = layers_of(name, operations_of(name, size))
+    costs = [(case.calls, case.units[0].cost(4)) for case in model.layers]
+    assert sum(calls * cost.params for calls, cost in costs) == params
+    assert sum(calls * cost.macs for calls, cost in costs) / 1e9 == pytest.approx(gmacs, abs=1e-3)
+    assert model.whole.units[0].cost(4).params == params
+    assert model.missing == ()
+
+
+def labels(name: str) -> list[str]:
+    return [piece.unit.label for piece in cut(operations_of(name))[0] if piece.unit]
+
+
+def test_mobilenet_v2_has_the_layers_of_its_paper() -> None:
+    """17 blocks: an expansion in all but the first, depthwise, projection; 10 of them add (table 2)."""
+    found = labels("mobilenet_v2")
+    assert found.count("convolution+norm+relu6") == 1 + 16 + 17 + 1
+    assert found.count("convolution+norm") == 17
+    assert found.count("add") == 10
+    assert found[-2:] == ["global_pooling", "linear"]
+    assert len(found) == 35 + 17 + 10 + 2
+
+
+def test_resnet18_has_the_layers_of_its_paper() -> None:
+    """8 blocks of 2 convolutions, 3 projections, and a ReLU behind each sum (figure 2)."""
+    found = labels("resnet18")
+    assert found.count("convolution+norm+relu") == 1 + 8
+    assert found.count("convolution+norm") == 8 + 3
+    assert found.count("add+relu") == 8
+    assert found.count("max_pooling") == 1
+
+
+def test_a_squeeze_and_excite_block_is_one_layer() -> None:
+    """MobileNetV3-Small has one in 9 of its 11 blocks (table 2)."""
+    pieces = [
+        piece
+        for piece in cut(operations_of("mobilenet_v3_small"))[0]
+        if piece.unit and piece.unit.label == "squeeze_excite"
+    ]
+    assert len(pieces) == 9
+    first = pieces[0]
+    assert [name.rpartition(".")[2] for name in first.names] == [
+        *("pool", "reduce", "reduce_act", "expand", "gate", "multiply")
+    ]
+    assert first.unit is not None
+    assert first.unit.shape == (1, 16, 56, 56)
+
+
+def test_equal_layers_are_timed_once() -> None:
+    """ResNet-18's first stage has two blocks of the same four convolutions (table 1)."""
+    model = layers_of("resnet18", operations_of("resnet18"))
+    (same,) = [
+        case
+        for case in model.layers
+        if case.units[0].shape == (1, 64, 56, 56)
+        and case.units[0].label == "convolution+norm+relu"
+        and case.of["out_channels"] == 64
+    ]
+    assert same.calls == 2
+    assert len({case.key(HERE) for case in model.layers}) == len(model.layers)
+
+
+def architecture(layers: str, folder: Path) -> tuple[Operation, ...]:
+    path = folder / "net.yaml"
+    path.write_text(f"input: [8, 14, 14]\ndefaults: {{norm: batch, act: relu}}\nlayers:\n{layers}")
+    return build(read_architecture(path), overrides={}).operations
+
+
+def test_what_somebody_else_reads_is_not_taken_along(tmp_path: Path) -> None:
+    """The shortcut reads what the convolution makes before its activation is done elsewhere."""
+    operations = architecture(
+        "  - {conv: 3, out_channels: 8, act: none}\n"
+        "  - residual:\n"
+        "      - {act: relu}\n"
+        "      - {conv: 3, out_channels: 8, act: none}\n",
+        tmp_path,
+    )
+    found = [piece.unit.label for piece in cut(operations)[0] if piece.unit]
+    assert found == ["convolution+norm", "relu", "convolution+norm", "add+relu"]
+
+
+def test_the_whole_is_the_model() -> None:
+    operations = operations_of("mobilenet_v3_small")
+    (unit,) = layers_of("small", operations).whole.units
+    assert unit.label == WHOLE
+    assert [part[0] for part in unit.parts] == [one.name for one in operations]
+    assert unit.cost(4).output_bytes == 4 * 1000
+
+
+def test_layers_know_how_much_a_pass_uses() -> None:
+    """VGG-16: 138,357,544 weights, and at most the image and the two largest maps at once."""
+    model = layers_of("vgg16", operations_of("vgg16"))
+    between = {case.units[0].between_bytes for case in model.layers}
+    assert between == {4 * (138_357_544 + (3 + 2 * 64) * 224 * 224)}
+    assert model.whole.units[0].between_bytes == 0
+
+
+def test_a_layer_in_a_model_is_another_case_than_alone() -> None:
+    (first, *_) = layers_of("resnet18", operations_of("resnet18")).layers
+    alone = first._replace(units=(first.units[0]._replace(between_bytes=0),))
+    assert first.key(HERE) != alone.key(HERE)
+
+
+# -- copies that take turns
+
+
+@pytest.mark.parametrize(
+    ("used", "between", "copies"),
+    [
+        (1000, 10_000, 10),
+        (1000, 999, 1),
+        (10, 10_000, MOST_COPIES),
+        (MOST_BYTES // 4, 100 * MOST_BYTES, 4),
+        (0, 0, 1),
+    ],
+    ids=["as many as it takes", "one", "not too many", "not too large", "nothing"],
+)
+def test_copies_use_as_much_as_is_used_between_two_calls(
+    used: int, between: int, copies: int
+) -> None:
+    assert copies_of(used, between) == copies
+
+
+def test_copies_take_turns() -> None:
+    torch = pytest.importorskip("torch")
+    from dscost.modules.turns import InTurns
+
+    class Times(torch.nn.Module):  # type: ignore[name-defined,misc]
+        def __init__(self, factor: int) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, x: Any) -> Any:
+            return self.factor * x
+
+    turns = InTurns([Times(1), Times(2), Times(3)])
+    inputs = [torch.tensor(10.0 ** (at + 1)) for at in range(3)]
+    made = [turns(*inputs) for _ in range(7)]
+    assert [one.item() for one in made] == [10, 200, 3000, 10, 200, 3000, 10]
+    addresses = [one.data_ptr() for one in made[-3:]]
+    assert len(set(addresses)) == 3  # what is kept is nobody else's memory
+
+
+# -- the sum
+
+
+def row(
+    variant: str, ms: float | None, *, calls: int = 1, half: float = 0.0, where: Where = HERE
+) -> Row:
+    seconds = None if ms is None else ms / 1e3
+    interval = None if ms is None else ((ms - half) / 1e3, (ms + half) / 1e3)
+    return Row({}, variant, NOTHING, calls=calls, where=where, latency_s=seconds, ci95_s=interval)
+
+
+def model_of(rows: Sequence[Row], **more: Any) -> ModelLayers:
+    case = Case({}, ())
+    return ModelLayers("a model", tuple(case for _ in rows), case, **more)
+
+
+def test_a_sum_counts_every_call() -> None:
+    rows = [row("convolution", 2, calls=3), row("add", 0.5, calls=4), row(WHOLE, 10)]
+    (found,) = sums_of(model_of(rows, free=2), rows)
+    assert (found.layers, found.calls, found.free, found.missing) == (2, 7, 2, ())
+    assert found.sum_s == pytest.approx(3 * 2e-3 + 4 * 0.5e-3)
+    assert found.gap == pytest.approx(8 / 10 - 1)
+
+
+def test_its_interval_has_those_of_the_layers_and_of_the_whole() -> None:
+    # 3 calls by 0.1 ms and 4 by 0.1 ms: √(0.3² + 0.4²) = 0.5 ms of 10 ms, with 12 % of the whole: √(5² + 12²) = 13 %
+    rows = [
+        row("convolution", 2, calls=3, half=0.1),
+        row("add", 1, calls=4, half=0.1),
+        row(WHOLE, 10, half=1.2),
+    ]
+    (found,) = sums_of(model_of(rows), rows)
+    assert found.ci95 == pytest.approx((-0.13, 0.13))
+
+
+def test_a_layer_that_was_not_timed_is_missing_from_the_sum() -> None:
+    rows = [row("convolution", 2), row("squeeze_excite", None), row(WHOLE, 10)]
+    (found,) = sums_of(model_of(rows, missing=("concat1",)), rows)
+    assert found.sum_s == pytest.approx(2e-3)
+    assert found.missing == ("concat1", "squeeze_excite")
+    assert list(lines_of_sum(found))[-1] == "not in the sum: concat1, squeeze_excite"
+
+
+def test_each_place_has_its_sum() -> None:
+    there = HERE._replace(runtime="onnxruntime")
+    rows = [row("add", 2), row("add", 1, where=there), row(WHOLE, 4), row(WHOLE, 1, where=there)]
+    found = sums_of(model_of(rows), rows)
+    assert [(one.where.runtime, one.gap) for one in found] == [
+        ("torch", -0.5),
+        ("onnxruntime", 0.0),
+    ]
+
+
+def test_a_whole_that_was_not_timed_has_no_sum() -> None:
+    rows = [row("add", 2), row(WHOLE, None)]
+    assert sums_of(model_of(rows), rows) == ()
+
+
+def test_the_table_is_without_the_whole() -> None:
+    rows = [row("add", 2), row(WHOLE, 1)]
+    assert layers_among(rows) == rows[:1]
+
+
+# -- what ran
+
+
+def test_kernels_are_counted_with_the_calls_of_their_layers() -> None:
+    conv, add = (
+        Ran({"Conv": 1, "Reorder": 2}, {"Reorder": (2, 1e-3)}),
+        Ran({"Add": 1}, {"Add": (1, 2e-3)}),
+    )
+    found = together([(3, conv), (2, add)])
+    assert found.kernels == {"Conv": 3, "Reorder": 6, "Add": 2}
+    assert found.ops == {"Reorder": (6, pytest.approx(3e-3)), "Add": (2, pytest.approx(4e-3))}
+
+
+GIVEN = Sum(
+    "a model", HERE._replace(runtime="onnxruntime"), 2, 5, 15e-3, 10e-3, (0.48, 0.52), free=1
+)
+
+
+def test_what_ran_differently_often_is_told() -> None:
+    layers = Ran({"Conv": 3, "Reorder": 6, "Add": 2}, {"Reorder": (6, 5e-3), "Conv": (3, 8e-3)})
+    whole = Ran(
+        {"Conv": 3, "Conv + Add": 2, "Reorder": 1}, {"Reorder": (1, 1e-3), "Conv": (3, 9e-3)}
+    )
+    found = compared(GIVEN, layers, whole)
+    assert found.kernels == (
+        Kernels("Reorder", 6, 1),
+        Kernels("Add", 2, 0),
+        Kernels("Conv + Add", 0, 2),
+    )
+    assert [(op.kernel, pytest.approx(op.more_s)) for op in found.ops] == [
+        ("Reorder", 4e-3),
+        ("Conv", -1e-3),
+    ]
+    lines = list(lines_of_sum(found))
+    assert lines[1:] == [
+        "by its own clock, alone against in the model: "
+        "Reorder 6 times instead of 1, 4.00 ms more; Conv as often, 1.00 ms less",
+        "only in the model: Conv + Add ×2",
+    ]
+
+
+def test_kernels_without_a_clock_are_told_by_their_number() -> None:
+    found = compared(GIVEN, Ran({"Reorder": 6}), Ran({"Reorder": 1}))
+    assert list(lines_of_sum(found))[1:] == [
+        "alone against in the model: Reorder 6 times instead of 1"
+    ]
+
+
+def test_a_runtime_that_tells_nothing_is_said_to() -> None:
+    assert list(lines_of_sum(GIVEN))[1:] == [
+        "it does not tell what it runs, or runs the model as it runs its layers"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sum_ms", "ci95", "words", "reason"),
+    [
+        (
+            9.7,
+            (-0.05, -0.01),
+            "the sum is 3.0 % less (−5.0 % to −1.0 %)",
+            "1 operation that moves no data",
+        ),
+        (
+            10.3,
+            (0.01, 0.05),
+            "the sum is 3.0 % more (+1.0 % to +5.0 %)",
+            "called as a module of its own",
+        ),
+        (10.1, (-0.01, 0.03), "the sum is 1.0 % more (−1.0 % to +3.0 %)", "no difference beyond"),
+        (10.0, (-0.01, 0.01), "they agree (−1.0 % to +1.0 %)", "no difference beyond"),
+    ],
+    ids=["less", "more", "within the interval", "equal"],
+)
+def test_torch_has_its_reasons(
+    sum_ms: float, ci95: tuple[float, float], words: str, reason: str
+) -> None:
+    one = GIVEN._replace(where=HERE, sum_s=sum_ms / 1e3, ci95=ci95)
+    first, second = lines_of_sum(one)
+    assert first == (
+        "a model under torch, float32, 1 thread: 5 layers (2 distinct) timed alone sum up to "
+        f"{sum_ms:.2f} ms, the whole model takes 10.0 ms: {words}"
+    ).replace("10.30 ms", "10.3 ms").replace("10.10 ms", "10.1 ms").replace("10.00 ms", "10.0 ms")
+    assert reason in second
