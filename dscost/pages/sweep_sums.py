@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from dscost.notation.units import counted, format_seconds
-from dscost.pages.page import Toned
+from dscost.pages.page import Tone, Toned
 from dscost.runtimes import RUNTIMES, TORCH
 from dscost.sweeping.records import Kernels, Sum
 
@@ -22,7 +22,7 @@ def lines_of_sum(one: Sum) -> Iterator[str]:
     threads = counted(where.threads, "thread")
     layers = f"{counted(one.calls, 'layer')} ({one.layers} distinct)"
     low, high = one.ci95
-    tone = "good" if abs(one.gap) <= ADDS_UP else "unclear"
+    tone: Tone = "good" if abs(one.gap) <= ADDS_UP else "unclear"
     yield Toned(
         f"{one.model} under {title}, {where.dtype}, {threads}: {layers} timed alone sum up to "
         f"{format_seconds(one.sum_s)}, the whole model takes {format_seconds(one.whole_s)}: "

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from dscost.analysis.running import work_of
 from dscost.analysis.whole_models import WHOLE
-from dscost.errors import InputError
 from dscost.notation.units import dtype_bytes
 from dscost.runtimes import RUNTIMES, TORCH, How
+from dscost.sweeping.measuring import measure_case
 from dscost.sweeping.model_layers import ModelLayers
-from dscost.sweeping.records import Case, Kernels, Row, Sum
-from dscost.timing import Setting
+from dscost.sweeping.records import Case, Kernels, Row, Sum, Visit
+from dscost.timing import Setting, TimingOptions
 
 
 def sums_of(model: ModelLayers, rows: Sequence[Row]) -> tuple[Sum, ...]:
@@ -167,13 +167,15 @@ def _counted(text: str) -> tuple[str, int]:
     return (name, int(number)) if times else (text, 1)
 
 
-def check_options(with_norm: bool, batches: Sequence[int]) -> None:
-    """Refuse what would make the layers others than those of the model.
+# -- timing
 
-    Raises:
-        InputError: It is asked for.
-    """
-    if with_norm:
-        raise InputError("--with-norm: the layers of a model have the normalisations that it has")
-    if batches:
-        raise InputError("--batch: give the batch with --input")
+
+WHOLE_S = 3.0
+"""The whole is compared with the reference layer for so long: a call of it takes as long as all
+layers together, and half of the gap is its own."""
+
+
+def measure_layer(case: Case, options: TimingOptions, setting: Setting) -> Visit:
+    """Return what was measured of a layer of a model, or of the whole, see `measure_case`."""
+    is_whole = case.units[0].label == WHOLE
+    return measure_case(case, options, setting, WHOLE_S if is_whole else None)

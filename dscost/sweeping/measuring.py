@@ -5,12 +5,15 @@ from functools import lru_cache
 from time import perf_counter, time
 
 from dscost.analysis.beside_reference import place_of
+from dscost.analysis.cooling import in_turns
 from dscost.analysis.places import versions_of
 from dscost.analysis.running import Work, work_of
 from dscost.analysis.varying import with_norms
+from dscost.analysis.whole_models import WHOLE
 from dscost.errors import InputError
 from dscost.foreign.processor import cpu_name
 from dscost.notation.units import dtype_bytes
+from dscost.runtimes import TORCH
 from dscost.sweeping.records import Case, Visit, Where
 from dscost.sweeping.units import Unit
 from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
@@ -53,7 +56,10 @@ def work_of_unit(unit: Unit, options: TimingOptions, setting: Setting) -> Work:
     parts = tuple(with_norms(unit.parts)) if options.with_norm else unit.parts
     stages = unit.stages(dtype_bytes(setting.dtype))
     work = work_of(stages, setting, parts, seed=options.program_seed)
-    return work._replace(name=f"the layer {unit.label}")
+    if unit.between_bytes and setting.runtime == TORCH:
+        shapes, weights = (unit.shape, stages[-1].output_shape), sum(s.cost.params for s in stages)
+        work = in_turns(work, shapes, weights, unit.between_bytes)
+    return work._replace(name=unit.label if unit.label == WHOLE else f"the layer {unit.label}")
 
 
 def measure_case(
