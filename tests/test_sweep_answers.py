@@ -171,7 +171,7 @@ def test_the_first_sentence_says_from_where_on_it_pays_where_it_loses_and_what_a
     }  # fmt: skip
     rows = list(rows_of(grid, lambda of, variant: table[of["in_channels"], of["input_size"]]))
     assert first_line(rows) == (
-        "On Xeon (ONNX Runtime, 1 thread) separable pays from Cin 32 at size 7, from Cin 16 at size 14, "
+        "On Xeon, ONNX Runtime, 1 thread: separable pays from Cin 32 at size 7, from Cin 16 at size 14, "
         "never at size 28; it is faster in 3 of 9 layers, slower in 5 (worst 0.30× at 3→32, size 7), "
         "unclear in 1. The median is 0.90× as fast for 7.02× fewer MACs: 13 % of what the MACs promise arrives."
     )
@@ -234,3 +234,24 @@ def test_a_crossover_is_plain_in_json() -> None:
 
 def test_an_interval_too_wide_to_tell_is_unclear() -> None:
     assert only(along(0.5, 0.6, Speedup(5.0, (1.2, 20.0)), near(2.0))).unclear == (32,)
+
+
+def test_where_the_clock_cannot_tell_a_variant_is_not_said_never_to_pay() -> None:
+    page = render(sweep_of(grid_of())._replace(rows=along(0.5, 0.8, UNCLEAR, UNCLEAR)))
+    assert "never surely, up to Cout 64   at 32 and 64" in page
+    page = render(sweep_of(grid_of())._replace(rows=along(0.5, 0.8, 0.9, 0.95)))
+    assert "never, up to Cout 64" in page
+
+
+def test_where_most_is_unclear_no_median_is_told() -> None:
+    said = first_line(along(0.5, UNCLEAR, UNCLEAR, UNCLEAR))
+    assert said.endswith(
+        "unclear in 3. Of most the clock cannot tell: a quieter machine or a longer time may."
+    )
+
+
+def test_an_interval_too_wide_to_tell_is_no_part_of_the_median() -> None:
+    wide = Speedup(90.0, (1.0, 900.0))
+    (one,) = standings(along(2.0, 2.0, 2.0, wide, axis="in_channels"))
+    assert one.median_speedup == 2.0
+    assert one.arrives == pytest.approx(2 / (4608 / 656))

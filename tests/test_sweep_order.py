@@ -159,6 +159,18 @@ def test_that_nothing_is_out_of_order_is_said_with_the_noise() -> None:
     )
 
 
+def test_noise_beyond_the_usual_is_said() -> None:
+    noisy = Speedup(2.0, (1.9, 2.1), noise_floor=0.27)
+    grid = grid_of(kernel_size=(3, 5))
+    rows = list(
+        rows_of(grid, lambda of, variant: noisy, lambda of, variant: of["kernel_size"] * 1e-6)
+    )
+    assert (
+        "2 neighbours checked, more work against less: none out of order beyond the noise, here up to 27 %."
+        in page(rows)
+    )
+
+
 def test_what_is_out_of_order_is_said_and_that_it_may_be_real() -> None:
     rows = timed(lambda of: {3: 107.0, 5: 100.0}[of["kernel_size"]], kernel_size=(3, 5))
     text = page(rows)

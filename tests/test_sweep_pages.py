@@ -14,7 +14,7 @@ from dscost.errors import DscostError, InputError
 from dscost.pages import View
 from dscost.rendering import render
 from dscost.reports.records import Speedup
-from dscost.sweeping.records import Drift, Impossible
+from dscost.sweeping.records import NOT_YET, Drift, Impossible
 
 COUNTED = sweep_of(grid_of(in_channels=(3, 16), input_size=(7, 14)))
 TIMED = sweep_of(
@@ -257,8 +257,8 @@ def test_drift_is_told_and_what_was_measured_again() -> None:
     drift = Drift(HERE, 1.234e-3, 0.985, 1.04, again=3, still=1)
     page = render(TIMED._replace(drift=(drift,)))
     assert (
-        "The reference layer took 1.23 ms, from −1.5 % to +4.0 % along the way; 3 cases were measured again, "
-        "since it moved; in 1 of them it moved by more than 3 % each time."
+        "The reference layer took 1.23 ms, from −1.5 % to +4.0 % along the way; 3 cases were measured again; "
+        "during 1 case it was off by more than 3 % each time, see their notes."
     ) in page
     assert json.loads(render(TIMED._replace(drift=(drift,)), "json"))["drift"][0]["highest"] == 1.04
 
@@ -269,14 +269,45 @@ def test_why_layers_have_no_variant_is_said_once() -> None:
     assert "separable, 2 layers, such as 8→32, k 1: " in page
 
 
+def test_a_variant_that_a_layer_has_not_stands_where_the_layer_was_timed() -> None:
+    there = HERE._replace(threads=2)
+    grid = grid_of(kernel_size=(1, 3), in_channels=(8, 16))
+    rows = [
+        row if row.cost.macs else row._replace(where=None)
+        for where in (HERE, there)
+        for row in rows_of(grid, lambda of, variant: 2.0, where=where)
+    ]
+    page = render(TIMED._replace(rows=rows))
+    assert page.count("The table: 8 rows") == 2
+    assert "Not timed" not in page
+
+
+def test_what_is_still_to_be_timed_is_no_note_of_each_row() -> None:
+    rows = [
+        row._replace(latency_s=None, ci95_s=None, speedup=None, note=NOT_YET) for row in TIMED.rows
+    ]
+    page = render(TIMED._replace(rows=rows, unfinished=4))
+    assert NOT_YET not in page
+    assert "4 cases are still to be timed." in page
+    assert render(TIMED._replace(rows=rows), "csv").count(NOT_YET) == 8
+
+
+def test_how_it_was_timed_is_said_with_versions() -> None:
+    where = HERE._replace(versions={"onnxruntime": "1.23.2"})
+    page = render(
+        TIMED._replace(rows=list(rows_of(grid_of(), lambda of, variant: 2.0, where=where)))
+    )
+    assert "Measured on Xeon, ONNX Runtime 1.23.2, 1 thread: random weights and inputs" in page
+
+
 def test_each_kind_of_device_has_pages_of_its_own() -> None:
     there = HERE._replace(device="Jetson", threads=4)
     grid = grid_of(in_channels=(3, 16), input_size=(7, 14))
     rows = [*TIMED.rows, *rows_of(grid, lambda of, variant: 0.5, where=there)]
     page = render(TIMED._replace(rows=rows))
-    assert page.count("On Xeon (ONNX Runtime, 1 thread) separable") == 1
-    assert page.count("On Jetson (ONNX Runtime, 4 threads) separable") == 1
-    assert "Jetson (ONNX Runtime, 4 threads)" in page.splitlines()
+    assert page.count("On Xeon, ONNX Runtime, 1 thread: separable") == 1
+    assert page.count("On Jetson, ONNX Runtime, 4 threads: separable") == 1
+    assert "Jetson, ONNX Runtime, 4 threads" in page.splitlines()
     assert len(blocks(page)) == 2
     header = render(TIMED._replace(rows=rows), "csv").splitlines()[0]
     assert "runtime,threads,clock,device" in header

@@ -1,11 +1,11 @@
 """The answers of a sweep in words: from where on a variant pays, where it loses, what is odd."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from math import isclose
 from typing import Any
 
 from dscost.errors import first_of
-from dscost.notation.units import counted, format_factor, format_seconds
+from dscost.notation.units import format_factor
 from dscost.pages.page import Column, Row, Sheet, Toned, View, filled_sheet, words
 from dscost.pages.sweep_maps import short_factor
 from dscost.pages.sweep_words import (
@@ -29,10 +29,9 @@ from dscost.sweeping.answers import (
     value_key,
     varying_axes,
 )
-from dscost.sweeping.monotone import EXPANSION, Order, Violation
-from dscost.sweeping.records import Drift, Sweep
 from dscost.sweeping.records import Row as Measured
 
+UNCLEAR_MOSTLY = "Of most the clock cannot tell: a quieter machine or a longer time may."
 WITHOUT_TIME = "With --time the clock says what of that arrives."
 SHORT_OF = 0.8
 """Where less of what the MACs promise arrives, it is told how much."""
@@ -69,7 +68,7 @@ def answer_lines(rows: Sequence[Measured], varying: Sequence[str]) -> list[str]:
 def _timed_sentence(one: Standing, of_sizes: Sequence[Crossover], varying: Sequence[str]) -> str:
     """Return from where on a variant pays, where it loses, and how much of the promise arrives."""
     title = variant_title(one.variant)
-    on = f"On {place_words(one.where)} " if one.where else ""
+    on = f"On {place_words(one.where)}: " if one.where else ""
     cells, faster = len(one.timed), one.count("faster")
     if faster == cells:
         pays = f"pays in {'the one layer' if cells == 1 else f'all {_layers(cells)}'}"
@@ -81,7 +80,7 @@ def _timed_sentence(one: Standing, of_sizes: Sequence[Crossover], varying: Seque
     parts = [f"{on}{title} {pays}", *_losing(one, varying)]
     sentence = f"{', '.join(parts)}."
     sentence = sentence[0].upper() + sentence[1:]
-    return f"{sentence} {_promise(one)}"
+    return f"{sentence} {UNCLEAR_MOSTLY if 2 * one.count('unclear') > cells else _promise(one)}"
 
 
 def _layers(number: int) -> str:
@@ -162,7 +161,7 @@ def _outline(one: Crossover) -> str:
         case "from":
             return f"from {said_value(one.along, one.begins)}"
         case "never":
-            return "never"
+            return "never surely" if one.is_open else "never"
     return f"in {one.cells('faster'):,} of {_layers(one.cells())}"
 
 
@@ -222,8 +221,8 @@ def _crossover_row(one: Crossover) -> Row:
     cells |= {
         "variant": variant_title(one.variant),
         "pays": _pays(one),
-        "also": _listed("at", one.before) if one.outcome == "from" else "",
-        "unclear": _listed("at", one.unclear),
+        "also": f"at {_among(one, one.before)}" if one.outcome == "from" and one.before else "",
+        "unclear": f"at {_among(one, one.unclear)}" if one.unclear else "",
     }
     return Row(cells)
 
@@ -231,120 +230,21 @@ def _crossover_row(one: Crossover) -> Row:
 def _pays(one: Crossover) -> str:
     """Return from where on a line of layers pays, in words and in the tone of that."""
     values = list(one.verdicts)
-    name = header_of(one.along)
+    name, last = header_of(one.along), value_text(values[-1])
     match one.outcome:
         case "always":
             return Toned(f"always, from {name} {value_text(values[0])}", "good")
         case "from":
             return Toned(f"from {name} {value_text(one.begins)}", "good")
+        case "never" if one.is_open:
+            return Toned(f"never surely, up to {name} {last}", "unclear")
         case "never":
-            return Toned(
-                f"never, up to {name} {value_text(values[-1])}", "bad" if one.slower else "unclear"
-            )
-    paying = [value_text(value) for value in values if one.pays_at(value)]
-    return Toned(f"only at {name} {first_of(paying, TOLD)}", "unclear")
+            return Toned(f"never, up to {name} {last}", "bad")
+    paying = [value for value in values if one.pays_at(value)]
+    return Toned(f"only at {name} {_among(one, paying)}", "unclear")
 
 
-def _listed(before: str, values: Sequence[Any]) -> str:
-    return f"{before} {first_of(list(map(value_text, values)), TOLD)}" if values else ""
-
-
-# -- what stands below
-
-
-def order_lines(order: Order, varying: Sequence[str]) -> list[str]:
-    """Return whether more work took longer everywhere, and each pair that is out of order."""
-    if not order.checked:
-        return []
-    beyond = f"{order.noise_floor:.0%}".replace("%", " %")
-    checked = f"{order.checked:,} neighbour{'' if order.checked == 1 else 's'}"
-    found = order.violations
-    if not found:
-        said = f"{checked} checked, more work against less: none out of order beyond {beyond}."
-        return [Toned(said, "method")]
-    pairs = [_violation_words(one, varying) for one in found]
-    isare = "is" if len(found) == 1 else "are"
-    return [
-        Toned(
-            f"{len(found)} of {checked} {isare} out of order beyond {beyond}, less work taking "
-            f"longer: {first_of(pairs, TOLD, '; ')}.",
-            "unclear",
-        ),
-        Toned(
-            "That may be real, as of a kernel with a faster algorithm or of channels that fit the "
-            "vectors of the processor; else the machine was disturbed there.",
-            "method",
-        ),
-    ]
-
-
-def _violation_words(one: Violation, varying: Sequence[str]) -> str:
-    """Return `k 3 took 1.07× as long as k 5 at 16→32, size 14 (standard)`."""
-    less, more = one.values
-    if one.along == EXPANSION:
-        pair = f"{one.less.variant} took {one.factor:.2f}× as long as {one.more.variant}"
-    else:
-        first = said_value(one.along, less)
-        pair = f"{first} took {one.factor:.2f}× as long as {said_value(one.along, more)}"
-    at = _at(one, varying)
-    variant = "" if one.along == EXPANSION else f" ({variant_title(one.less.variant)})"
-    return f"{pair}{f' at {at}' if at else ''}{variant}"
-
-
-def _at(one: Violation, varying: Sequence[str]) -> str:
-    of: Mapping[str, Any] = one.less.of
-    same = [name for name in of if value_text(of[name]) == value_text(one.more.of.get(name))]
-    always = [name for name in ("in_channels", "out_channels") if name in same]
-    others = [name for name in ordered(varying) if name in same and name not in always]
-    return said_values(of, [*always, *others])
-
-
-def drift_lines(found: Sequence[Drift]) -> list[str]:
-    """Return how far the reference layer moved in each place."""
-    return [_drift_line(one, is_one=len(found) == 1) for one in found]
-
-
-def _drift_line(one: Drift, *, is_one: bool) -> str:
-    where = "" if is_one else f" on {place_words(one.where)}"
-    low, high = (f"{ratio - 1:+.1%}".replace("%", " %") for ratio in (one.lowest, one.highest))
-    parts = [
-        f"The reference layer took {format_seconds(one.reference_s)}{where}, "
-        f"from {low.replace('-', '−')} to {high.replace('-', '−')} along the way"
-    ]
-    if one.again:
-        was = "was" if one.again == 1 else "were"
-        parts.append(f"{counted(one.again, 'case')} {was} measured again, since it moved")
-    if one.still:
-        parts.append(f"in {one.still} of them it moved by more than 3 % each time")
-    return Toned(f"{'; '.join(parts)}.", "unclear" if one.still else "method")
-
-
-def lacking_lines(sweep: Sweep) -> Iterator[str]:
-    """Yield what of a grid is not in its table: what cannot exist, and what is still to come."""
-    if sweep.impossible:
-        yield Toned(f"{sweep.left_out}.", "unclear")
-    yield from _note_lines(sweep.rows)
-    if sweep.unfinished:
-        is_are = "is" if sweep.unfinished == 1 else "are"
-        kept = f" What was measured is in {sweep.journal}:" if sweep.journal else ""
-        again = " the same command goes on from there." if sweep.journal else ""
-        yield Toned(
-            f"{counted(sweep.unfinished, 'case')} {is_are} still to be timed.{kept}{again}",
-            "unclear",
-        )
-
-
-def _note_lines(rows: Sequence[Measured]) -> Iterator[str]:
-    """Yield what was noted of rows, each note once, with the first of them that has it."""
-    found: dict[tuple[str, str], list[Measured]] = {}
-    for row in rows:
-        if row.note:
-            found.setdefault((row.variant, row.note), []).append(row)
-    varying = varying_axes(rows)
-    notes = list(found.items())
-    for (variant, note), own in notes[:TOLD]:
-        such = f", such as {cell_words(own[0], varying)}" if len(own) > 1 else ""
-        where = such or f", {cell_words(own[0], varying)}"
-        yield Toned(f"{variant_title(variant)}, {_layers(len(own))}{where}: {note}", "method")
-    if len(notes) > TOLD:
-        yield Toned(f"{len(notes) - TOLD} more notes are in the column note.", "method")
+def _among(one: Crossover, values: Sequence[Any]) -> str:
+    """Return some of the values of a line of layers in few words."""
+    every = list(one.verdicts)
+    return _some_of(list(map(value_text, every)), [every.index(value) for value in values])

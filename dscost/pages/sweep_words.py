@@ -101,14 +101,16 @@ def variant_title(label: str) -> str:
     return _TITLES.get(label, label.replace("_", "-"))
 
 
-def place_words(where: Where) -> str:
-    """Return where something was timed, `Intel Xeon (ONNX Runtime, 1 thread)`.
+def place_words(where: Where, *, with_version: bool = False) -> str:
+    """Return where something was timed, and by what.
 
-    >>> place_words(Where("Xeon", 2, "onnxruntime", clock="cpu"))
-    'Xeon (ONNX Runtime, 2 threads, processor time)'
+    >>> there = Where("Xeon", 2, "onnxruntime", clock="cpu", versions={"onnxruntime": "1.23"})
+    >>> place_words(there), place_words(there._replace(clock="wall"), with_version=True)
+    ('Xeon, ONNX Runtime, 2 threads, processor time', 'Xeon, ONNX Runtime 1.23, 2 threads')
     """
-    how = [title_of(where.runtime), counted(where.threads, "thread")]
+    version = where.versions.get(where.runtime, "") if with_version else ""
+    how = [f"{title_of(where.runtime)} {version}".rstrip(), counted(where.threads, "thread")]
     how += [] if where.dtype == "float32" else [where.dtype]
     how += ["processor time"] if where.clock == "cpu" else []
     how += ["with BatchNorm and ReLU"] if where.with_norm else []
-    return f"{where.device} ({', '.join(how)})"
+    return ", ".join([where.device, *how])

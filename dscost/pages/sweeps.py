@@ -5,14 +5,9 @@ from typing import Any
 
 from dscost.pages import Said
 from dscost.pages.page import Page, Toned, View
-from dscost.pages.sweep_answers import (
-    answer_lines,
-    crossover_sheet,
-    drift_lines,
-    lacking_lines,
-    order_lines,
-)
+from dscost.pages.sweep_answers import answer_lines, crossover_sheet
 from dscost.pages.sweep_maps import map_of, map_pages
+from dscost.pages.sweep_notes import drift_lines, lacking_lines, method_line, order_lines
 from dscost.pages.sweep_rows import (
     PAGE_COLUMNS,
     SORT_KEYS,
@@ -80,12 +75,13 @@ class SweepSaid(Said):
 def _of(where: Where | None, rows: Sequence[Row], view: View) -> Iterator[Page]:
     """Yield what one place comes to, its map, and its rows."""
     varying = varying_axes(rows)
-    measured = place_words(where) if where else ""
+    measured = place_words(where, with_version=True) if where else ""
+    method = [method_line(where)] if where else []
     lines = answer_lines(rows, varying)
     sheet, more = crossover_sheet(crossovers(rows), view)
     order = order_lines(order_of(rows), varying)
     sheets = [sheet] if sheet.rows else []
-    yield Page(measured or "Not timed", lines, sheets, [*more, *order], measured=measured)
+    yield Page(measured or "Not timed", lines, sheets, [*more, *order, *method], measured=measured)
     found = map_of(rows, varying)
     for page in map_pages(found, view) if found else ():
         yield page._replace(measured=measured)

@@ -78,6 +78,11 @@ class Crossover(NamedTuple):
         return tuple(value for value, told in self.verdicts.items() if "unclear" in told)
 
     @property
+    def is_open(self) -> bool:
+        """Whether it may begin to pay after all: of the largest value the clock cannot tell."""
+        return next(reversed(self.verdicts)) in self.unclear
+
+    @property
     def slower(self) -> tuple[Any, ...]:
         """Values at which some cell is slower."""
         return tuple(value for value, told in self.verdicts.items() if "slower" in told)
@@ -151,8 +156,9 @@ class Standing:
 
     @cached_property
     def median_speedup(self) -> float | None:
-        """Of all cells."""
-        return median(one.median for _, one in self.timed) if self.timed else None
+        """Of the cells whose intervals tell something."""
+        told = [one.median for _, one in self.timed if not one.is_wide]
+        return median(told) if told else None
 
     @cached_property
     def median_reduction(self) -> float:
@@ -162,7 +168,7 @@ class Standing:
     @cached_property
     def arrives(self) -> float | None:
         """How much of what the MACs promise arrives on the clock: 1 for all, as a median."""
-        shares = [one.median / reduction_of(row) for row, one in self.timed]
+        shares = [one.median / reduction_of(row) for row, one in self.timed if not one.is_wide]
         return median(shares) if shares else None
 
 
@@ -268,14 +274,15 @@ def place_key(where: Where | None) -> Hashable:
 def by_place(rows: Iterable[Row]) -> list[tuple[Where | None, list[Row]]]:
     """Return the rows of each place where something was timed, in their order.
 
-    What is still to be timed is with the only place, or apart where there are several.
+    What has no place, such as a variant that a layer has not, is where the row before it is.
     """
-    found: dict[Hashable, tuple[Where | None, list[Row]]] = {}
     every = list(rows)
+    here = next((row.where for row in every if row.where), None)
+    found: dict[Hashable, tuple[Where | None, list[Row]]] = {}
     for row in every:
-        found.setdefault(place_key(row.where), (row.where, []))[1].append(row)
-    timed = [where for where, _ in found.values() if where]
-    return [*found.values()] if len(timed) > 1 else [(timed[0] if timed else None, every)]
+        here = row.where or here
+        found.setdefault(place_key(here), (here, []))[1].append(row)
+    return [*found.values()]
 
 
 def place_of(where: Where | None) -> dict[str, Any]:

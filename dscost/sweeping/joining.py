@@ -4,11 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dscost.notation.units import dtype_bytes
 from dscost.sweeping.pooling import Levels, pooled
-from dscost.sweeping.records import Case, Row, Visit, Where
+from dscost.sweeping.records import NOT_YET, UNSTEADY, Case, Row, Visit, Where
 from dscost.sweeping.swept import rows_of_case
-
-UNSTEADY = "measured while the reference layer was off by more than 3 %"
-NOT_YET = "not timed yet"
 
 
 def rows_of(

@@ -100,6 +100,12 @@ class Visit(NamedTuple):
     took_s: float = 0.0
 
 
+NOT_YET = "not timed yet"
+"""The note of a row that is still to come."""
+UNSTEADY = "measured while the reference layer was off by more than 3 %"
+"""The note of a row whose machine was not what it usually is."""
+
+
 class Row(NamedTuple):
     """A row of a table: a layer as it is or a variant of it, what it costs and how long it takes.
 

@@ -50,6 +50,7 @@ class Timed(NamedTuple):
         doubtful: How many have to be timed once more.
         known: How many of them the journal had.
         journal: The file that holds what was measured.
+        warnings: What the reader must know.
     """
 
     visits: Mapping[str, Sequence[Visit]]
@@ -58,6 +59,7 @@ class Timed(NamedTuple):
     doubtful: int = 0
     known: int = 0
     journal: Path | None = None
+    warnings: tuple[str, ...] = ()
 
     def rows(self, cases: Sequence[Case]) -> list[Row]:
         """Return the table."""

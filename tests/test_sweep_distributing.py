@@ -1,0 +1,371 @@
+"""Sweeps on a Dask cluster: each key once, whoever dies."""
+
+import os
+import platform
+import signal
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from time import sleep
+from typing import Any
+
+import pytest
+import timing_workers as workers
+
+from dscost.errors import InputError, UnavailableError
+from dscost.foreign.logs import quietly
+from dscost.foreign.processor import cpu_name
+from dscost.sweeping import cluster
+from dscost.sweeping.crew import Crew
+from dscost.sweeping.distributing import ask_worker, time_on_cluster
+from dscost.sweeping.measuring import measure_case
+from dscost.sweeping.records import Case, Visit
+from dscost.sweeping.timed import Timed
+from dscost.sweeping.work import Found, Job, Told, Work
+from dscost.timing import TimingOptions
+
+distributed = pytest.importorskip("distributed", reason="the extra 'distributed' is not installed")
+psutil = pytest.importorskip("psutil", reason="it comes with distributed")
+
+
+class Kept:
+    """What a sweep has kept: a journal in memory."""
+
+    def __init__(self) -> None:
+        self.visits: list[Visit] = []
+
+    def due(self, jobs: Mapping[str, Job]) -> list[str]:
+        return [key for key in jobs if key not in self.keys]
+
+    @property
+    def keys(self) -> Counter[str]:
+        return Counter(visit.key for visit in self.visits)
+
+
+def cluster_of(number: int, **further: Any) -> Any:
+    """Return a cluster of processes of this machine."""
+    settings = {
+        "resources": {"timer": 1},
+        "threads_per_worker": 1,
+        "processes": True,
+        "host": "127.0.0.1",
+    }
+    return distributed.LocalCluster(
+        n_workers=number, dashboard_address=None, **{**settings, **further}
+    )
+
+
+@pytest.fixture(scope="module")
+def cluster_of_two() -> Iterator[Any]:
+    before = set(psutil.Process().children(recursive=True))
+    with quietly(cluster.SPEAKERS), cluster_of(2) as found:
+        yield found
+    left = set(psutil.Process().children(recursive=True)) - before
+    assert not [one for one in left if "resource_tracker" not in " ".join(one.cmdline())]
+
+
+@pytest.fixture
+def two(cluster_of_two: str) -> str:
+    """The address of a cluster of two workers; those that a test kills are started again by Dask."""
+    for _ in range(300):
+        if len(cluster_of_two.scheduler.workers) == 2:
+            break
+        sleep(0.1)
+    return str(cluster_of_two.scheduler_address)
+
+
+def swept(
+    scheduler: str,
+    cases: list[Case],
+    kept: Kept,
+    ask: Callable[[], Told] = workers.told_alone,
+    measure: Callable[[Case, int], Visit] = workers.measured,
+    keep: Callable[[Visit], None] | None = None,
+    **further: Any,
+) -> Found:
+    with cluster.connected(scheduler) as found:
+        return Crew(
+            found, Work(cases, ask, measure), kept.due, keep or kept.visits.append, **further
+        ).run()
+
+
+def keys_of(cases: list[Case], *devices: str) -> Counter[str]:
+    """Return each key once."""
+    return Counter(
+        case.key(workers.place(device)) for device in devices or ("Xeon",) for case in cases
+    )
+
+
+def test_each_case_is_timed_once_and_both_workers_take_part(two: str) -> None:
+    kept, cases, shares = Kept(), workers.cases(12), []
+    found = swept(
+        two,
+        cases,
+        kept,
+        measure=workers.measured_slowly,
+        progress=lambda share, doing: shares.append((share, doing)),
+    )
+    assert kept.keys == keys_of(cases)
+    assert len({visit.where.host for visit in kept.visits}) == 2
+    assert (found.failed, found.warnings) == ((), ())
+    assert shares[-1][0] == 1.0
+    assert shares[-2][1].startswith("1 of 12 cases left on ")
+
+
+def test_what_is_kept_is_not_timed_again(two: str) -> None:
+    kept, cases = Kept(), workers.cases(4)
+    kept.visits += [workers.measured(cases[1], 0)]
+    swept(two, cases, kept)
+    assert kept.keys == keys_of(cases)
+
+
+def test_a_worker_killed_in_mid_run_loses_nothing(two: str) -> None:
+    kept, cases = Kept(), workers.cases(16)
+
+    def keep(visit: Visit) -> None:
+        kept.visits.append(visit)
+        if len(kept.visits) == 4:
+            os.kill(int(visit.where.host), signal.SIGKILL)
+
+    found = swept(two, cases, kept, measure=workers.measured_slowly, keep=keep)
+    assert kept.keys == keys_of(cases)
+    assert (found.failed, found.warnings) == ((), ())
+
+
+def test_a_case_that_kills_its_workers_is_told_as_untimed_and_the_others_are_timed(
+    two: str,
+) -> None:
+    kept, cases = Kept(), workers.cases(6)
+    swept(two, cases, kept, measure=workers.deadly_at_three)
+    assert kept.keys == keys_of(cases)
+    untimed = [visit for visit in kept.visits if visit.untimed]
+    (deadly,) = untimed
+    assert deadly.key == cases[2].key(workers.place())
+    assert deadly.untimed == {"standard": "3 workers died while they timed it"}
+
+
+def test_a_case_that_raises_is_told_and_not_kept(two: str) -> None:
+    kept, cases = Kept(), workers.cases(4)
+    found = swept(two, cases, kept, measure=workers.failing_at_two)
+    (failed,) = found.failed
+    assert failed.key == cases[1].key(workers.place())
+    assert failed.untimed == {"standard": "MemoryError: not enough for it"}
+    assert kept.keys == keys_of([cases[0], *cases[2:]])
+
+
+def test_every_kind_of_device_times_every_case(two: str) -> None:
+    kept, cases = Kept(), workers.cases(5)
+    ask, measure = workers.told_of_two_kinds, workers.measured_on_a_board
+    found = swept(two, cases, kept, ask=ask, measure=measure)
+    assert kept.keys == keys_of(cases, "Board 0", "Board 1")
+    assert sorted(kind[0].device for kind in found.kinds) == ["Board 0", "Board 1"]
+
+
+def test_workers_of_one_machine_never_time_at_once(two: str, tmp_path: Path) -> None:
+    kept, cases = Kept(), workers.cases(12)
+    measure = partial(workers.measured_alone, folder=str(tmp_path))
+    swept(two, cases, kept, ask=workers.told_of_one_machine, measure=measure)
+    assert kept.keys == keys_of(cases)
+    assert not [visit for visit in kept.visits if visit.untimed]
+
+
+@pytest.mark.parametrize(
+    ("ask", "why"),
+    [
+        (workers.told_without_torch, "torch is not installed: pip install 'dscost[torch]'"),
+        (workers.told_too_coarse, "the clock is too coarse"),
+        (
+            partial(__import__, "no_such_module"),
+            "ModuleNotFoundError: No module named 'no_such_module'",
+        ),
+    ],
+    ids=["torch", "ours", "module"],
+)
+def test_workers_that_cannot_time_say_why(two: str, ask: Callable[[], Told], why: str) -> None:
+    with pytest.raises(UnavailableError, match=r"no worker of tcp://\S+ can time: ") as caught:
+        swept(two, workers.cases(1), Kept(), ask=ask)
+    assert str(caught.value).endswith(why)
+
+
+def test_other_versions_on_a_worker_are_told(two: str) -> None:
+    found = swept(two, workers.cases(1), Kept(), ask=workers.told_of_an_old_python)
+    (warning,) = found.warnings
+    assert warning.startswith("pi has Python 3.9.1, and not 3.")
+
+
+def test_ctrl_c_keeps_what_is_done_and_takes_back_the_rest(two: str, cluster_of_two: Any) -> None:
+    kept, cases = Kept(), workers.cases(30)
+
+    def keep(visit: Visit) -> None:
+        kept.visits.append(visit)
+        if len(kept.visits) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        swept(two, cases, kept, measure=workers.measured_slowly, keep=keep)
+    assert len(kept.visits) == 3
+    assert len(cluster_of_two.scheduler.tasks) <= 2  # what was being timed
+    swept(two, cases, kept)
+    assert kept.keys == keys_of(cases)
+
+
+def test_workers_that_do_not_offer_to_time_are_told_how_to() -> None:
+    with (
+        quietly(cluster.SPEAKERS),
+        cluster_of(1, resources={}, processes=False, protocol="tcp://") as found,
+    ):
+        address = found.scheduler_address
+        with pytest.raises(UnavailableError) as caught:
+            swept(address, workers.cases(1), Kept())
+    command = f"dask worker {address} --nthreads 1 --resources timer=1"
+    assert str(caught.value) == f"no worker of {address} offers to time: start each by {command}"
+
+
+def test_a_worker_that_joins_later_takes_part_and_one_kind_gone_is_waited_for() -> None:
+    kept, cases, said = Kept(), workers.cases(6), []
+
+    def keep(visit: Visit) -> None:
+        kept.visits.append(visit)
+
+    def progress(share: float | None, doing: str) -> None:
+        said.append(doing)
+        if "waiting for a worker" in doing and not joining.is_alive() and not joining.ident:
+            joining.start()
+
+    with quietly(cluster.SPEAKERS), cluster_of(0) as found:
+        joining = Thread(target=found.scale, args=(1,))
+        swept(found.scheduler_address, cases, kept, keep=keep, progress=progress)
+        joining.join()
+    assert kept.keys == keys_of(cases)
+    assert any("--resources timer=1" in doing for doing in said)
+
+
+def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+    with socket.socket() as taken:  # nobody listens there
+        taken.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(
+            UnavailableError, match=f"--scheduler {address}: no Dask scheduler answers there"
+        ):
+            swept(address, workers.cases(1), Kept())
+
+
+@pytest.mark.parametrize(
+    "address", ["nonsense", "http://127.0.0.1:8786", "tcp://127.0.0.1", "tcp://127.0.0.1:x"]
+)
+def test_what_is_no_address_is_told(address: str) -> None:
+    with pytest.raises(InputError) as caught:
+        swept(address, workers.cases(1), Kept())
+    assert str(caught.value) == f"--scheduler {address}: no address such as tcp://192.168.0.10:8786"
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        found.listen()
+        yield found
+
+
+def test_an_encrypted_address_needs_a_certificate(listener: socket.socket) -> None:
+    address = f"tls://127.0.0.1:{listener.getsockname()[1]}"
+    with pytest.raises(InputError, match=f"--scheduler {address}: .*ssl"):
+        swept(address, workers.cases(1), Kept())
+
+
+def test_what_listens_and_says_nothing_is_no_scheduler(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+    with pytest.raises(UnavailableError, match="what listens there says nothing"):
+        swept(f"tcp://127.0.0.1:{listener.getsockname()[1]}", workers.cases(1), Kept())
+
+
+def test_what_answers_otherwise_is_no_scheduler(listener: socket.socket) -> None:
+    def answer() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 9)
+                connection.close()
+
+    Thread(target=answer, daemon=True).start()
+    with pytest.raises(UnavailableError, match="something else listens there"):
+        swept(f"tcp://127.0.0.1:{listener.getsockname()[1]}", workers.cases(1), Kept())
+
+
+# -- with a journal
+
+
+def timed(scheduler: str, cases: list[Case], journal: Path, **further: Any) -> Timed:
+    given = {"measure": workers.measured_there, "ask": workers.asked, **further}
+    return time_on_cluster(cases, TimingOptions(), scheduler=scheduler, journal=journal, **given)
+
+
+def test_a_table_has_every_case_once_for_each_kind(two: str, tmp_path: Path) -> None:
+    cases, journal = workers.cases(3), tmp_path / "journal.jsonl"
+    found = timed(
+        two, cases, journal, ask=workers.asked_two_kinds, measure=workers.measured_on_a_kind
+    )
+    rows = found.rows(cases)
+    assert Counter((row.of["in_channels"], row.where.device) for row in rows) == Counter(
+        (n, device) for n in (1, 2, 3) for device in ("Board 0", "Board 1")
+    )
+    assert all(row.latency_s == pytest.approx(1e-3) for row in rows)
+    assert (found.unfinished, found.doubtful, found.known) == (0, 0, 0)
+
+
+def test_going_on_times_only_what_is_missing(two: str, tmp_path: Path) -> None:
+    cases, journal, notes = workers.cases(5), tmp_path / "journal.jsonl", []
+    timed(two, cases[:3], journal)
+    found = timed(two, cases, journal, note=notes.append)
+    assert (found.known, found.unfinished) == (3, 0)
+    assert notes == [f"3 of 5 cases of Xeon are in {journal}"]
+    assert len(journal.read_text().splitlines()) == 1 + 5
+    timed(two, cases, journal, fresh=True)
+    assert len(journal.read_text().splitlines()) == 1 + 5
+
+
+def test_a_case_whose_reference_layer_moved_is_timed_again(two: str, tmp_path: Path) -> None:
+    cases = workers.cases(6)
+    found = timed(
+        two, cases, tmp_path / "journal.jsonl", measure=workers.measured_unsteadily_at_two
+    )
+    visits = {case.of["in_channels"]: found.visits[case.key(found.places[0])] for case in cases}
+    # two visits more than there are cases are a third of them
+    assert {n: len(of_case) for n, of_case in visits.items()} == {
+        1: 1,
+        2: 3,
+        3: 1,
+        4: 1,
+        5: 1,
+        6: 1,
+    }
+    assert found.doubtful == 0
+
+
+def test_a_case_that_raised_has_a_note_and_is_not_in_the_journal(two: str, tmp_path: Path) -> None:
+    cases, journal = workers.cases(3), tmp_path / "journal.jsonl"
+    found = timed(two, cases, journal, measure=workers.failing_there)
+    notes = [row.note for row in found.rows(cases)]
+    assert notes == ["", "not timed: MemoryError: not enough for it", ""]
+    assert len(journal.read_text().splitlines()) == 1 + 2
+    assert found.unfinished == 1
+
+
+def test_real_layers_are_timed_by_real_workers(two: str, tmp_path: Path) -> None:
+    cases = workers.cases(2)
+    found = timed(two, cases, tmp_path / "journal.jsonl", measure=measure_case, ask=ask_worker)
+    rows = found.rows(cases)
+    assert [bool(row.latency_s) for row in rows] == [True, True]
+    (place,) = found.places
+    assert place.device == cpu_name()
+    assert place.versions.keys() == {"torch"}
+    assert {row.where.host for row in rows} == {platform.node()}
+    assert found.unfinished == 0
+    assert not found.warnings
