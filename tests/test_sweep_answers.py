@@ -207,7 +207,13 @@ def test_a_sweep_that_is_only_counted_tells_the_range_of_what_is_saved() -> None
     # 16→32, 3×3: 4608 / 656; 5×5: 12800 / 912
     rows = list(rows_of(grid_of(in_channels=(8, 16), kernel_size=(3, 5))))
     assert first_line(rows) == (
-        "Separable takes 7.02× (k 3) to 14.0× fewer MACs (k 5) over 4 layers; the median is 10.5×."
+        "Separable takes 7.02× (k 3) to 14.0× fewer MACs (k 5) over 4 layers; the median is 10.5× fewer."
+    )
+    # 32 → 32, k 3: 6 · 32 · (32 + 9 + 32) against 32 · 32 · 9; k 5: 6 · 32 · (32 + 25 + 32) against 32 · 32 · 25
+    rows = list(rows_of(grid_of(("inverted_residual:6",), in_channels=(32,), kernel_size=(3, 5))))
+    assert first_line(rows) == (
+        "Inverted-residual:6 takes 1.52× more MACs (k 3) to 1.50× fewer MACs (k 5) over 2 layers; "
+        "it takes more in 1 of them; the median is 1.08× fewer."
     )
     more = list(rows_of(grid_of(("inverted_residual:6",))))
     assert first_line(more).startswith("Inverted-residual:6 takes ")

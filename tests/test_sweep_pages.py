@@ -158,7 +158,7 @@ def test_what_no_saving_depends_on_is_no_axis_of_its_map() -> None:
     )
     (block,) = blocks(page)
     assert block[0].split() == ["Cout", "\\", "k", "3", "5"]
-    assert "That does not depend on Cin and size." in page
+    assert "That does not depend on Cin or size." in page
 
 
 def test_several_output_channels_stand_beside_the_input_channels() -> None:
@@ -280,6 +280,46 @@ def test_a_variant_that_a_layer_has_not_stands_where_the_layer_was_timed() -> No
     page = render(TIMED._replace(rows=rows))
     assert page.count("The table: 8 rows") == 2
     assert "Not timed" not in page
+
+
+MODELS = [
+    row._replace(
+        of={"model": "net", "width": width, "input": size, "batch": 1, "dtype": "float32"},
+        variant=variant,
+    )
+    for width in (0.25, 0.5, 1.0)
+    for size in (128, 224)
+    for row, variant in zip(
+        rows_of(
+            grid_of(in_channels=(int(64 * width),), input_size=(size // 8,)),
+            lambda of, variant: 2.0 if of["in_channels"] > 16 else 0.5,
+            lambda of, variant: of["in_channels"] * 1e-5,
+        ),
+        ("as_is", "depthwise_separable"),
+        strict=True,
+    )
+]
+"""What is said of models, whose rows are those of layers here."""
+
+
+def test_models_are_called_models_and_compared_with_what_they_are() -> None:
+    page = render(TIMED._replace(rows=MODELS))
+    assert (
+        "separable pays from width 0.5 at every size; it is faster in 4 of 6 models, slower in 2"
+        in page
+    )
+    assert "Times as fast as the model: separable" in page
+    (block,) = blocks(page)
+    assert block[0].split() == ["width", "\\", "input", "128", "224"]
+    assert cells(page)[0] == ["0.25", "0.50×!", "0.50×!"]
+    assert "more work against less: none out of order" in page
+    document = json.loads(render(TIMED._replace(rows=MODELS), "json"))
+    # 4 steps of the width and 3 of the input, of the model and of its variant
+    assert document["order"]["checked"] == 2 * (2 * 2 + 3)
+    assert [(one["along"], one["of"], one["begins"]) for one in document["crossovers"]] == [
+        ("width", {"input": 128}, 0.5),
+        ("width", {"input": 224}, 0.5),
+    ]
 
 
 def test_what_is_still_to_be_timed_is_no_note_of_each_row() -> None:

@@ -2,15 +2,18 @@
 
 from collections.abc import Hashable, Iterator, Sequence
 from math import isclose
-from typing import Any
+from typing import Any, NamedTuple
 
 from dscost.errors import first_of
 from dscost.notation.units import format_factor
 from dscost.pages.page import Column, Row, Sheet, Toned, View, filled_sheet, words
 from dscost.pages.sweep_maps import short_factor
 from dscost.pages.sweep_words import (
+    base_of,
     cell_words,
     header_of,
+    many,
+    noun_of,
     ordered,
     place_words,
     room_of,
@@ -43,6 +46,20 @@ CROSSOVERS_SHOWN = 16
 """Rows of the table of crossovers on a terminal."""
 
 
+class Words(NamedTuple):
+    """What sentences call the rows of a sweep.
+
+    Args:
+        noun: What they are of, `layer` or `model`.
+        base: What variants are compared with.
+        varying: What they differ in.
+    """
+
+    noun: str
+    base: str
+    varying: Sequence[str]
+
+
 def answer_lines(rows: Sequence[Measured], varying: Sequence[str]) -> list[str]:
     """Return a sentence for each variant in each place, timed or only counted.
 
@@ -55,36 +72,33 @@ def answer_lines(rows: Sequence[Measured], varying: Sequence[str]) -> list[str]:
         of_sizes.setdefault((place_key(outline.where), outline.variant), []).append(outline)
     lines: list[str] = []
     is_timed = any(row.where for row in rows)
+    words_ = Words(noun_of(rows), base_of(rows), varying)
     for one in standings(rows):
         if one.timed:
             own = of_sizes.get((place_key(one.where), one.variant), [])
-            lines.append(_timed_sentence(one, own, varying))
+            lines.append(_timed_sentence(one, own, words_))
         elif not is_timed:
-            lines.append(_counted_sentence(one, varying))
+            lines.append(_counted_sentence(one, words_))
     more = [] if is_timed or not lines else [Toned(WITHOUT_TIME, "method")]
     return [*(Toned(line, "verdict") for line in lines), *more]
 
 
-def _timed_sentence(one: Standing, of_sizes: Sequence[Crossover], varying: Sequence[str]) -> str:
+def _timed_sentence(one: Standing, of_sizes: Sequence[Crossover], words_: Words) -> str:
     """Return from where on a variant pays, where it loses, and how much of the promise arrives."""
-    title = variant_title(one.variant)
+    title, noun = variant_title(one.variant), words_.noun
     on = f"On {place_words(one.where)}: " if one.where else ""
     cells, faster = len(one.timed), one.count("faster")
     if faster == cells:
-        pays = f"pays in {'the one layer' if cells == 1 else f'all {_layers(cells)}'}"
+        pays = f"pays in {f'the one {noun}' if cells == 1 else f'all {many(cells, noun)}'}"
     elif not faster:
-        pays = f"is surely faster in none of {_layers(cells)}"
+        pays = f"is surely faster in none of {many(cells, noun)}"
     else:
-        told = _where_it_pays(of_sizes)
-        pays = f"pays {told}; it is faster in {faster:,} of {_layers(cells)}"
-    parts = [f"{on}{title} {pays}", *_losing(one, varying)]
+        told = _where_it_pays(of_sizes, noun)
+        pays = f"pays {told}; it is faster in {faster:,} of {many(cells, noun)}"
+    parts = [f"{on}{title} {pays}", *_losing(one, words_.varying)]
     sentence = f"{', '.join(parts)}."
     sentence = sentence[0].upper() + sentence[1:]
     return f"{sentence} {UNCLEAR_MOSTLY if 2 * one.count('unclear') > cells else _promise(one)}"
-
-
-def _layers(number: int) -> str:
-    return f"{number:,} layer{'' if number == 1 else 's'}"
 
 
 def _losing(one: Standing, varying: Sequence[str]) -> Iterator[str]:
@@ -94,9 +108,9 @@ def _losing(one: Standing, varying: Sequence[str]) -> Iterator[str]:
         assert worst.speedup
         factor = f"{short_factor(worst.speedup.median)} at {cell_words(worst, varying)}"
         yield f"slower in {slower:,} ({'worst ' if slower > 1 else ''}{factor})"
-    for verdict, words_ in (("same", "as fast in {}"), ("unclear", "unclear in {}")):
+    for verdict, said in (("same", "as fast in"), ("unclear", "unclear in")):
         if number := one.count(verdict):
-            yield words_.format(f"{number:,}")
+            yield f"{said} {number:,}"
 
 
 def _promise(one: Standing) -> str:
@@ -124,16 +138,16 @@ def _fewer(reduction: float) -> str:
     return f"{format_factor(1 / reduction)} more MACs"
 
 
-def _where_it_pays(of_sizes: Sequence[Crossover]) -> str:
+def _where_it_pays(of_sizes: Sequence[Crossover], noun: str) -> str:
     """Return `from Cin 16 at size 56, from Cin 32 at size 14 and 7`; equal answers are one."""
     by_size = sorted(of_sizes, key=lambda one: [value_key(size) for size in one.of.values()])
     places: dict[str, list[int]] = {}
     for at, one in enumerate(by_size):
-        places.setdefault(_outline(one), []).append(at)
+        places.setdefault(_outline(one, noun), []).append(at)
     if len(places) < 2:
         return f"{''.join(places) or 'in part'}{' at every size' if len(by_size) > 1 else ''}"
     sizes = [value_text(size) for one in by_size for size in one.of.values()]
-    size = header_of("input_size")
+    size = " and ".join(map(header_of, by_size[0].of))
     phrases = [f"{answer} at {size} {_some_of(sizes, found)}" for answer, found in places.items()]
     return first_of(phrases, SIZES_TOLD)
 
@@ -153,7 +167,7 @@ def _some_of(every: Sequence[str], places: Sequence[int]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _outline(one: Crossover) -> str:
+def _outline(one: Crossover, noun: str) -> str:
     """Return from where on all layers of a size are faster, in words."""
     match one.outcome:
         case "always":
@@ -162,25 +176,25 @@ def _outline(one: Crossover) -> str:
             return f"from {said_value(one.along, one.begins)}"
         case "never":
             return "never surely" if one.is_open else "never"
-    return f"in {one.cells('faster'):,} of {_layers(one.cells())}"
+    return f"in {one.cells('faster'):,} of {many(one.cells(), noun)}"
 
 
-def _counted_sentence(one: Standing, varying: Sequence[str]) -> str:
+def _counted_sentence(one: Standing, words_: Words) -> str:
     """Return the range of what a variant saves on paper."""
-    title = variant_title(one.variant)
-    title = title[0].upper() + title[1:]
+    title, number = variant_title(one.variant), many(len(one.rows), words_.noun)
+    takes = f"{title[0].upper()}{title[1:]} takes"
     high, low = (reduction_of(one.by_reduction[at]) for at in (0, -1))
     if format_factor(low) == format_factor(high):
-        where = "the layer" if len(one.rows) == 1 else f"each of {_layers(len(one.rows))}"
-        return f"{title} takes {_fewer(high)} in {where}."
-    fewest, most = (f"{_fewer(edge)}{_edge_words(one, edge, varying)}" for edge in (low, high))
-    sentence = f"{title} takes {fewest} to {most} over {_layers(len(one.rows))}"
-    if low > 1:
-        sentence = sentence.replace(" fewer MACs", "", 1)
+        each = f"the {words_.noun}" if len(one.rows) == 1 else f"each of {number}"
+        return f"{takes} {_fewer(high)} in {each}."
+    edges = (low, high) if high > 1 else (high, low)
+    first, second = (f"{_fewer(edge)}{_edge_words(one, edge, words_.varying)}" for edge in edges)
+    if (low > 1) == (high > 1):  # what is counted is said once
+        first = first.replace(" fewer MACs", "").replace(" more MACs", "")
     costs_more = sum(reduction_of(row) < 1 for row in one.rows)
     more = f"; it takes more in {costs_more:,} of them" if costs_more and high > 1 else ""
-    middle = f"the median is {format_factor(one.median_reduction)}"
-    return f"{sentence}{more}; {middle}."
+    middle = _fewer(one.median_reduction).removesuffix(" MACs")
+    return f"{takes} {first} to {second} over {number}{more}; the median is {middle}."
 
 
 def _edge_words(one: Standing, edge: float, varying: Sequence[str]) -> str:

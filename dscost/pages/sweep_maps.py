@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from dscost.notation.units import UNKNOWN, counted
 from dscost.pages.page import Column, Page, Row, Sheet, Toned, View, in_tone_of, judged_as
 from dscost.pages.sweep_words import (
+    base_of,
     header_of,
     ordered,
     room_of,
@@ -39,6 +40,7 @@ class Map(NamedTuple):
         across: The axis whose values stand above its columns.
         apart: The axes that a block has one value each of.
         rows: What has a cell.
+        base: What variants are compared with.
         is_timed: Whether cells are speedups, and not what is saved in MACs.
         flat: The axes that vary without a difference to any cell.
     """
@@ -47,6 +49,7 @@ class Map(NamedTuple):
     across: str
     apart: tuple[str, ...]
     rows: Sequence[Measured]
+    base: str
     is_timed: bool
     flat: tuple[str, ...] = ()
 
@@ -58,7 +61,7 @@ def map_of(rows: Sequence[Measured], varying: Sequence[str]) -> Map | None:
     where there is room for all pairs, and else have blocks of their own.
     """
     told = [row for row in rows if row.reduction or (row.note and not is_there(row))]
-    is_timed = any(row.where or row.speedup for row in told)
+    base, is_timed = base_of(rows), any(row.where or row.speedup for row in told)
     flat = [] if is_timed else _flat_axes(told, varying)
     told = [row for row in told if all(row.of.get(name) == told[0].of.get(name) for name in flat)]
     varying = [name for name in varying if name not in flat]
@@ -78,7 +81,9 @@ def map_of(rows: Sequence[Measured], varying: Sequence[str]) -> Map | None:
     blocks = {tuple(value_key(row.of.get(name)) for name in apart) for row in told}
     if len(told) < 2 * len(blocks):  # a list of layers, of which no two differ in one thing only
         return None
-    return Map(tuple(ordered(axes)), across, tuple(ordered(apart)), told, is_timed, tuple(flat))
+    return Map(
+        tuple(ordered(axes)), across, tuple(ordered(apart)), told, base, is_timed, tuple(flat)
+    )
 
 
 def _flat_axes(rows: Sequence[Measured], varying: Sequence[str]) -> list[str]:
@@ -132,7 +137,7 @@ def _blocks(found: Map) -> list[tuple[str, list[Measured]]]:
 
 def _title(found: Map, row: Measured) -> str:
     """Return what a block is of: `Times as fast as standard: separable, k 3`."""
-    what = "Times as fast as standard" if found.is_timed else "Times fewer MACs than standard"
+    what = f"Times {'as fast as' if found.is_timed else 'fewer MACs than'} {found.base}"
     variant = variant_title(row.variant) if found.across else ""
     values = said_values(row.of, found.apart)
     return f"{what}: {', '.join(filter(None, (variant, values)))}".removesuffix(": ")
@@ -244,7 +249,7 @@ def _legend(found: Map, drawn: Sequence[Measured], hidden: int) -> list[str]:
     if parts:
         lines.append(Toned(f"In the map: {', '.join(parts)}.", "method"))
     if found.flat:
-        axes = " and ".join(map(header_of, found.flat))
+        axes = " or ".join(map(header_of, found.flat))
         lines.append(Toned(f"That does not depend on {axes}.", "method"))
     if hidden:
         more = f"{counted(hidden, 'map')} more of this kind: a file holds every cell."

@@ -8,6 +8,8 @@ from dscost.notation.units import counted, format_seconds
 from dscost.pages.page import Toned
 from dscost.pages.sweep_words import (
     cell_words,
+    many,
+    noun_of,
     ordered,
     place_words,
     said_value,
@@ -135,7 +137,7 @@ def _whose(rows: Sequence[Row], every: Collection[str], varying: Sequence[str]) 
     """Return which variants of which layers have a note, and the first of those."""
     variants = dict.fromkeys(row.variant for row in rows)
     titles = [] if len(variants) == len(every) else [", ".join(map(variant_title, variants))]
-    layers = len({tuple(map(str, row.of.values())) for row in rows})
-    such = "such as " if layers > 1 else ""
-    number = f"{layers:,} layer{'' if layers == 1 else 's'}"
+    cases = len({tuple(map(str, row.of.values())) for row in rows})
+    such = "such as " if cases > 1 else ""
+    number = many(cases, noun_of(rows))
     return ", ".join([*titles, number, f"{such}{cell_words(rows[0], varying)}"])

@@ -19,7 +19,7 @@ HEADERS = {
 }
 """What stands above the column of an axis, where that is not its name."""
 
-_TITLES = {STANDARD: "standard", SEPARABLE: "separable"}
+_TITLES = {"as_is": "as it is", STANDARD: "standard", SEPARABLE: "separable"}
 
 
 def room_of(view: View) -> int | None:
@@ -84,6 +84,22 @@ def cell_words(row: Row, varying: Sequence[str]) -> str:
     always = [name for name in ("in_channels", "out_channels") if name in row.of]
     others = [name for name in ordered(varying) if name not in always]
     return said_values(row.of, [*always, *others])
+
+
+def noun_of(rows: Sequence[Row]) -> str:
+    """Return what the rows are of: layers, or models with their settings."""
+    return "model" if rows and "model" in rows[0].of else "layer"
+
+
+def many(number: int, noun: str) -> str:
+    """Return a number of things, `1 layer` or `2,000 layers`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def base_of(rows: Sequence[Row]) -> str:
+    """Return what variants are compared with: the first of each case."""
+    first = next((row.variant for row in rows if row.reduction is None and any(row.cost)), STANDARD)
+    return "the model" if first == "as_is" else variant_title(first)
 
 
 def ordered(axes: Iterable[str]) -> list[str]:

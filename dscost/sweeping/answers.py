@@ -12,14 +12,16 @@ from statistics import median
 from typing import Any, Literal, NamedTuple
 
 from dscost.reports.records import Speedup
+from dscost.sweeping.grids import AXES
 from dscost.sweeping.records import Row, Where
 from dscost.sweeping.tables import plain_value
 
 Outcome = Literal["always", "from", "in_part", "never"]
 """Where a variant pays: from the smallest value on, from a larger one, at some without the largest,
 nowhere."""
-SEARCHED = ("out_channels", "in_channels", "input_size", "kernel_size", "batch")
-"""Axes along which a variant may begin to pay, those that are asked about first."""
+_CHANNELS = ("out_channels", "in_channels")
+_SIZES = ("input_size", "input")
+"""How a layer and a model call the size of the input."""
 _TYING = (
     ("in_channels", "out_channels", "groups"),
     ("kernel_size", "padding", "dilation"),
@@ -202,12 +204,12 @@ def outlines(rows: Sequence[Row]) -> tuple[Crossover, ...]:
     or all sizes together.
     """
     timed = [row for row in rows if row.speedup]
-    varying = varying_axes(timed)
-    along = next((name for name in ("in_channels", *SEARCHED) if name in varying), None)
-    if along is None:
+    candidates = _numbers(timed)
+    if not candidates:
         return ()
-    by = [name for name in ("input_size",) if name in varying and name != along]
-    return tuple(_crossovers(timed, along, by))
+    along = "in_channels" if "in_channels" in candidates else candidates[0]
+    sizes = [name for name in _SIZES if name in varying_axes(timed) and name != along]
+    return tuple(_crossovers(timed, along, sizes[:1]))
 
 
 def losses(rows: Iterable[Row]) -> tuple[Row, ...]:
@@ -218,12 +220,26 @@ def losses(rows: Iterable[Row]) -> tuple[Row, ...]:
 
 def searched_axis(rows: Sequence[Row]) -> str | None:
     """Return the axis along which a variant may begin to pay; `None` where nothing varies."""
+    follows = "out_channels" in tied_to("in_channels", rows)
+    found = [name for name in _numbers(rows) if not (follows and name == "out_channels")]
+    return found[0] if found else None
+
+
+def _numbers(rows: Sequence[Row]) -> list[str]:
+    """Return the axes that vary and have an order, those that are asked about first."""
     varying = varying_axes(rows)
-    for name in SEARCHED:
-        follows = name == "out_channels" and name in tied_to("in_channels", rows)
-        if name in varying and not follows:
-            return name
-    return None
+    wanted = (*_CHANNELS, *settings_of(rows), *_SIZES, "kernel_size", "batch")
+    return [name for name in wanted if name in varying]
+
+
+def settings_of(rows: Sequence[Row]) -> list[str]:
+    """Return the settings of models that vary and are numbers."""
+    return [
+        name
+        for name in varying_axes(rows)
+        if name not in (*AXES, *_SIZES)
+        if all(isinstance(row.of.get(name), int | float) for row in rows)
+    ]
 
 
 def varying_axes(rows: Sequence[Row]) -> list[str]:

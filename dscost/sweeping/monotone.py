@@ -11,7 +11,14 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from dscost.reports.records import SAME_WITHIN
-from dscost.sweeping.answers import place_key, place_of, tied_to, value_key, varying_axes
+from dscost.sweeping.answers import (
+    place_key,
+    place_of,
+    settings_of,
+    tied_to,
+    value_key,
+    varying_axes,
+)
 from dscost.sweeping.records import Row, Where
 from dscost.sweeping.tables import plain_value
 
@@ -130,7 +137,8 @@ def neighbours(rows: Sequence[Row]) -> Iterator[tuple[str, Row, Row]]:
     timed = [row for row in rows if row.latency_s is not None and row.ci95_s is not None]
     varying = varying_axes(timed)
     stepped: set[str] = set()
-    for along in (name for name in _AXES if name in (*varying, EXPANSION)):
+    axes = (*_AXES, *settings_of(timed), "input")
+    for along in (name for name in axes if name in (*varying, EXPANSION)):
         if along in stepped:  # it follows from an axis that was
             continue
         together = (along, *tied_to(along, timed))
