@@ -10,6 +10,7 @@ import torch
 from swept import grid_of
 
 from dscost.analysis import bench, beside_reference, running
+from dscost.analysis.bench import Bench
 from dscost.analysis.beside_reference import REFERENCE_LAYER, Beside, Place, moved_of, place_of
 from dscost.analysis.running import Work, work_of
 from dscost.errors import UnavailableError
@@ -181,17 +182,40 @@ def test_a_place_is_the_same_each_time_and_another_for_another_setting() -> None
     assert place_of(OPTIONS, HERE) is not place_of(OPTIONS, Setting(dtype="float64"))
 
 
-def test_a_large_layer_has_as_long_as_its_macs_need_up_to_a_limit(engine: Engine) -> None:
+def test_slow_calls_have_as_long_as_enough_of_them_take_up_to_a_limit(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_s = {"standard": 1e-3, "ghost": 1e-3}
+    monkeypatch.setattr(Bench, "call_s", lambda bench, name, *_: call_s[name])
     place = Place(OPTIONS, HERE)
-    small, large = work("a"), work("b")._replace(macs=2 * 10**9)
-    timed(place, standard=small)
-    timed(place, standard=small)
-    timed(place, standard=large)
-    timed(place, standard=small, ghost=large)
-    timed(place, standard=large._replace(macs=10**11))
+    for standard_s, ghost_s in (
+        (1e-3, 1e-3),
+        (1e-3, 1e-3),
+        (0.05, 1e-3),
+        (0.05, 0.1),
+        (0.05, 10.0),
+    ):
+        call_s.update(standard=standard_s, ghost=ghost_s)
+        timed(place)
     budgets = [budget_s for _, budget_s in engine.asked]
-    small_s, beside_s = 0.35, (8 * 8 * 9 * 36 + 2 * 10**9) / 1e9
-    assert budgets == pytest.approx([2 * small_s, small_s, 2.0, small_s + 2.0 + beside_s, 20.0])
+    reference_s = 1e-3
+    assert budgets == pytest.approx(
+        [
+            4 * 0.35,  # the noise of the machine is one of them
+            3 * 0.35,
+            40 * (reference_s + 0.05) + 0.35 + 40 * (0.05 + 1e-3),
+            40 * (reference_s + 0.05) + 40 * (reference_s + 0.1) + 40 * (0.05 + 0.1),
+            40 * (reference_s + 0.05) + 20 + 20,
+        ]
+    )
+
+
+def test_by_the_clock_cpu_a_comparison_has_twice_as_long(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bench, "call_s", lambda *_: 1e-3)
+    timed(Place(OPTIONS._replace(clock="cpu"), HERE), standard=work("a"))
+    assert engine.asked[0][1] == pytest.approx(2 * 2 * 0.35)
 
 
 # -- what goes wrong
@@ -206,6 +230,21 @@ def test_what_does_not_fit_has_four_times_as_long_once(engine: Engine) -> None:
     found = timed()
     assert found.beside.keys() == {"standard"}
     assert found.untimed == {"ghost": "enough calls do not fit in 5.60 s"}
+
+
+def test_a_work_that_fails_when_it_is_called_says_why(engine: Engine) -> None:
+    class Failing(torch.nn.Module):
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            if self.calls > 1:  # it could be made
+                raise RuntimeError("out of memory")
+            return x
+
+    found = timed(standard=work("a"), ghost=work("b")._replace(build=Failing))
+    assert found.beside.keys() == {"standard"}
+    assert found.untimed == {"ghost": "ghost: out of memory"}
 
 
 def test_a_work_that_cannot_be_made_says_why_and_the_others_are_timed(engine: Engine) -> None:

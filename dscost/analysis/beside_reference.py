@@ -31,14 +31,20 @@ REFERENCE = conv2d(64, 64, 3, padding=1)
 REFERENCE_SHAPE = (1, 64, 28, 28)
 """A convolution of 29 million MACs: a block of calls of it takes some milliseconds on one thread of
 a slow processor, and it is neither all arithmetic nor all memory."""
+REFERENCE_S = 1e-3
+"""About what it takes, where only the order of magnitude counts."""
 REFERENCE_LAYER = "the reference layer"
 
 COMPARISON_S = 0.35
 """A comparison has that long, unless its rounds agree before."""
-SLOW_MACS_PER_S = 1e9
-"""One so large that this would not do has as long as it takes at this rate, up to
-`MOST_COMPARISON_S`."""
+CPU_TIMES = 2
+"""So many times as long by processor time, which is asked for where a machine is busy."""
+SLOW_CALLS = 40
+"""One of calls so slow that this would not do has as long as so many of both sides take: enough
+rounds of one quartet each, with the calls that are not timed; up to `MOST_COMPARISON_S`."""
 MOST_COMPARISON_S = 20.0
+MOST_CASE_S = 60.0
+"""What would take longer, were it as fast as anything is, is not begun."""
 LATE_TIMES = 4
 """Comparisons that did not fit in the time, as where others computed, get so many times as much."""
 
@@ -100,11 +106,10 @@ class Place:
         for floors in (self.noise_floors, self.cpu_floors):
             if floors.get(self.setting.where, 0.0) > SAME_WITHIN:
                 floors.clear()  # it was not quiet; it may be by now
-        budget_s = _budget_s(works, comparison_s or COMPARISON_S, is_known=bool(self.noise_floors))
         bench = Bench(
             self.options,
             [self.setting],
-            budget_s,
+            MOST_CASE_S,
             noise_floors=self.noise_floors,
             cpu_floors=self.cpu_floors,
             budget_option="",
@@ -113,7 +118,7 @@ class Place:
             turns = _Turns(bench, self.setting, self._prepared(bench))
             for label, work in works.items():
                 turns.prepare(label, work)
-            return turns.timed()
+            return turns.timed(comparison_s or COMPARISON_S)
 
     def _prepared(self, bench: Bench) -> Prepared:
         if self._reference is None:
@@ -133,17 +138,6 @@ def place_of(options: TimingOptions, setting: Setting) -> Place:
     return Place(options, setting)
 
 
-def _budget_s(works: Mapping[str, Work], comparison_s: float, *, is_known: bool) -> float:
-    """Return what all comparisons may take together, that of the machine's noise included."""
-
-    def needed_s(macs: int) -> float:
-        return min(MOST_COMPARISON_S, max(comparison_s, macs / SLOW_MACS_PER_S))
-
-    first, *others = [work.macs for work in works.values()]
-    beside = sum(map(needed_s, (first, *others)))
-    return beside + sum(needed_s(first + macs) for macs in others) + (not is_known) * comparison_s
-
-
 @dataclass(slots=True)
 class _Turns:
     """Works that take turns with the reference layer and with the first of them."""
@@ -152,6 +146,7 @@ class _Turns:
     setting: Setting
     reference: Prepared
     made: dict[str, Prepared] = field(default_factory=dict)
+    call_s: dict[str, float] = field(default_factory=dict)
     first: str | None = None
     untimed: dict[str, str] = field(default_factory=dict)
 
@@ -159,14 +154,15 @@ class _Turns:
         """Make a work, or keep why that cannot be."""
         self.first = self.first or label
         found = self.bench.prepared(work)
-        if found is None:
+        seconds = found and self.bench.call_s(label, found, self.setting)
+        if found is None or seconds is None:
             self.untimed[label] = _reason(self.bench.untimed[-1].text)
         else:
-            self.made[label] = found
+            self.made[label], self.call_s[label] = found, seconds
 
-    def timed(self) -> Beside:
-        """Compare them."""
-        cases, budget_s = list(self._cases()), self.bench.budget_s
+    def timed(self, comparison_s: float) -> Beside:
+        """Compare them, each comparison in so many seconds if it is not slow."""
+        cases, budget_s = list(self._cases()), self._budget_s(comparison_s)
         compared = dict(self.bench.compare(cases, budget_s))
         late = [case for case in cases if self.bench.is_late(case.name, compared)]
         if late:
@@ -177,7 +173,7 @@ class _Turns:
         }
         for label in self.made:
             if label not in beside:
-                self.untimed[label] = self._why_not(label)
+                self.untimed[label] = self._why_not(label, LATE_TIMES * budget_s)
         by = _by_cpu if self.bench.options.clock == "cpu" else _by_wall
         seconds = _reference_s([by(one) for one in beside.values()])
         return Beside(
@@ -187,6 +183,20 @@ class _Turns:
             moved_of(seconds),
             {label: len(one.second_s) for label, one in beside.items()},
             self.untimed,
+        )
+
+    def _budget_s(self, comparison_s: float) -> float:
+        """Return what all comparisons may take together, that of the machine's noise included."""
+        least_s = comparison_s * (CPU_TIMES if self.bench.options.clock == "cpu" else 1)
+        first_s = self.call_s.get(self.first or "", 0.0)
+        every = [REFERENCE_S + seconds for seconds in self.call_s.values()]
+        if self.first in self.made:
+            every += [
+                first_s + seconds for label, seconds in self.call_s.items() if label != self.first
+            ]
+        noise_s = 0.0 if self.setting.where in self.bench.noise_floors else least_s
+        return noise_s + sum(
+            max(least_s, min(MOST_COMPARISON_S, SLOW_CALLS * both_s)) for both_s in every
         )
 
     def _cases(self) -> Iterator[Case]:
@@ -207,9 +217,9 @@ class _Turns:
             return self.bench.cpu_speedup(by_cpu, self.setting)
         return self.bench.speedup(result, self.setting)
 
-    def _why_not(self, label: str) -> str:
+    def _why_not(self, label: str, budget_s: float) -> str:
         told = [one.text for one in self.bench.untimed if one.what == label]
-        late = f"enough calls do not fit in {format_seconds(LATE_TIMES * self.bench.budget_s)}"
+        late = f"enough calls do not fit in {format_seconds(budget_s)}"
         return _reason(told[-1]) if told else late
 
 

@@ -3,6 +3,7 @@
 import platform
 from functools import lru_cache
 from time import perf_counter, time
+from typing import Protocol
 
 from dscost.analysis.beside_reference import place_of
 from dscost.analysis.cooling import in_turns
@@ -51,8 +52,18 @@ def where_of(options: TimingOptions, setting: Setting) -> Where:
     )
 
 
-def work_of_unit(unit: Unit, options: TimingOptions, setting: Setting) -> Work:
+class MadeByItself(Protocol):
+    """What is timed as one and says itself how it is made, as a whole model does."""
+
+    def work(self, setting: Setting, *, seed: int = 0, with_norm: bool = False) -> Work:
+        """Return it as something to be run."""
+        ...
+
+
+def work_of_unit(unit: Unit | MadeByItself, options: TimingOptions, setting: Setting) -> Work:
     """Return what is timed as one as something to be run under a setting."""
+    if not isinstance(unit, Unit):
+        return unit.work(setting, seed=options.program_seed, with_norm=options.with_norm)
     parts = tuple(with_norms(unit.parts)) if options.with_norm else unit.parts
     stages = unit.stages(dtype_bytes(setting.dtype))
     work = work_of(stages, setting, parts, seed=options.program_seed)
