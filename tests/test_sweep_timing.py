@@ -126,6 +126,15 @@ def test_every_runtime_and_dtype_is_a_place(engine: Engine) -> None:
     assert rows[2].cost.weight_bytes == 2 * (rows[0].cost.weight_bytes or 0)
 
 
+def test_each_case_is_timed_in_its_own_dtype_where_none_is_asked_for(engine: Engine) -> None:
+    first, second, *_ = cases_of_grid()
+    cases = [first, second._replace(of={**second.of, "dtype": "float64"})]
+    found = engine.run(cases)
+    assert len(engine.done) == 2
+    assert [row.of["dtype"] for row in found.rows(cases)] == ["float32"] * 2 + ["float64"] * 2
+    assert not any(row.note for row in found.rows(cases))
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -210,8 +219,12 @@ def test_what_contradicts_its_neighbours_is_measured_again_and_all_its_visits_co
 
 
 def interrupted(engine: Engine, cases: Sequence[Case], journal: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stopped:
         engine.run(cases, journal)
+    kept = min(len(engine.done), SIZE)
+    assert str(stopped.value) == (
+        f"{kept} of {SIZE} cases are in {journal}: the same goes on from there"
+    )
 
 
 def test_whoever_is_interrupted_goes_on_with_what_is_missing(tmp_path: Path) -> None:
@@ -227,6 +240,11 @@ def test_whoever_is_interrupted_goes_on_with_what_is_missing(tmp_path: Path) -> 
     assert first.done + second.done == whole.done
     assert (found.known, found.unfinished, found.journal) == (5, 0, path)
     assert len(Journal(path).among(keys_of(cases))) == SIZE
+
+
+def test_without_a_journal_nothing_is_said_to_be_kept() -> None:
+    with pytest.raises(KeyboardInterrupt, match=r"^nothing is kept$"):
+        Engine(stops_after=2).run(cases_of_grid())
 
 
 def test_it_goes_on_in_what_is_measured_again_as_well(tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from dscost.sweeping.swept import rows_of_case
 
 
 def rows_of(
-    cases: Sequence[Case], visits: Mapping[str, Sequence[Visit]], places: Sequence[Where]
+    cases: Sequence[Case],
+    visits: Mapping[str, Sequence[Visit]],
+    places: Sequence[Where],
+    dtypes: Sequence[str] = (),
 ) -> list[Row]:
     """Return the rows of a timed table, in the order of the cases, place by place.
 
@@ -21,12 +24,14 @@ def rows_of(
         cases: What the table is about.
         visits: By the key of the case.
         places: Where the cases were to be timed.
+        dtypes: What all of them were to be timed in; else each in its own, where it has one.
     """
     levels = Levels(visit for of_case in visits.values() for visit in of_case)
     return [
         row
         for case in cases
         for where in places
+        if where.dtype in (dtypes or (case.of.get("dtype", where.dtype),))
         for row in _rows(case, where, visits.get(case.key(where), ()), levels)
     ]
 

@@ -1,5 +1,6 @@
 """A case timed once, in this process: what a worker on another machine is asked for as well."""
 
+import gc
 import platform
 from functools import lru_cache
 from time import perf_counter, time
@@ -94,6 +95,7 @@ def measure_case(
     works = {unit.label: work_of_unit(unit, options, setting) for unit in case.units}
     options = options._replace(budget_s=None)  # one place, whatever the time that is given
     found = place_of(options, setting).timed(works, comparison_s)
+    gc.collect(1)  # programs stand in cycles, and hold more memory than Python knows of
     where = where_of(options, setting)
     return Visit(
         case.key(where),

@@ -3,7 +3,7 @@
 What is done is never lost, and never done again: whoever asks for the same goes on where it was.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -15,6 +15,7 @@ from dscost.sweeping.grids import SHORT
 from dscost.sweeping.joining import rows_of
 from dscost.sweeping.journal import Journal
 from dscost.sweeping.measuring import measure_case, settings_of, where_of
+from dscost.sweeping.monotone import suspicious_keys
 from dscost.sweeping.pooling import drifts_of, due_again
 from dscost.sweeping.records import Case, Drift, Row, Visit, Where
 from dscost.sweeping.tables import text_of
@@ -46,6 +47,7 @@ class Timed(NamedTuple):
     Args:
         visits: By the key of the case, all that is known of it.
         places: Where they were timed: for each setting.
+        dtypes: In which all of them were, if not each in its own.
         unfinished: How many cases have still to be timed, each setting counting as one.
         doubtful: How many have to be timed once more.
         known: How many of them the journal had.
@@ -55,6 +57,7 @@ class Timed(NamedTuple):
 
     visits: Mapping[str, Sequence[Visit]]
     places: tuple[Where, ...]
+    dtypes: tuple[str, ...] = ()
     unfinished: int = 0
     doubtful: int = 0
     known: int = 0
@@ -63,7 +66,7 @@ class Timed(NamedTuple):
 
     def rows(self, cases: Sequence[Case]) -> list[Row]:
         """Return the table."""
-        return rows_of(cases, self.visits, self.places)
+        return rows_of(cases, self.visits, self.places, self.dtypes)
 
     @property
     def drifts(self) -> tuple[Drift, ...]:
@@ -71,21 +74,15 @@ class Timed(NamedTuple):
         return drifts_of(self.visits)
 
 
-def nothing_suspicious(_: Sequence[Row]) -> Collection[str]:
-    """Return that no case contradicts its neighbours."""
-    return ()
-
-
 def time_cases(
     cases: Sequence[Case],
     options: TimingOptions,
     *,
-    dtype: str = "float32",
     journal: Path | None = None,
     fresh: bool = False,
     progress: Progress | None = None,
     note: Callable[[str], object] | None = None,
-    suspicious: Suspicious = nothing_suspicious,
+    suspicious: Suspicious = suspicious_keys,
     measure: Measure = measure_case,
     clock: Callable[[], float] = monotonic,
 ) -> Timed:
@@ -97,8 +94,8 @@ def time_cases(
 
     Args:
         cases: What to time; equal ones are timed once.
-        options: How; the budget is that of all cases, and the seed that of their order too.
-        dtype: Of weights and activations, where the options name none.
+        options: How; the budget is that of all cases, and the seed that of their order too. Where
+            they name no dtype, each case is timed in its own.
         journal: The file where visits are kept, and what it has is not timed again.
         fresh: Whether what it has of these cases is dropped first.
         progress: Told of each case before it is timed, with the time that is left.
@@ -111,34 +108,52 @@ def time_cases(
         InputError: The journal is none; something is asked for that a sweep does not vary.
         OutputError: The journal cannot be written: it has all that was measured before.
         UnavailableError: Nothing can be timed under a setting.
+        KeyboardInterrupt: It was interrupted; the text says what is kept.
     """
-    settings = settings_of(options, dtype)
-    places = tuple(where_of(options, setting) for setting in settings)
-    jobs = {
-        case.key(where): Job(case, setting)
-        for case in cases
-        for setting, where in zip(settings, places, strict=True)
-    }
+    jobs, places = _jobs(cases, options)
     kept = Journal(journal)
     if fresh:
         kept.forget(jobs)
     known = len(kept.among(jobs))
     if note and known:
         going_on = "" if known == len(jobs) else "; going on"
-        note(f"{known} of {counted(len(jobs), 'case')} are in {journal}{going_on}")
+        note(f"{_so_many(known, jobs)} are in {journal}{going_on}")
     run = _Run(jobs, options, kept, progress, measure, clock)
-    run.visit(run.missing())
+
+    def found(due: Sequence[str] = ()) -> Timed:
+        left = len(run.missing()), len(due)
+        return Timed(run.visits, places, options.dtypes, *left, known, journal)
 
     def due() -> list[str]:
-        if run.missing():
-            return []
-        return due_again(run.visits, suspicious(rows_of(cases, run.visits, places)))
+        return [] if run.missing() else due_again(run.visits, suspicious(found().rows(cases)))
 
-    again = due()
-    while again and not run.is_over:
-        run.visit(again)
+    try:
+        run.visit(run.missing())
         again = due()
-    return Timed(run.visits, places, len(run.missing()), len(again), known, journal)
+        while again and not run.is_over:
+            run.visit(again)
+            again = due()
+    except KeyboardInterrupt:
+        kept_in = f"{_so_many(len(run.visits), jobs)} are in {journal}: the same goes on from there"
+        raise KeyboardInterrupt(kept_in if journal else "nothing is kept") from None
+    return found(again)
+
+
+def _jobs(
+    cases: Sequence[Case], options: TimingOptions
+) -> tuple[dict[str, Job], tuple[Where, ...]]:
+    """Return what is to be timed, by key, and the places of that."""
+    jobs: dict[str, Job] = {}
+    places: dict[Setting, Where] = {}
+    for case in cases:
+        for setting in settings_of(options, case.of.get("dtype", "float32")):
+            where = places.setdefault(setting, where_of(options, setting))
+            jobs[case.key(where)] = Job(case, setting)
+    return jobs, tuple(places.values())
+
+
+def _so_many(number: int, jobs: Sized) -> str:
+    return f"{number} of {counted(len(jobs), 'case')}"
 
 
 @dataclass(slots=True)
