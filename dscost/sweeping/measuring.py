@@ -12,7 +12,7 @@ from dscost.analysis.places import versions_of
 from dscost.analysis.running import Work, work_of
 from dscost.analysis.varying import with_norms
 from dscost.analysis.whole_models import WHOLE
-from dscost.errors import InputError
+from dscost.errors import DscostError, InputError
 from dscost.foreign.processor import cpu_name
 from dscost.notation.units import dtype_bytes
 from dscost.runtimes import TORCH
@@ -92,7 +92,12 @@ def measure_case(
         UnavailableError: Nothing can be timed under this setting.
     """
     began_at, before = time(), perf_counter()
-    works = {unit.label: work_of_unit(unit, options, setting) for unit in case.units}
+    works, unmade = dict[str, Work](), dict[str, str]()
+    for unit in case.units:
+        try:
+            works[unit.label] = work_of_unit(unit, options, setting)
+        except DscostError as error:  # stages that do not fit each other, a model without code
+            unmade[unit.label] = str(error)
     options = options._replace(budget_s=None)  # one place, whatever the time that is given
     found = place_of(options, setting).timed(works, comparison_s)
     gc.collect(1)  # programs stand in cycles, and hold more memory than Python knows of
@@ -105,7 +110,7 @@ def measure_case(
         found.reference_s,
         found.moved,
         found.samples,
-        found.untimed,
+        {**unmade, **found.untimed},
         began_at,
         perf_counter() - before,
     )
