@@ -18,9 +18,10 @@ from dscost.sweeping.crew import PATIENCE_S, Crew
 from dscost.sweeping.joining import rows_of
 from dscost.sweeping.journal import Journal
 from dscost.sweeping.measuring import measure_case, settings_of, where_of
+from dscost.sweeping.monotone import suspicious_keys
 from dscost.sweeping.pooling import due_again
 from dscost.sweeping.records import Case, Row, Visit
-from dscost.sweeping.timed import Measure, Suspicious, Timed, nothing_suspicious
+from dscost.sweeping.timed import Measure, Suspicious, Timed
 from dscost.sweeping.work import Found, Job, Told, Work
 from dscost.timing import Progress, TimingOptions
 from dscost.version import __version__
@@ -60,7 +61,7 @@ def time_on_cluster(
     fresh: bool = False,
     progress: Progress | None = None,
     note: Callable[[str], object] | None = None,
-    suspicious: Suspicious = nothing_suspicious,
+    suspicious: Suspicious = suspicious_keys,
     measure: Measure = measure_case,
     ask: Ask = ask_worker,
     patience_s: float = PATIENCE_S,
@@ -145,7 +146,7 @@ class _Ledger:
 
     def _rows(self, jobs: Mapping[str, Job], visits: Mapping[str, Sequence[Visit]]) -> list[Row]:
         places = {job.number: job.where for job in jobs.values()}
-        return rows_of(self.cases, visits, tuple(places.values()))
+        return rows_of(self.cases, visits, tuple(places.values()), self.options.dtypes)
 
     def timed(self, found: Found, path: Path | None) -> Timed:
         """Return what came of it."""
@@ -158,4 +159,7 @@ class _Ledger:
                 again += len(self.due(own))
         visits |= {visit.key: (visit,) for visit in found.failed if visit.key not in visits}
         places = tuple(where for kind in found.kinds for where in kind)
-        return Timed(visits, places, len(missing), again, self.known, path, found.warnings)
+        return Timed(
+            *(visits, places, len(missing), again, self.known, path, found.warnings),
+            dtypes=self.options.dtypes,
+        )

@@ -41,7 +41,7 @@ def _rows(case: Case, where: Where, visits: Sequence[Visit], levels: Levels) -> 
     key, counting = case.key(where), levels.counting(visits)
     for row in rows_of_case(case, dtype_bytes(where.dtype)):
         row = row._replace(of={**case.of, "dtype": where.dtype})
-        if row.variant in case.lacking:
+        if row.note:  # the layer has no such variant
             yield row
             continue
         row = row._replace(key=key, where=visits[0].where if visits else where, visits=len(visits))

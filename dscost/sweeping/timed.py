@@ -47,22 +47,22 @@ class Timed(NamedTuple):
     Args:
         visits: By the key of the case, all that is known of it.
         places: Where they were timed: for each setting.
-        dtypes: In which all of them were, if not each in its own.
         unfinished: How many cases have still to be timed, each setting counting as one.
         doubtful: How many have to be timed once more.
         known: How many of them the journal had.
         journal: The file that holds what was measured.
         warnings: What the reader must know.
+        dtypes: In which all of them were timed, if not each in its own.
     """
 
     visits: Mapping[str, Sequence[Visit]]
     places: tuple[Where, ...]
-    dtypes: tuple[str, ...] = ()
     unfinished: int = 0
     doubtful: int = 0
     known: int = 0
     journal: Path | None = None
     warnings: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
 
     def rows(self, cases: Sequence[Case]) -> list[Row]:
         """Return the table."""
@@ -122,7 +122,7 @@ def time_cases(
 
     def found(due: Sequence[str] = ()) -> Timed:
         left = len(run.missing()), len(due)
-        return Timed(run.visits, places, options.dtypes, *left, known, journal)
+        return Timed(run.visits, places, *left, known, journal, dtypes=options.dtypes)
 
     def due() -> list[str]:
         return [] if run.missing() else due_again(run.visits, suspicious(found().rows(cases)))
