@@ -10,7 +10,7 @@ from dscost.errors import FileProblems, InputError
 from dscost.notation.marked_yaml import Problems, parse_yaml
 from dscost.sweeping.grid_files import KEYS, grids_in, read_grids
 from dscost.sweeping.grids import AXES, Grid
-from dscost.sweeping.swept import counted_sweep
+from dscost.sweeping.swept import layers_of
 
 FILES = sorted(config_folder("sweeps").glob("*.yaml"))
 
@@ -99,9 +99,9 @@ def test_what_stands_beside_grids_holds_of_each_that_does_not_say_otherwise() ->
 
 
 def test_rows_of_several_grids_say_which() -> None:
-    found = counted_sweep(
+    found = layers_of(
         read("grids: [{name: a, cin: 8, cout: 8, k: 3}, {name: b, op: linear, cin: 8, cout: 10}]")
-    )
+    ).counted()
     assert [(row.of["grid"], row.variant) for row in found.rows] == [
         *(("a", "standard"), ("a", "depthwise_separable"), ("b", "linear"))
     ]
@@ -178,7 +178,7 @@ def test_all_mistakes_of_a_file_are_told_at_once() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_file_of_ours_counts_whole(path: Path) -> None:
-    found = counted_sweep(read_grids(path.stem))
+    found = layers_of(read_grids(path.stem)).counted()
     assert found.impossible is None
     assert all(not row.note for row in found.rows)
 
@@ -186,7 +186,7 @@ def test_every_file_of_ours_counts_whole(path: Path) -> None:
 def test_there_are_as_many_cases_as_their_comments_say() -> None:
     (pays,) = read_grids("separable_pays")
     assert pays.size == 60
-    blocks = counted_sweep(read_grids("mobile_blocks"))
+    blocks = layers_of(read_grids("mobile_blocks")).counted()
     # ten places, three kernels, as it is and with three expansions
     assert len(blocks.rows) == 10 * 3 * (1 + 3)
 

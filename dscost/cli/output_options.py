@@ -173,6 +173,10 @@ OfModel = Annotated[
 """Those of the command that has a model to write."""
 OfConverted = Annotated[Asked, Offered(models="onnx=FILE writes the converted model, as --save.")]
 """Those of the command that has a converted one."""
+OfSweep = Annotated[
+    Asked, Offered(models="TABLE.parquet writes the rows as Parquet, however many they are.")
+]
+"""Those of the command whose tables may be large."""
 Fixed = Annotated[Asked, Offered(without=("columns",))]
 """Those of one whose tables are always the same."""
 Plain = Annotated[Asked, Offered(without=("columns", "wide"))]

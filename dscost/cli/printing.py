@@ -77,6 +77,7 @@ class Output(NamedTuple):
         view: What to show.
         quiet: Whether notes and progress are silenced.
         models: Files of the model itself.
+        is_silent: Whether nothing goes to stdout: the result went elsewhere.
     """
 
     format_name: str
@@ -85,6 +86,7 @@ class Output(NamedTuple):
     view: View
     quiet: bool
     models: tuple[ModelFile, ...] = ()
+    is_silent: bool = False
 
     @property
     def fills_in(self) -> bool:
@@ -115,7 +117,8 @@ class Output(NamedTuple):
         files = [(path, render(result, name, every_column)) for name, path in self.exports]
         if self.path:
             files.append((self.path, render(result, self.format_name, plain)))
-        text = None if self.path else render(result, self.format_name, self.view)
+        elsewhere = self.path is not None or self.is_silent
+        text = None if elsewhere else render(result, self.format_name, self.view)
         for path, bare, told in models:
             write_whole(path, bare)
             self.note(f"wrote {path}{told and f' ({told})'}")

@@ -1,144 +1,24 @@
 """`dscost sweep`."""
 
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dscost.cli import options as opt
-from dscost.cli.output_options import DEFAULTS, All
-from dscost.cli.places import target_files
+from dscost.cli.grid_options import LAYERS, NO_MODELS, Axes, Models, Swept, spelled
+from dscost.cli.output_options import DEFAULTS, OfSweep
+from dscost.cli.places import check_places
 from dscost.cli.printing import Output
-from dscost.errors import InputError
+from dscost.cli.table_files import Split, split, write_table
+from dscost.errors import InputError, needing
 from dscost.pages import View
+from dscost.rendering import renderer
 
 if TYPE_CHECKING:
-    from dscost.layers.choosing import Asked
     from dscost.sweeping.grids import Grid
     from dscost.sweeping.records import Sweep
-
-OPTIONS = {
-    "in_channels": "--cin",
-    "out_channels": "--cout",
-    "kernel_size": "-k",
-    "input_size": "--size",
-    "sweep_file": "a file",
-}
-"""How axes are called on the command line, where that is not their name."""
-
-
-class Axes(NamedTuple):
-    """The axes of a grid, as the command line says."""
-
-    in_channels: Annotated[
-        str | None,
-        typer.Option(
-            *("--cin", "--in-channels"),
-            metavar="VALUES",
-            help="Input channels: 8:64:8 (first:last:step), 16,32,64, or both mixed.",
-        ),
-    ] = None
-    out_channels: Annotated[
-        str | None,
-        typer.Option(
-            *("--cout", "--out-channels"),
-            metavar="VALUES",
-            help="Output channels, or what they follow by: cin, '2 * cin', 'round8(1.5 * cin)'. "
-            "Every other axis may follow so, too.",
-        ),
-    ] = None
-    kernel: Annotated[
-        str | None,
-        typer.Option(
-            *("-k", "--kernel", "--kernel-size"), metavar="VALUES", help="Kernel sizes, 1,3,5x3."
-        ),
-    ] = None
-    size: Annotated[
-        str | None,
-        typer.Option(
-            *("--size", "--input-size"),
-            metavar="VALUES",
-            help="Input sizes, 7,14,28 or 31x40  [default: 14]",
-        ),
-    ] = None
-    stride: Annotated[
-        str | None, typer.Option(metavar="VALUES", help="Steps, 1,2 or 2x1  [default: 1]")
-    ] = None
-    padding: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VALUES", help="0,1, 'k // 2' or same  [default: keeps the size at stride 1]"
-        ),
-    ] = None
-    dilation: Annotated[
-        str | None, typer.Option(metavar="VALUES", help="Distances between taps  [default: 1]")
-    ] = None
-    groups: Annotated[
-        str | None,
-        typer.Option(metavar="VALUES", help="Groups of channels, 1,2,4 or cin  [default: 1]"),
-    ] = None
-    bias: Annotated[
-        str | None,
-        typer.Option(metavar="VALUES", help="true, false or true,false  [default: false]"),
-    ] = None
-    batch: Annotated[
-        str | None, typer.Option(metavar="VALUES", help="Inputs at once, 1,8,32  [default: 1]")
-    ] = None
-
-    def given(self) -> Mapping[str, object]:
-        """Return what is said of each axis."""
-        long = {"kernel": "kernel_size", "size": "input_size"}
-        return {long.get(name, name): value for name, value in self._asdict().items()}
-
-
-NOTHING = Axes()
-
-
-class Models(NamedTuple):
-    """Models that are swept instead of layers, as the command line says."""
-
-    models: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            metavar="TARGET",
-            help="Sweep this model instead of layers, what dscost model takes; repeatable.",
-        ),
-    ] = None
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUES",
-            help="Settings of it, such as width=0.25:1.0:0.25,1.3; repeatable.",
-        ),
-    ] = None
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="SIZES",
-            help="Its inputs: sides 128,160 or 160x224, or whole shapes 1,3,224,224; repeatable.",
-        ),
-    ] = None
-
-    def settings(self) -> dict[str, str]:
-        """Return what is said of each setting."""
-        found: dict[str, str] = {}
-        for pair in self.setting or ():
-            name, equals, values = pair.partition("=")
-            if not equals or not re.fullmatch(r"\w+", name.strip()):
-                example = "NAME=VALUES such as width=0.25:1.0:0.25"
-                raise InputError(f"--set: expected {example}, found '{pair}'")
-            if name.strip() in found:
-                raise InputError(f"--set: {name.strip()} is given twice: write a,b")
-            found[name.strip()] = values
-        return found
-
-
-NO_MODELS = Models()
+    from dscost.sweeping.swept import Cases
 
 
 def sweep(
@@ -150,7 +30,7 @@ def sweep(
             "instead of the options of a grid.",
         ),
     ] = None,
-    axes: Axes = NOTHING,
+    axes: Axes = LAYERS,
     of_models: Models = NO_MODELS,
     dims: Annotated[
         int | None,
@@ -172,74 +52,108 @@ def sweep(
         int | None,
         typer.Option("-n", "--top", min=1, metavar="N", help="Show only the first N rows."),
     ] = None,
-    asked: All = DEFAULTS,
+    asked: OfSweep = DEFAULTS,
 ) -> None:
     """Count a whole grid of layers, each as it is and in cheaper variants, into one table."""
     from dscost.pages.sweeps import SweepSaid
-    from dscost.sweeping.swept import counted_sweep
 
-    read = [("the sweep", Path(sweep_file))] if sweep_file else []
-    read += target_files(of_models.models or ())
-    out = asked.output("sweep", View(sort=sort, top=top), read=read)
+    swept = Swept(sweep_file, axes, of_models, variant, dims, dtype)
+    grids = swept.grids()
+    is_large = _is_large(grids)
+    parted = split(asked, is_large=is_large)
+    out = parted.asked.output("sweep", View(sort=sort, top=top), read=swept.files())
+    exported = [path for _, path in out.exports]
+    check_places([*parted.paths, out.path, *exported], swept.files())
     SweepSaid.check(out.view, out.says)
-    beside = Beside(variant, dims, dtype)
-    if of_models.models:
-        found = _counted_models(out, sweep_file, axes, of_models, beside)
-    else:
-        if of_models != NO_MODELS:
-            raise InputError("--set and --input are of --model; the input of layers is --size")
-        found = counted_sweep(_grids(sweep_file, axes, beside))
+    if is_large:
+        _stream(out, parted, grids)
+        return
+    found = _cases(out, swept, grids).counted()
     if found.impossible:
         out.lacks([found.left_out])
-    out.write(found)
+    _write(out, parted, found)
 
 
-class Beside(NamedTuple):
-    """What is said of a grid beside its axes."""
-
-    variant: list[str] | None = None
-    dims: int | None = None
-    dtype: str | None = None
+SHOWN_ROWS = 5_000
+"""More are not held, but written as they are counted."""
 
 
-def _grids(sweep_file: str | None, axes: Axes, beside: Beside) -> "Sequence[Grid]":
-    """Return the grids of a file, or the one of the options."""
-    if sweep_file is None:
-        from dscost.sweeping.making_grids import Setup, grid_of
+def _is_large(grids: "Sequence[Grid]") -> bool:
+    """Whether grids have too many rows to be held; far too many are refused."""
+    if not grids:
+        return False
+    from dscost.sweeping.making_grids import check_size
+    from dscost.sweeping.swept import rows_in
 
-        setup = Setup(_variants(beside.variant), dims=beside.dims, dtype=beside.dtype or "float32")
-        return [grid_of(axes.given(), setup, _spelled)]
-    from dscost.sweeping.sweep import grids_of_file
-
-    return grids_of_file(sweep_file, {**axes.given(), **beside._asdict()}, _spelled)
+    check_size(grids)
+    return rows_in(grids) > SHOWN_ROWS
 
 
-def _counted_models(
-    out: Output, sweep_file: str | None, axes: Axes, of_models: Models, beside: Beside
-) -> "Sweep":
-    """Return the table of models."""
+def _cases(out: Output, swept: Swept, grids: "Sequence[Grid]") -> "Cases":
+    """Return the layers, or the models."""
+    from dscost.sweeping.swept import layers_of, models_of
+
+    if not swept.targets:
+        return layers_of(grids)
     from dscost.cli.streams import foreign_code
-    from dscost.sweeping.model_grids import Said, model_grid
-    from dscost.sweeping.sweep import refuse_layers
-    from dscost.sweeping.swept import counted_models
+    from dscost.sweeping.model_grids import model_grid
 
-    layers = {**axes.given(), "batch": None, "dims": beside.dims, "sweep_file": sweep_file}
-    refuse_layers(layers, _spelled)
-    versions = [name for text in beside.variant or () for name in opt.parse_names(text)]
-    models = opt.Asking().models(of_models.models or (), out.note)
-    said = Said(models, of_models.settings(), of_models.inputs, axes.batch, beside.dtype, versions)
+    models = opt.Asking().models(swept.targets, out.note)
+    said = swept.models(models)
     with out.progress() as progress, foreign_code(*models):
-        return counted_models(model_grid(said, _spelled), progress)
+        return models_of(model_grid(said, spelled), progress)
 
 
-def _variants(texts: list[str] | None) -> "tuple[Asked, ...]":
-    """Return the variants of a command line; `standard` alone is none."""
-    from dscost.layers.choosing import parse_variants
-    from dscost.layers.variants import SEPARABLE, STANDARD
+def _write(out: Output, parted: Split, found: "Sweep") -> None:
+    """Write rows that are held."""
+    if parted.tables:
+        with needing("numpy", "sweep"):
+            from dscost.sweeping.row_tables import table_of
+        for at, file in enumerate(parted.tables):
+            columns = out.view.columns if at == 0 and parted.has_result else None
+            write_table(file, [table_of(found.rows, columns)], out)
+    out._replace(is_silent=parted.has_result).write(found)
 
-    names = [name for text in texts or [SEPARABLE] for name in opt.parse_names(text)]
-    return parse_variants(name for name in names if name != STANDARD)
+
+def _stream(out: Output, parted: Split, grids: "Sequence[Grid]") -> None:
+    """Write tables of many rows as they are counted, or say what they come to.
+
+    Raises:
+        InputError: Something is asked for that needs the rows.
+    """
+    from dscost.sweeping.swept import rows_in
+
+    rows = f"{rows_in(grids):,} rows"
+    _refuse_rows(out, parted, rows)
+    with needing("numpy", "sweep", before=f"{rows}: "):
+        from dscost.sweeping.chunks import count_grids
+        from dscost.sweeping.spreading import spread_sweep, unheld, watched
+    found: Sweep | None = None
+    with out.progress() as progress:
+        for at, file in enumerate(parted.tables):
+            columns = out.view.columns if at == 0 and parted.has_result else None
+            tables = watched(count_grids(grids, columns), grids, progress, "writing")
+            found = unheld(grids, write_table(file, tables, out))
+        if found is None or not parted.has_result:
+            found = spread_sweep(grids, progress)
+    if found.impossible:
+        out.lacks([found.left_out])
+    if not parted.has_result:
+        out.write(found)
 
 
-def _spelled(axis: str) -> str:
-    return OPTIONS.get(axis, f"--{axis}")
+def _refuse_rows(out: Output, parted: Split, rows: str) -> None:
+    """Refuse what needs rows that are not held."""
+    view = out.view
+    columns = None if parted.has_result else view.columns
+    given = {"sort": view.sort, "top": view.top, "columns": columns}
+    for name, value in given.items():
+        if value is not None:
+            told = f"{rows} are too many to be shown, at most {SHOWN_ROWS:,}"
+            raise InputError(f"--{name}: {told}; --format csv or -o TABLE.parquet writes them")
+    for name in (out.format_name, *(name for name, _ in out.exports)):
+        if renderer(name).says != "pages":
+            told = f"{rows} are too many for one document, at most {SHOWN_ROWS:,}"
+            raise InputError(f"{name}: {told}; use csv, jsonl or parquet")
+    if parted.has_result and out.exports:
+        raise InputError(f"--export {out.exports[0][0]}: {rows} are written as csv, jsonl, parquet")

@@ -13,6 +13,7 @@ from dscost.pages.sweep_rows import (
     SORT_KEYS,
     rows_page,
 )
+from dscost.pages.sweep_spreads import spreads_page
 from dscost.pages.sweep_words import place_words
 from dscost.reports.figures import CONVENTIONS
 from dscost.reports.records import head, plain
@@ -39,6 +40,8 @@ class SweepSaid(Said):
     def pages(self, view: View) -> list[Page]:
         """Return the answers, the map and the rows of each place, one after the other."""
         sweep = self._result
+        if sweep.spreads:
+            return [spreads_page(sweep)]
         found = [page for where, rows in by_place(sweep.rows) for page in _of(where, rows, view)]
         first, *others = found
         closing = [*first.closing, *_notes(sweep)]
@@ -63,6 +66,7 @@ class SweepSaid(Said):
             ],
             "drift": plain(sweep.drift),
             "journal": sweep.journal,
+            "spreads": plain(sweep.spreads),
             "warnings": list(sweep.warnings),
         }
 

@@ -224,6 +224,29 @@ class Sum(NamedTuple):
         return self.sum_s / self.whole_s - 1
 
 
+class Spread(NamedTuple):
+    """What layers that are not held row by row cost, as they are or in a variant.
+
+    Args:
+        variant: The label.
+        rows: How many layers have it.
+        least_macs: Of the cheapest.
+        most_macs: Of the dearest.
+        least_reduction: How many times fewer MACs than the layer as it is, where that is least;
+            unknown of the layers as they are.
+        most_reduction: Where it is most.
+        lacking: Layers that do not have it.
+    """
+
+    variant: str
+    rows: int
+    least_macs: int | None = None
+    most_macs: int | None = None
+    least_reduction: float | None = None
+    most_reduction: float | None = None
+    lacking: Impossible | None = None
+
+
 class Sweep(Result):
     """What a sweep came to.
 
@@ -237,6 +260,7 @@ class Sweep(Result):
         warnings: What the reader must know.
         journal: The file that holds what was measured.
         sums: Of a model's layers, beside the model: one for each place.
+        spreads: What its rows come to, where they are too many to be held.
     """
 
     title: str
@@ -248,6 +272,7 @@ class Sweep(Result):
     warnings: tuple[str, ...] = ()
     journal: str | None = None
     sums: tuple[Sum, ...] = ()
+    spreads: tuple[Spread, ...] = ()
 
     @property
     def left_out(self) -> str:
@@ -260,4 +285,5 @@ class Sweep(Result):
 
     def in_a_line(self) -> str:
         """Return what was swept, and over how many rows."""
-        return f"{self.title}: {len(self.rows):,} rows"
+        rows = sum(one.rows for one in self.spreads) or len(self.rows)
+        return f"{self.title}: {rows:,} rows"

@@ -10,7 +10,7 @@ from dscost.layers.variants import SEPARABLE
 from dscost.sweeping.grids import Grid
 from dscost.sweeping.making_grids import Setup, grid_of
 from dscost.sweeping.records import Sweep
-from dscost.sweeping.swept import counted_models, counted_sweep
+from dscost.sweeping.swept import layers_of, models_of
 
 Values = int | str | range | Sequence[int | str | tuple[int, ...] | bool | None] | None
 """What a caller may have for an axis, see `dscost.sweeping.axes.parse_axis`."""
@@ -93,13 +93,14 @@ def sweep(
 
         refuse_layers({**given, "batch": None, "dims": dims, "file": file})
         models = [fspath(model)] if isinstance(model, str | PathLike) else model
-        return counted_models(model_grid(Said(models, settings, input, batch, dtype, names)))
+        said = Said(models, settings, input, batch, dtype, names)
+        return models_of(model_grid(said)).counted()
     if file is not None:
         beside = {"dims": dims, "variants": variants, "dtype": dtype}
-        return counted_sweep(grids_of_file(fspath(file), {**given, **beside}))
+        return layers_of(grids_of_file(fspath(file), {**given, **beside})).counted()
     asked = parse_variants([SEPARABLE] if names is None else names)
     setup = Setup(asked, "convolution", dims, dtype or "float32")
-    return counted_sweep([grid_of(given, setup)])
+    return layers_of([grid_of(given, setup)]).counted()
 
 
 def grids_of_file(

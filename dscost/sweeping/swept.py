@@ -1,10 +1,10 @@
 """Every layer of some grids, or every model of one, counted one by one into a table. No numpy."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.errors import InputError, SpecError
-from dscost.notation.units import counted, dtype_bytes, format_extent
+from dscost.notation.units import DTYPE_BYTES, counted, format_extent
 from dscost.reports.figures import NOTHING
 from dscost.reports.records import Reduction
 from dscost.sweeping.cases import Impossibility, cases_of
@@ -20,23 +20,47 @@ MOST_ROWS = 100_000
 """Rows that are held in memory."""
 
 
-def counted_sweep(grids: Sequence[Grid]) -> Sweep:
-    """Return what every layer of some grids costs.
+class Cases(NamedTuple):
+    """What is counted, and may be timed, one by one.
+
+    Args:
+        title: What it is, in a line.
+        size: How many layers, or models, were asked for.
+        cases: Those that can exist, in the order of the grids.
+        impossible: The others.
+    """
+
+    title: str
+    size: int
+    cases: tuple[Case, ...]
+    impossible: Impossible | None = None
+
+    def counted(self) -> Sweep:
+        """Return what each of them costs."""
+        rows: list[Row] = []
+        for case in self.cases:
+            # a model is counted in its dtype already, which layers need not know
+            rows += rows_of_case(case, DTYPE_BYTES.get(case.of["dtype"], 0))
+        return Sweep(self.title, self.size, tuple(rows), self.impossible)
+
+
+def layers_of(grids: Sequence[Grid]) -> Cases:
+    """Return the layers of some grids.
 
     Raises:
         InputError: No layer can exist, or there are too many to be held.
     """
     check_size(grids)
-    rows = sum(grid.size * (1 + len(grid.variants)) for grid in grids)
+    rows = rows_in(grids)
     if rows > MOST_ROWS:
-        raise InputError(f"{rows:,} rows are too many to be held, at most {MOST_ROWS:,}")
+        told = f"{rows:,} rows are too many to be held, at most {MOST_ROWS:,}"
+        raise InputError(f"{told}: dscost sweep … -o TABLE.parquet (or .csv, .jsonl) writes them")
     size = sum(grid.size for grid in grids)
-    cases = ((one, dtype_bytes(grid.dtype)) for grid in grids for one in cases_of(grid))
-    return _swept(title_of(grids), size, cases)
+    return _cases(title_of(grids), size, (one for grid in grids for one in cases_of(grid)))
 
 
-def counted_models(grid: "ModelGrid", progress: "Progress | None" = None) -> Sweep:
-    """Return what every model of a grid costs, as it is and in both pure versions.
+def models_of(grid: "ModelGrid", progress: "Progress | None" = None) -> Cases:
+    """Return the models of a grid, counted.
 
     Raises:
         InputError: There is no such model or setting, or none can exist.
@@ -44,31 +68,46 @@ def counted_models(grid: "ModelGrid", progress: "Progress | None" = None) -> Swe
     """
     from dscost.sweeping.model_grids import model_cases, title_of_models
 
-    # a model is counted in its dtype already
-    cases = ((one, 0) for one in model_cases(grid, progress))
-    return _swept(title_of_models(grid), grid.size, cases, "models")
+    return _cases(title_of_models(grid), grid.size, model_cases(grid, progress), "models")
 
 
-def _swept(
-    title: str, size: int, cases: Iterable[tuple[Case | Impossibility, int]], what: str = "layers"
-) -> Sweep:
-    """Return the table of cases, each with the bytes of an element.
+def rows_in(grids: Sequence[Grid]) -> int:
+    """Return how many rows grids have at most."""
+    return sum(grid.size * (1 + len(grid.variants)) for grid in grids)
 
-    Raises:
-        InputError: None of them can exist.
-    """
-    rows: list[Row] = []
+
+def _cases(
+    title: str, size: int, found: Iterable[Case | Impossibility], what: str = "layers"
+) -> Cases:
+    cases: list[Case] = []
     impossible: list[str] = []
-    for one, element_bytes in cases:
+    for one in found:
         if isinstance(one, Impossibility):
             impossible.append(one.text)
         else:
-            rows += rows_of_case(one, element_bytes)
-    if not rows:
-        told = f"none of {size:,} {what} can exist, such as "
-        raise InputError(f"{told if size > 1 else ''}{impossible[0]}")
+            cases.append(one)
     left = Impossible(len(impossible), impossible[0]) if impossible else None
-    return Sweep(title, size, tuple(rows), left)
+    require_some(size, len(cases), left, what)
+    return Cases(title, size, tuple(cases), left)
+
+
+def require_some(
+    size: int, found: int, impossible: Impossible | None, what: str = "layers"
+) -> None:
+    """Refuse a grid without a layer that can exist.
+
+    Args:
+        size: How many were asked for.
+        found: How many there are.
+        impossible: The others.
+        what: What they are.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not found and impossible:
+        told = f"none of {size:,} {what} can exist, such as " if size > 1 else ""
+        raise InputError(f"{told}{impossible.example}")
 
 
 def rows_of_case(case: Case, element_bytes: int) -> Iterator[Row]:
