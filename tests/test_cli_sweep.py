@@ -47,15 +47,21 @@ def test_variants_are_lists_and_repeatable() -> None:
     ]
 
 
-def test_a_variant_that_a_layer_does_not_have_says_why_in_its_row() -> None:
-    found = rows_of("sweep", "--cin", "8", "--cout", "8", "-k", "1,3", "--variant", "grouped:3")
-    assert found[1]["macs"] == ""
-    assert "groups=3 does not divide in_channels=8" in found[1]["note"]
+def test_a_variant_that_a_layer_does_not_have_is_no_row_and_says_why() -> None:
+    grid = ("sweep", "--cin", "8,9", "--cout", "18", "-k", "3", "--variant", "grouped:3")
+    assert [(row["in_channels"], row["variant"]) for row in rows_of(*grid)] == [
+        *(("8", "standard"), ("9", "standard"), ("9", "grouped:3"))
+    ]
+    why = "groups=3 does not divide in_channels=8"
+    assert why in run(*grid).stdout
+    _, lacking, *_ = json.loads(run(*grid, "--json").stdout)["rows"]
+    assert (lacking["variant"], lacking["macs"]) == ("grouped:3", None)
+    assert why in lacking["note"]
 
 
 def test_columns_follow_from_others() -> None:
     found = rows_of("sweep", "--cin", "8:24:8", "--cout", "2 * cin", "-k", "3", "--groups", "cin")
-    sizes = [(row["in_channels"], row["out_channels"], row["groups"]) for row in found[::2]]
+    sizes = [(row["in_channels"], row["out_channels"], row["groups"]) for row in found]
     assert sizes == [("8", "16", "8"), ("16", "32", "16"), ("24", "48", "24")]
 
 

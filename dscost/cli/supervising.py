@@ -8,14 +8,15 @@ there is no fork there is no such guard.
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from types import FrameType
 from typing import NoReturn
 
 from dscost.cli.signals import INTERRUPTED, signals
 
-COMMANDS = ("model", "compare", "convert", "verify", "init")
+COMMANDS = ("model", "compare", "sweep", "convert", "verify", "init")
 _DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of Linux' prctl."""
 
@@ -28,14 +29,26 @@ def foreign_targets(arguments: Sequence[str]) -> list[str]:
 
     >>> foreign_targets(["model", "net.py:make", "--input", "x=1,3,8,8:int64"])
     ['net.py:make']
-    >>> foreign_targets(["list", "a:b"])
-    []
+    >>> foreign_targets(["list", "a:b"]), foreign_targets(["sweep", "--cin", "8:64"])
+    ([], [])
     """
     if not arguments or arguments[0] not in COMMANDS or "--isolate" in arguments:
         return []
+    if arguments[0] == "sweep":  # of grids, whose ranges look like code
+        arguments = ["", *_values_of("--model", arguments)]
     words = [word for word in arguments[1:] if not word.startswith("-") and "=" not in word]
     files = (".pt2", ".py")
     return [word for word in words if word.endswith(files) or (":" in word and not _is_data(word))]
+
+
+def _values_of(option: str, arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the values of an option that may be given several times."""
+    for before, word in pairwise(arguments):
+        if before == option:
+            yield word
+    for word in arguments:
+        if word.startswith(f"{option}="):
+            yield word.removeprefix(f"{option}=")
 
 
 def _is_data(word: str) -> bool:

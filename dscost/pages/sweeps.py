@@ -20,7 +20,7 @@ from dscost.reports.records import head, plain
 from dscost.sweeping.answers import by_place, crossovers, losses, varying_axes
 from dscost.sweeping.monotone import order_of
 from dscost.sweeping.records import Row, Sweep, Where
-from dscost.sweeping.tables import COLUMNS, ON_REQUEST, TIMED, cells_of, columns_of
+from dscost.sweeping.tables import COLUMNS, ON_REQUEST, TIMED, cells_of, columns_of, is_there
 
 
 class SweepSaid(Said):
@@ -35,7 +35,8 @@ class SweepSaid(Said):
 
     def __init__(self, sweep: Sweep) -> None:
         super().__init__(sweep)
-        self.row_columns = columns_of(sweep.rows)
+        self._there = [row for row in sweep.rows if is_there(row)]
+        self.row_columns = columns_of(self._there)
 
     def pages(self, view: View) -> list[Page]:
         """Return the answers, the map and the rows of each place, one after the other."""
@@ -50,6 +51,7 @@ class SweepSaid(Said):
     def data(self, view: View) -> dict[str, Any]:
         """Return the whole, every figure exact."""
         sweep = self._result
+        columns = columns_of(sweep.rows)
         return {
             **head("sweep"),
             "conventions": CONVENTIONS,
@@ -61,8 +63,7 @@ class SweepSaid(Said):
             "losses": [_loss(row) for row in losses(sweep.rows)],
             "order": plain(order_of(sweep.rows)),
             "rows": [
-                {name: cells.get(name) for name in self.row_columns}
-                for cells in map(cells_of, sweep.rows)
+                {name: cells.get(name) for name in columns} for cells in map(cells_of, sweep.rows)
             ],
             "drift": plain(sweep.drift),
             "journal": sweep.journal,
@@ -71,8 +72,11 @@ class SweepSaid(Said):
         }
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows of the table, what is unknown missing."""
-        for row in self._result.rows:
+        """Yield the rows of the table, what is unknown missing.
+
+        A variant that a layer does not have is no row, as where tables are too large to be held.
+        """
+        for row in self._there:
             yield {name: value for name, value in cells_of(row).items() if value is not None}
 
 

@@ -129,7 +129,7 @@ class CountingAtOnce:
         values = self.grid.axes[at].values
         if name == "padding" and None in values:
             found, _ = following_padding(self.grid).everything()
-            told = list(map(plain_value, found.reshape(-1)))
+            told = list(map(plain_value, found.reshape(-1).tolist()))
             places = {one: place for place, one in enumerate(dict.fromkeys(told))}
             which = np.array([places[one] for one in told], np.int32).reshape(found.shape)
             return _Named(which, tuple(places))

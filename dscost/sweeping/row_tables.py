@@ -8,16 +8,17 @@ import numpy as np
 from dscost.sweeping.column_tables import Labels, Table, kind_of
 from dscost.sweeping.columns import Array
 from dscost.sweeping.records import Row
-from dscost.sweeping.tables import cells_of, columns_of
+from dscost.sweeping.tables import cells_of, columns_of, is_there
 
 
 def table_of(rows: Sequence[Row], columns: Sequence[str] | None = None) -> Table:
-    """Return rows as a table.
+    """Return rows as a table, without variants that a layer does not have.
 
     Args:
-        rows: At least one.
+        rows: Of a sweep.
         columns: Which of its columns, in their order; by default those that some row has.
     """
+    rows = [row for row in rows if is_there(row)]
     cells = [cells_of(row) for row in rows]
     names = columns_of(rows) if columns is None else columns
     found = {name: _column([one.get(name) for one in cells]) for name in names}
