@@ -226,6 +226,8 @@ def test_which_targets_are_code(target: str, is_code: bool) -> None:
         ("model net.yaml:small", []),
         ("compare a.json:b net.pt2", ["net.pt2"]),
         ("check a:b", []),
+        ("sweep --cin 8:64:8 --cout 8 -k 3", []),
+        ("sweep --model net.py:make --model=timm:x --input 1,3,8,8", ["net.py:make", "timm:x"]),
         ("model a:b --isolate", []),
         ("", []),
     ],

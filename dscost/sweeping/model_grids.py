@@ -95,12 +95,14 @@ class ModelUnit(NamedTuple):
         parts: What tells it from other models, for the key of its case.
         shape: Of its input.
         counted: The model.
+        between_bytes: As of a `Unit`.
     """
 
     label: str
     parts: tuple[Any, ...]
     shape: Shape
     counted: CountedModel
+    between_bytes: int = 0
 
     def cost(self, element_bytes: int) -> Cost:
         """Return what it costs, in the dtype that it was counted in."""
