@@ -1,6 +1,7 @@
-"""Tables as a Parquet file, by pyarrow."""
+"""Tables as a Parquet file, by pyarrow or, where only that is here, by duckdb."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,41 @@ def write_parquet(tables: Iterator[Table], path: Path, to: Path) -> None:
 
     Raises:
         OutputError: A number is beyond 64 bits.
-        UnavailableError: pyarrow is not installed.
+        UnavailableError: Neither pyarrow nor duckdb is installed.
         OSError: It cannot be written.
     """
+    checked = (checked_numbers(table, to) for table in tables)
+    if not find_spec("pyarrow") and find_spec("duckdb"):
+        from dscost.sweeping.parquet_by_duckdb import write_by_duckdb
+
+        write_by_duckdb(checked, path)
+        return
     with needing("pyarrow", "sweep"):
-        import pyarrow
-        from pyarrow.parquet import ParquetWriter
+        _write_by_pyarrow(checked, path)
+
+
+def checked_numbers(table: Table, to: Path) -> Table:
+    """Return a table whose numbers 64 bits hold.
+
+    Raises:
+        OutputError: They do not.
+    """
+    for name, column in table.columns.items():
+        if not isinstance(column, Labels) and column.dtype == object:
+            raise OutputError(
+                f"cannot write {to}: {name} {max(column.tolist()):,} is more than the 64 bits of "
+                "Parquet hold; CSV and JSON lines hold it"
+            )
+    return table
+
+
+def _write_by_pyarrow(tables: Iterator[Table], path: Path) -> None:
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+
     writer: Any = None
     try:
         for table in tables:
-            check_numbers(table, to)
             arrays = [_arrow(column) for column in table.columns.values()]
             batch = pyarrow.RecordBatch.from_arrays(arrays, names=list(table.columns))
             if writer is None:
@@ -46,33 +72,38 @@ def write_parquet(tables: Iterator[Table], path: Path, to: Path) -> None:
             writer.close()
 
 
-def check_numbers(table: Table, to: Path) -> None:
-    """Refuse numbers that 64 bits do not hold.
-
-    Raises:
-        OutputError: There are such.
-    """
-    for name, column in table.columns.items():
-        if not isinstance(column, Labels) and column.dtype == object:
-            raise OutputError(
-                f"cannot write {to}: {name} {max(column.tolist()):,} is more than the 64 bits of "
-                "Parquet hold; CSV and JSON lines hold it"
-            )
-
-
 def _arrow(column: Labels | Array) -> Any:
-    """Return a column as pyarrow has it; what is unknown is null."""
+    """Return a column as pyarrow has it; what is unknown is null.
+
+    It is made of its bytes: to ask pyarrow for it takes longer, since that imports pandas.
+    """
     import pyarrow
 
     if not isinstance(column, Labels):
-        return pyarrow.array(column, from_pandas=column.dtype == np.float64)
-    types = {int: pyarrow.int64(), bool: pyarrow.bool_()}
-    if column.kind in types:
-        values = pyarrow.array(column.values, types[column.kind])
-        return values.take(pyarrow.array(column.which))
-    # pyarrow writes no dictionary that has nothing among its values
-    known = [str(one) for one in column.values if one is not None]
-    places = np.cumsum([one is not None for one in column.values], dtype=np.int32) - 1
+        if column.dtype == np.float64:
+            return _of_bytes(pyarrow.float64(), column, ~np.isnan(column))
+        return _of_bytes(pyarrow.int64(), column)
     unknown = np.array([one is None for one in column.values])
-    which = pyarrow.array(places[column.which], mask=unknown[column.which])
-    return pyarrow.DictionaryArray.from_arrays(which, pyarrow.array(known, pyarrow.string()))
+    known = ~unknown[column.which] if unknown.any() else None
+    if column.kind is not str:
+        kind = pyarrow.bool_() if column.kind is bool else pyarrow.int64()
+        values: Array = np.array([one or 0 for one in column.values], column.kind)
+        return _of_bytes(kind, values[column.which], known)
+    # pyarrow writes no dictionary that has nothing among its values
+    places = (np.cumsum(~unknown) - 1).astype(np.int32)
+    which = places[column.which] if unknown.any() else column.which
+    texts = [str(one).encode() for one in column.values if one is not None]
+    ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+    buffers = [None, pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(texts))]
+    dictionary = pyarrow.Array.from_buffers(pyarrow.string(), len(texts), buffers)
+    return pyarrow.DictionaryArray.from_arrays(_of_bytes(pyarrow.int32(), which, known), dictionary)
+
+
+def _of_bytes(kind: Any, values: Array, known: Array | None = None) -> Any:
+    """Return numbers, or true and false, as pyarrow has them, and null where they are unknown."""
+    import pyarrow
+
+    bits = None if known is None else pyarrow.py_buffer(np.packbits(known, bitorder="little"))
+    packed = np.packbits(values, bitorder="little") if values.dtype == bool else values
+    whole = pyarrow.py_buffer(np.ascontiguousarray(packed))
+    return pyarrow.Array.from_buffers(kind, len(values), [bits, whole])

@@ -1,12 +1,13 @@
 """Tables of a sweep, one behind the other into a file or a stream: CSV, JSON lines, Parquet."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from dscost.errors import OutputError, UnknownNameError
 from dscost.files import reason_of, replacing
+from dscost.sweeping.ahead import ahead
 from dscost.sweeping.column_tables import Table
 from dscost.sweeping.records import Impossible
 from dscost.sweeping.row_texts import csv_header, csv_lines, json_lines
@@ -87,14 +88,14 @@ def _counted(tables: Iterable[Table], write: Callable[[Iterator[Table]], None]) 
     """Write tables, and return what they are together."""
     written = Written()
 
-    def counted() -> Generator[Table, None, None]:
+    def counted(found: Iterator[Table]) -> Iterator[Table]:
         nonlocal written
-        for table in tables:
+        for table in found:
             yield table
             written = written.with_table(table)
 
-    with closing(counted()) as given:
-        write(given)
+    with closing(ahead(tables)) as found:
+        write(counted(found))
     return written
 
 

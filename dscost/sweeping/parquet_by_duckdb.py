@@ -1,0 +1,1 @@
+"""Tables as a Parquet file, by duckdb."""
