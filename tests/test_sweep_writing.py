@@ -2,8 +2,12 @@
 
 import csv
 import errno
+import importlib.util
 import io
 import json
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +16,12 @@ import pytest
 from test_sweep_counting import cells, grid_of
 
 from dscost.errors import OutputError, UnavailableError, UnknownNameError
+from dscost.sweeping.ahead import ahead
 from dscost.sweeping.chunks import count_grid
 from dscost.sweeping.column_tables import Table
 from dscost.sweeping.counting import COUNTED
 from dscost.sweeping.grids import Grid
+from dscost.sweeping.streaming import write_grids
 from dscost.sweeping.writing import FORMATS, write_tables
 
 SMALL = grid_of(
@@ -103,6 +109,22 @@ def test_what_is_left_out_is_told_for_all_tables_together() -> None:
 # -- Parquet
 
 
+@pytest.fixture(params=["pyarrow", "duckdb"])
+def parquet_package(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have Parquet written by one of the packages that can, as where the other is not installed."""
+    if request.param == "duckdb":
+        pytest.importorskip(
+            "duckdb", reason="CI does not install duckdb, which takes the place of pyarrow"
+        )
+        find_spec = importlib.util.find_spec
+        monkeypatch.setattr(
+            "dscost.sweeping.parquet.find_spec",
+            lambda name: None if name == "pyarrow" else find_spec(name),
+        )
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("parquet_package")
 @pytest.mark.parametrize("columns", [None, list(COUNTED)])
 def test_parquet_holds_the_rows(tmp_path: Path, columns: list[str] | None) -> None:
     from pyarrow import parquet
@@ -113,6 +135,33 @@ def test_parquet_holds_the_rows(tmp_path: Path, columns: list[str] | None) -> No
     assert parquet.read_table(path).to_pylist() == [
         {**row, **{name: str(row[name]) for name in texts}} for row in expected(SMALL, columns)
     ]
+
+
+@pytest.mark.usefixtures("parquet_package")
+def test_numbers_are_numbers_in_parquet(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    path = tmp_path / "it's a table.parquet"
+    grid = grid_of(kernel_size=(1, 3), bias=(True, False), ties={"out_channels": "2 * cin"})
+    write_tables(count_grid(grid, chunk_rows=1), path, "parquet")
+    kinds = {one.name: str(one.type) for one in parquet.read_schema(path)}
+    numbers = ("kernel_size", "padding", "out_channels", "macs")
+    assert {kinds[name] for name in numbers} == {"int64"}
+    assert kinds["bias"] == "bool"
+    assert parquet.read_table(path).to_pylist() == expected(grid)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("parquet_package")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="only Linux has a device that is always full"
+)
+def test_a_full_disk_is_told_in_a_line_by_either_package() -> None:
+    with pytest.raises(
+        OutputError, match=r"^cannot write /dev/full: .*No space left on device"
+    ) as error:
+        write_tables(count_grid(SMALL), Path("/dev/full"), "parquet")
+    assert "\n" not in str(error.value)
 
 
 def test_parquet_needs_a_file() -> None:
@@ -213,10 +262,75 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
 def test_parquet_without_a_package_says_how_to_install_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
     for name in ("pyarrow", "duckdb"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UnavailableError, match=r"pip install 'dscost\[sweep\]'"):
         write_tables(count_grid(SMALL), tmp_path / "table.parquet", "parquet")
     assert list(tmp_path.iterdir()) == []
+
+
+# -- the whole way
+
+
+def test_grids_are_written_as_one_table(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    found = write_grids([SMALL, SMALL], path, "csv", ["macs", "variant"])
+    rows = expected(SMALL, ["macs", "variant"])
+    assert path.read_text() == "\n".join(
+        ["macs,variant", *(f"{one['macs']},{one['variant']}" for one in rows * 2), ""]
+    )
+    assert found.rows == 2 * len(rows)
+    with pytest.raises(UnknownNameError, match=r"unknown column 'mac' \(did you mean 'macs'\?\)"):
+        write_grids([SMALL], path, "csv", ["mac"])
+
+
+def test_large_sweeps_without_numpy_say_how_to_install_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['numpy'] = None\n"
+        "from pathlib import Path\n"
+        "from dscost.errors import UnavailableError\n"
+        "from dscost.sweeping.making_grids import Setup, grid_of\n"
+        "from dscost.sweeping.streaming import write_grids\n"
+        "grid = grid_of({'in_channels': 8, 'out_channels': 8, 'kernel_size': 3}, Setup())\n"
+        "try: write_grids([grid], Path(sys.argv[1]), 'csv')\n"
+        "except UnavailableError as error: print(error)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "table.csv")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == "numpy is not installed: pip install 'dscost[sweep]'\n"
+
+
+# -- counted ahead
+
+
+def test_what_is_counted_ahead_comes_in_order_and_ends() -> None:
+    before = threading.active_count()
+    assert list(ahead(iter(range(100)))) == list(range(100))
+    assert threading.active_count() == before
+
+
+def test_what_fails_ahead_is_raised_where_it_is_waited_for() -> None:
+    found = ahead(failing(ZeroDivisionError("counting")))
+    assert len([next(found), next(found)]) == 2
+    with pytest.raises(ZeroDivisionError, match="counting"):
+        next(found)
+
+
+def test_nothing_is_counted_on_for_nobody() -> None:
+    begun: list[int] = []
+
+    def endless() -> Iterator[int]:
+        while True:
+            begun.append(len(begun))
+            yield begun[-1]
+
+    before = threading.active_count()
+    found = ahead(endless(), most=2)
+    assert next(found) == 0
+    found.close()
+    assert len(begun) <= 5
+    assert threading.active_count() == before
