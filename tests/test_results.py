@@ -75,6 +75,11 @@ CASES = {
         ("convert", "net.yaml", "--rank", "2"),
         "<Converted net.yaml: 1 of 2 convolutions made depthwise-separable>",
     ),
+    "sweep": Case(
+        lambda: dscost.sweep("8,16", "2 * cin", 3),
+        ("sweep", "--cin", "8,16", "--cout", "2 * cin", "-k", "3"),
+        "<Sweep 2 convolutions: cin 8, 16, cout = 2 * cin, k 3, size 14: 4 rows>",
+    ),
     "device": Case(
         lambda: dscost.device("t4"),
         ("device", "t4"),

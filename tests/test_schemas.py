@@ -47,6 +47,7 @@ TITLES = {
     "plan": "A plan of dscost",
     "report": "A report of dscost",
     "sweep": "A sweep of dscost",
+    "swept": "What a sweep of dscost says",
 }
 
 
@@ -575,7 +576,7 @@ def test_a_report_that_is_none_is_refused(path: tuple[Any, ...], value: Any) -> 
     assert not REPORT.is_valid(found)
 
 
-@pytest.mark.parametrize("name", ["report", "comparison", "conversion"])
+@pytest.mark.parametrize("name", ["report", "comparison", "conversion", "swept"])
 def test_a_document_that_means_other_figures_is_refused(name: str) -> None:
     conventions = written(dscost.layer(8, 8, 3))["conventions"]
     known = Draft7Validator(schema(name)["properties"]["conventions"])

@@ -7,6 +7,7 @@ from io import StringIO
 from itertools import pairwise
 
 import pytest
+from jsonschema import Draft7Validator
 from swept import HERE, grid_of, rows_of, sweep_of
 
 from dscost import sweep
@@ -14,7 +15,8 @@ from dscost.errors import DscostError, InputError
 from dscost.pages import View
 from dscost.rendering import render
 from dscost.reports.records import Speedup
-from dscost.sweeping.records import NOT_YET, Drift, Impossible
+from dscost.schemas import schema
+from dscost.sweeping.records import NOT_YET, Drift, Impossible, Row, Sweep
 
 COUNTED = sweep_of(grid_of(in_channels=(3, 16), input_size=(7, 14)))
 TIMED = sweep_of(
@@ -375,3 +377,50 @@ def test_characters_have_stand_ins_of_the_same_width() -> None:
     page = render(WIDE, "table", View(width=60, encoding="ascii"))
     assert page.isascii()
     assert max(map(len, page.splitlines())) <= 60
+
+
+# -- the schema of the JSON
+
+
+def out_of_order(row: Row) -> Row:
+    """Return a row of 14 × 14 as fast as none of 7 × 7 is."""
+    return row._replace(latency_s=1e-6, ci95_s=(1e-6, 1e-6)) if row.of["input_size"] == 14 else row
+
+
+SAID = {
+    "counted": COUNTED,
+    "timed": TIMED,
+    "all there is": TIMED._replace(
+        rows=list(map(out_of_order, TIMED.rows)),
+        impossible=Impossible(12, "groups 2, cin 3: no whole number"),
+        unfinished=1,
+        journal="sweep.jsonl",
+        warnings=("Noisy.",),
+        drift=(Drift(HERE._replace(versions={"onnxruntime": "1.23"}), 1e-3, 0.98, 1.02),),
+    ),
+    "lacking": sweep("8,16", 32, "1,5x3", padding="same"),
+    "models": TIMED._replace(rows=MODELS),
+}
+
+
+@pytest.mark.parametrize("said", SAID.values(), ids=SAID)
+def test_the_json_of_a_sweep_has_the_keys_of_its_schema(said: Sweep) -> None:
+    document = json.loads(render(said, "json"))
+    known = schema("swept")
+    Draft7Validator(known).validate(document)
+    assert document.keys() == known["properties"].keys()
+    for name, found in (
+        ("Crossover", document["crossovers"]),
+        ("Violation", document["order"]["violations"]),
+    ):
+        for one in found:
+            assert one.keys() == known["definitions"][name]["properties"].keys()
+    if said is not SAID["models"]:
+        columns = known["definitions"]["Row"]["properties"].keys()
+        assert all(row.keys() <= columns for row in (*document["rows"], *document["losses"]))
+
+
+def test_the_examples_of_the_schema_have_all_there_is() -> None:
+    document = json.loads(render(SAID["all there is"], "json"))
+    assert all(document[key] for key in document if key != "conventions")
+    assert document["order"]["violations"]

@@ -69,11 +69,12 @@ def rows_page(rows: Sequence[Measured], varying: Sequence[str], view: View) -> P
     """
     common = constants_words(rows, varying)
     more = more_line(len(rows), view)
+    below = [f"All with {common}."] if common else []
+    below += [more] if more else []
     return Page(
         f"The table: {len(rows):,} row{'' if len(rows) == 1 else 's'}",
-        [Toned(f"All with {common}.", "method")] if common else [],
-        [rows_sheet(rows, varying, view)],
-        [Toned(more, "method")] if more else [],
+        sheets=[rows_sheet(rows, varying, view)],
+        closing=[Toned(line, "method") for line in below],
         is_long=len(rows) > LONG,
     )
 

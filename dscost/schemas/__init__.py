@@ -10,6 +10,7 @@
 | `device` | a device as YAML |
 | `plan` | the plan of a conversion as YAML |
 | `sweep` | grids of layers as YAML |
+| `swept` | the JSON of `dscost sweep` |
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ SCHEMAS: Mapping[str, str] = {
     "device": "dscost.devices.sheets:DEVICE",
     "plan": "dscost.converting.plan_file:PLAN",
     "sweep": "dscost.sweeping.grid_files:FILE",
+    "swept": "dscost.schemas.of_sweeps:schema",
 }
 """The module that has each, and the form that reads such a file or a function that returns it."""
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from dscost.reports.records import Speedup
 from dscost.sweeping.grids import AXES
 from dscost.sweeping.records import Row, Where
-from dscost.sweeping.tables import plain_value
+from dscost.sweeping.tables import PLACE, plain_value
 
 Outcome = Literal["always", "from", "in_part", "never"]
 """Where a variant pays: from the smallest value on, from a larger one, at some without the largest,
@@ -303,8 +303,7 @@ def by_place(rows: Iterable[Row]) -> list[tuple[Where | None, list[Row]]]:
 
 def place_of(where: Where | None) -> dict[str, Any]:
     """Return the columns of a table that tell of a place; none where nothing was timed."""
-    names = ("runtime", "threads", "clock", "device")
-    return {} if where is None else {name: getattr(where, name) for name in names}
+    return {} if where is None else {name: getattr(where, name) for name in PLACE}
 
 
 def _crossovers(rows: Iterable[Row], along: str, apart: Sequence[str]) -> Iterator[Crossover]:

@@ -16,8 +16,10 @@ _COSTS = (
     *ON_REQUEST,
 )
 _SPEEDUPS = ("speedup", "speedup_low", "speedup_high", "verdict")
+PLACE = ("runtime", "threads", "clock", "device")
+"""Columns that tell where a row was timed, and by what."""
 TIMED = (
-    *("runtime", "threads", "clock", "device"),
+    *PLACE,
     *("latency_s", "latency_low_s", "latency_high_s"),
     *_SPEEDUPS,
     "visits",
@@ -61,7 +63,7 @@ def columns_of(rows: Sequence[Row]) -> tuple[str, ...]:
         "calls": any(row.calls != 1 for row in rows),
         **dict.fromkeys(_COSTS[: -len(ON_REQUEST)], any(map(is_there, rows))),
         "macs_reduction": any(row.reduction and row.reduction.macs for row in rows),
-        **dict.fromkeys(("runtime", "threads", "clock", "device", "visits"), bool(timed)),
+        **dict.fromkeys((*PLACE, "visits"), bool(timed)),
         "latency_s": any(row.latency_s is not None for row in rows),
         **dict.fromkeys(("latency_low_s", "latency_high_s"), any(row.ci95_s for row in rows)),
         **dict.fromkeys(_SPEEDUPS, any(row.speedup for row in rows)),
@@ -92,7 +94,7 @@ def _timed(row: Row) -> Mapping[str, Any]:
     latency_ends = row.ci95_s or (None, None)
     speedup_ends = speedup.ci95 if speedup else (None, None)
     return {
-        **{name: getattr(where, name, None) for name in ("runtime", "threads", "clock", "device")},
+        **{name: getattr(where, name, None) for name in PLACE},
         "latency_s": row.latency_s,
         **dict(zip(("latency_low_s", "latency_high_s"), latency_ends, strict=True)),
         "speedup": speedup.median if speedup else None,
