@@ -16,7 +16,7 @@ from dscost.pages import View
 from dscost.rendering import render
 from dscost.reports.records import Speedup
 from dscost.schemas import schema
-from dscost.sweeping.records import NOT_YET, Drift, Impossible, Row, Sweep
+from dscost.sweeping.records import NOT_YET, Drift, Impossible, Row, Spread, Sweep
 
 COUNTED = sweep_of(grid_of(in_channels=(3, 16), input_size=(7, 14)))
 TIMED = sweep_of(
@@ -346,7 +346,12 @@ def test_each_kind_of_device_has_pages_of_its_own() -> None:
     there = HERE._replace(device="Jetson", threads=4)
     grid = grid_of(in_channels=(3, 16), input_size=(7, 14))
     rows = [*TIMED.rows, *rows_of(grid, lambda of, variant: 0.5, where=there)]
-    page = render(TIMED._replace(rows=rows))
+    drifts = (Drift(HERE, 1e-3, 0.98, 1.02), Drift(there, 2e-3, 0.98, 1.02))
+    page = render(TIMED._replace(rows=rows, drift=drifts))
+    first, second = page.split("\nJetson, ONNX Runtime, 4 threads\n")
+    assert "The reference layer took 1.00 ms" in first
+    assert "The reference layer took 2.00 ms" in second
+    assert page.count("The reference layer") == 2
     assert page.count("On Xeon, ONNX Runtime, 1 thread: separable") == 1
     assert page.count("On Jetson, ONNX Runtime, 4 threads: separable") == 1
     assert "Jetson, ONNX Runtime, 4 threads" in page.splitlines()
@@ -396,6 +401,7 @@ SAID = {
         unfinished=1,
         journal="sweep.jsonl",
         warnings=("Noisy.",),
+        spreads=(Spread("ghost", 5, 1, 2, 1.5, 2.5, Impossible(1, "k 1")),),
         drift=(Drift(HERE._replace(versions={"onnxruntime": "1.23"}), 1e-3, 0.98, 1.02),),
     ),
     "lacking": sweep("8,16", 32, "1,5x3", padding="same"),

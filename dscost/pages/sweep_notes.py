@@ -83,16 +83,11 @@ def _at(one: Violation, varying: Sequence[str]) -> str:
     return said_values(of, [*always, *others])
 
 
-def drift_lines(found: Sequence[Drift]) -> list[str]:
-    """Return how far the reference layer moved in each place."""
-    return [_drift_line(one, is_one=len(found) == 1) for one in found]
-
-
-def _drift_line(one: Drift, *, is_one: bool) -> str:
-    where = "" if is_one else f" on {place_words(one.where)}"
+def drift_line(one: Drift) -> str:
+    """Return how far the reference layer moved in a place."""
     low, high = (f"{ratio - 1:+.1%}".replace("%", " %") for ratio in (one.lowest, one.highest))
     parts = [
-        f"The reference layer took {format_seconds(one.reference_s)}{where}, "
+        f"The reference layer took {format_seconds(one.reference_s)}, "
         f"from {low.replace('-', '−')} to {high.replace('-', '−')} along the way"
     ]
     if one.again:

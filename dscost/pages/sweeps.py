@@ -7,7 +7,7 @@ from dscost.pages import Said
 from dscost.pages.page import Page, Toned, View
 from dscost.pages.sweep_answers import answer_lines, crossover_sheet
 from dscost.pages.sweep_maps import map_of, map_pages
-from dscost.pages.sweep_notes import drift_lines, lacking_lines, method_line, order_lines
+from dscost.pages.sweep_notes import drift_line, lacking_lines, method_line, order_lines
 from dscost.pages.sweep_rows import (
     PAGE_COLUMNS,
     SORT_KEYS,
@@ -17,9 +17,9 @@ from dscost.pages.sweep_spreads import spreads_page
 from dscost.pages.sweep_words import place_words
 from dscost.reports.figures import CONVENTIONS
 from dscost.reports.records import head, plain
-from dscost.sweeping.answers import by_place, crossovers, losses, varying_axes
+from dscost.sweeping.answers import by_place, crossovers, losses, place_key, varying_axes
 from dscost.sweeping.monotone import order_of
-from dscost.sweeping.records import Row, Sweep, Where
+from dscost.sweeping.records import Drift, Row, Sweep, Where
 from dscost.sweeping.tables import COLUMNS, ON_REQUEST, TIMED, cells_of, columns_of, is_there
 
 
@@ -43,7 +43,11 @@ class SweepSaid(Said):
         sweep = self._result
         if sweep.spreads:
             return [spreads_page(sweep)]
-        found = [page for where, rows in by_place(sweep.rows) for page in _of(where, rows, view)]
+        found = [
+            page
+            for where, rows in by_place(sweep.rows)
+            for page in _of(where, rows, drift_of(sweep.drift, where), view)
+        ]
         first, *others = found
         closing = [*first.closing, *_notes(sweep)]
         return [first._replace(heading=sweep.title, closing=closing), *others]
@@ -80,11 +84,19 @@ class SweepSaid(Said):
             yield {name: value for name, value in cells_of(row).items() if value is not None}
 
 
-def _of(where: Where | None, rows: Sequence[Row], view: View) -> Iterator[Page]:
+def drift_of(drifts: Sequence[Drift], where: Where | None) -> Drift | None:
+    """Return how far the reference layer moved in a place, if that is known."""
+    return next((one for one in drifts if place_key(one.where) == place_key(where)), None)
+
+
+def _of(
+    where: Where | None, rows: Sequence[Row], drift: Drift | None, view: View
+) -> Iterator[Page]:
     """Yield what one place comes to, its map, and its rows."""
     varying = varying_axes(rows)
     measured = place_words(where, with_version=True) if where else ""
     method = [method_line(where)] if where else []
+    method += [drift_line(drift)] if drift else []
     lines = answer_lines(rows, varying)
     sheet, more = crossover_sheet(crossovers(rows), view)
     order = order_lines(order_of(rows), varying)
@@ -99,7 +111,6 @@ def _of(where: Where | None, rows: Sequence[Row], view: View) -> Iterator[Page]:
 
 def _notes(sweep: Sweep) -> Iterator[str]:
     """Yield what is to be known of the whole."""
-    yield from drift_lines(sweep.drift)
     yield from lacking_lines(sweep)
     yield from (Toned(warning, "unclear") for warning in sweep.warnings)
 

@@ -28,7 +28,7 @@ def schema() -> Schema:
         "Crossover": _crossover(),
         "Violation": _violation(definitions),
     }
-    own = ("title", "size", "impossible", "unfinished", "journal", "warnings")
+    own = ("title", "size", "impossible", "unfinished", "journal", "spreads", "warnings")
     drift = schema_of(tuple[Drift, ...], definitions)
     properties: Mapping[str, Schema] = {
         **{key: property_of(Sweep, key, definitions) for key in own},
