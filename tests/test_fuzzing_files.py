@@ -59,6 +59,21 @@ models:
     limits: {params: 1M, macs: {max: 1G, min: 1}, peak_activation_bytes: 1 MiB}
     layers: [{match: 'op:convolution[kernel>1]', total: {macs: 1G}}]
 """
+GRIDS = """\
+k: 1, 3
+dtype: float16
+grids:
+  - name: early
+    cin: 8:24:8
+    cout: 2 * cin
+    size: [7, 5x3]
+    padding: [same, 1]
+    groups: [1, 3]
+    bias: yes, no
+    variants: [depthwise_separable, {inverted_residual: [3, 6], ghost: }]
+  - {name: head, op: linear, cin: [16], cout: [10, 100]}
+  - {name: pool, op: global_pooling, cin: 16, size: 7x5}
+"""
 PLAN = "version: 1\ntarget: net.yaml\ninput: [1, 3, 16, 16]\nlayers:\n  conv1: keep\n"
 
 YAML_VALUES = (
@@ -382,6 +397,15 @@ CHECKS = (
             ["device --on ./case.yaml", "layer --cin 8 --cout 8 -k 3 --no-time --on ./case.yaml"],
             60,
             id="devices",
+        ),
+        pytest.param(
+            [GRIDS, *shipped("sweeps")],
+            [
+                f"sweep case.yaml {more}"
+                for more in ("", "--json", "--format csv -q", "-o new.jsonl")
+            ],
+            80,
+            id="sweeps",
         ),
         pytest.param([PLAN], ["convert net.yaml --plan case.yaml"], 40, id="plans"),
     ],

@@ -139,6 +139,8 @@ def test_rows_of_several_grids_say_which() -> None:
         ("{cin: 8, cout: 8, k: 3, dtype: flaot16}", ["1:32: unknown dtype 'flaot16' (did you mean 'float16'?)"]),
         ("{cin: 8, cout: 8, op: liner}", ["1:1: missing: kernel size (k)", "1:23: unknown operation 'liner' (did you mean 'linear'?)"]),
         ("{cin: 8, cout: 8, k: 3, op: linear}", ["1:22: a linear layer has none"]),
+        ("{cin: 8, op: global_pooling, dims: 1}", ["1:1: a global pooling has 2 dimensions, found 1"]),
+        ("{cin: 8, op: global_pooling, size: 7x7x7}", ["1:1: a global pooling has 2 dimensions, found 3"]),
         (
             "{cin: 8, cout: 8, op: linear, variants: ghost}",
             ["1:31: variants are of convolutions, not of linear"],

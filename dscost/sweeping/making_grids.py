@@ -126,6 +126,8 @@ def assembled(
     defaults = {**DEFAULTS, "bias": setup.operation == "linear"}
     full = {name: said.get(name, (defaults.get(name),)) for name in has}
     dims = _dims(full, setup.dims, complaints)
+    if setup.operation == "global_pooling" and dims != 2:
+        complaints.append(Complaint("", f"a global pooling has 2 dimensions, found {dims}"))
     full = {name: _plain(one, dims) for name, one in full.items()}
     order = _order(full, said, complaints)
     if len(complaints) > before or not all(full.values()):
