@@ -58,7 +58,7 @@ def test_a_small_sweep_has_the_same_rows_as_a_large_one(
         *("--format", format_name),
     )  # fmt: skip
     small = run(*grid)
-    monkeypatch.setattr(command, "SHOWN_ROWS", 1)
+    monkeypatch.setattr(command, "HELD_ROWS", 1)
     large = run(*grid)
     assert small.returncode == large.returncode == 0
     assert small.stdout == large.stdout
@@ -181,6 +181,34 @@ def test_from_python_more_rows_than_can_be_held_are_refused() -> None:
         dscost.DscostError, match=r"^200,000 rows are too many to be held, at most 1"
     ):
         dscost.sweep("1:1000", "1:100", 3)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_from_python_any_number_is_written_to_a_table(ending: str, tmp_path: Path) -> None:
+    table = tmp_path / f"t.{ending}"
+    found = dscost.sweep("1:60", "1:60", 3, table=table)
+    assert (found.size, list(found.rows), [one.rows for one in found.spreads]) == (
+        3600,
+        [],
+        [3600, 3599],
+    )
+    assert len(read(table)) == ROWS
+    assert str(found) == run(*LARGE).stdout.rstrip("\n")
+    assert repr(found) == f"<Sweep {found.title}: 7,199 rows>"
+    small = dscost.sweep(8, 8, 3, table=table)
+    assert (len(small.rows), len(read(table))) == (2, 2)
+    dscost.sweep(model="mobilenet_v1", table=table)
+    assert [row["variant"] for row in read(table)] == ["as_is", "standard", "depthwise_separable"]
+
+
+def test_from_python_a_table_is_a_file_of_rows(tmp_path: Path) -> None:
+    with pytest.raises(
+        dscost.DscostError,
+        match=r"^table: expected a file that ends in \.csv, \.jsonl, \.parquet, found 'x\.md'$",
+    ):
+        dscost.sweep(8, 8, 3, table="x.md")
+    with pytest.raises(dscost.DscostError, match="there is no folder"):
+        dscost.sweep(8, 8, 3, table=tmp_path / "nowhere" / "x.csv")
 
 
 # -- rows that are held, as a table

@@ -14,6 +14,7 @@ from dscost.cli.table_files import Split, split, write_table
 from dscost.errors import InputError, needing
 from dscost.pages import View
 from dscost.rendering import renderer
+from dscost.sweeping import HELD_ROWS
 
 if TYPE_CHECKING:
     from dscost.sweeping.grids import Grid
@@ -74,10 +75,6 @@ def sweep(
     _write(out, parted, found)
 
 
-SHOWN_ROWS = 5_000
-"""More are not held, but written as they are counted."""
-
-
 def _is_large(grids: "Sequence[Grid]") -> bool:
     """Whether grids have too many rows to be held; far too many are refused."""
     if not grids:
@@ -86,7 +83,7 @@ def _is_large(grids: "Sequence[Grid]") -> bool:
     from dscost.sweeping.swept import rows_in
 
     check_size(grids)
-    return rows_in(grids) > SHOWN_ROWS
+    return rows_in(grids) > HELD_ROWS
 
 
 def _cases(out: Output, swept: Swept, grids: "Sequence[Grid]") -> "Cases":
@@ -132,7 +129,9 @@ def _stream(out: Output, parted: Split, grids: "Sequence[Grid]") -> None:
     with out.progress() as progress:
         for at, file in enumerate(parted.tables):
             columns = out.view.columns if at == 0 and parted.has_result else None
-            tables = watched(count_grids(grids, columns), grids, progress, "writing")
+            # on a terminal that the rows go to nothing else is to be seen
+            told = None if file.path is None else progress
+            tables = watched(count_grids(grids, columns), grids, told, "writing")
             found = unheld(grids, write_table(file, tables, out))
         if found is None or not parted.has_result:
             found = spread_sweep(grids, progress)
@@ -149,11 +148,11 @@ def _refuse_rows(out: Output, parted: Split, rows: str) -> None:
     given = {"sort": view.sort, "top": view.top, "columns": columns}
     for name, value in given.items():
         if value is not None:
-            told = f"{rows} are too many to be shown, at most {SHOWN_ROWS:,}"
+            told = f"{rows} are too many to be shown, at most {HELD_ROWS:,}"
             raise InputError(f"--{name}: {told}; --format csv or -o TABLE.parquet writes them")
     for name in (out.format_name, *(name for name, _ in out.exports)):
         if renderer(name).says != "pages":
-            told = f"{rows} are too many for one document, at most {SHOWN_ROWS:,}"
+            told = f"{rows} are too many for one document, at most {HELD_ROWS:,}"
             raise InputError(f"{name}: {told}; use csv, jsonl or parquet")
     if parted.has_result and out.exports:
         raise InputError(f"--export {out.exports[0][0]}: {rows} are written as csv, jsonl, parquet")

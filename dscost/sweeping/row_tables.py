@@ -34,7 +34,7 @@ def _column(values: Sequence[Any]) -> Labels | Array:
         return np.array([np.nan if one is None else one for one in values], np.float64)
     known = {(type(one), one): one for one in map(_plain, values)}
     places = {key: at for at, key in enumerate(known)}
-    which = np.array([places[type(one), one] for one in map(_plain, values)], np.int64)
+    which = np.array([places[type(one), one] for one in map(_plain, values)], np.int32)
     return Labels(which, tuple(known.values()), kind_of(known.values()))
 
 

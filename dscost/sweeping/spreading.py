@@ -1,6 +1,7 @@
 """Tables that are not held → what their rows come to: least and most, by variant."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,35 @@ import numpy as np
 from dscost.sweeping.chunks import count_grids
 from dscost.sweeping.column_tables import Labels, Table
 from dscost.sweeping.grids import Grid
-from dscost.sweeping.records import Spread, Sweep
+from dscost.sweeping.records import Impossible, Spread, Sweep
 from dscost.sweeping.swept import require_some, rows_in, title_of
-from dscost.sweeping.writing import Written
+from dscost.sweeping.writing import Written, write_tables
 from dscost.timing import Progress
 
 COLUMNS = ("variant", "macs", "macs_reduction")
 """What is looked at."""
+
+
+class Spreading:
+    """What the rows of tables come to that go through it."""
+
+    def __init__(self) -> None:
+        self._spreads: dict[str, Spread] = {}
+
+    def through(self, tables: Iterable[Table]) -> Iterator[Table]:
+        """Yield tables that have `COLUMNS`, each once it was looked at."""
+        for table in tables:
+            for one in _spreads_of(table):
+                self._spreads[one.variant] = _joined(self._spreads.get(one.variant), one)
+            yield table
+
+    def found(self, lacking: Mapping[str, Impossible]) -> tuple[Spread, ...]:
+        """Return it by variant, with the layers that do not have them."""
+        labels = dict.fromkeys([*self._spreads, *lacking])
+        return tuple(
+            self._spreads.get(label, Spread(label, 0))._replace(lacking=lacking.get(label))
+            for label in labels
+        )
 
 
 def spread_sweep(grids: Sequence[Grid], progress: Progress | None = None) -> Sweep:
@@ -23,17 +46,30 @@ def spread_sweep(grids: Sequence[Grid], progress: Progress | None = None) -> Swe
     Raises:
         InputError: No layer can exist.
     """
-    spreads: dict[str, Spread] = {}
-    written = Written()
-    for table in watched(count_grids(grids, COLUMNS), grids, progress, "counting"):
+    spreading, written = Spreading(), Written()
+    tables = watched(count_grids(grids, COLUMNS), grids, progress, "counting")
+    for table in spreading.through(tables):
         written = written.with_table(table)
-        for one in _spreads_of(table):
-            spreads[one.variant] = _joined(spreads.get(one.variant), one)
-    found = [
-        spreads.get(label, Spread(label, 0))._replace(lacking=written.lacking.get(label))
-        for label in dict.fromkeys([*spreads, *written.lacking])
-    ]
-    return unheld(grids, written)._replace(spreads=tuple(found))
+    return unheld(grids, written)._replace(spreads=spreading.found(written.lacking))
+
+
+def written_sweep(grids: Sequence[Grid], path: Path, format: str) -> Sweep:
+    """Write the layers of grids of any size, and return what they cost at least and at most.
+
+    Args:
+        grids: Of any size.
+        path: The file.
+        format: As `dscost.sweeping.writing.write_tables` takes it.
+
+    Raises:
+        InputError: No layer can exist.
+        OutputError: It cannot be written.
+        UnavailableError: What it takes is not installed.
+    """
+    spreading = Spreading()
+    tables = watched(spreading.through(count_grids(grids)), grids, None, "writing")
+    written = write_tables(tables, path, format)
+    return unheld(grids, written)._replace(spreads=spreading.found(written.lacking))
 
 
 def unheld(grids: Sequence[Grid], written: Written) -> Sweep:

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
-from dscost.errors import InputError
+from dscost.errors import InputError, needing
+from dscost.files import check_folder
 from dscost.layers.choosing import parse_variants
 from dscost.layers.variants import SEPARABLE
+from dscost.sweeping import HELD_ROWS
 from dscost.sweeping.grids import Grid
-from dscost.sweeping.making_grids import Setup, grid_of
+from dscost.sweeping.making_grids import Setup, check_size, grid_of
+from dscost.sweeping.model_grids import Said, model_grid
 from dscost.sweeping.records import Sweep
-from dscost.sweeping.swept import layers_of, models_of
+from dscost.sweeping.swept import layers_of, models_of, rows_in
 
 Values = int | str | range | Sequence[int | str | tuple[int, ...] | bool | None] | None
 """What a caller may have for an axis, see `dscost.sweeping.axes.parse_axis`."""
@@ -35,6 +39,7 @@ def sweep(
     model: "str | PathLike[str] | Sequence[str] | None" = None,
     settings: Mapping[str, Any] | None = None,
     input: Any = None,
+    table: "str | PathLike[str] | None" = None,
 ) -> Sweep:
     """Return what every layer of a grid costs, as it is and in variants.
 
@@ -65,6 +70,9 @@ def sweep(
         settings: What to change of its settings: by name, the values of each, such as
             `{"width": "0.25:1.0:0.25"}` or `{"width": [0.5, 1.0]}`.
         input: Its inputs: sides such as `[128, 160]`, or whole shapes such as `(1, 3, 224, 224)`.
+        table: A file that the rows are written to, `.csv`, `.jsonl` or `.parquet`. A grid of layers
+            may then be of any size: of more than 5,000 rows what is returned holds none, but what
+            they cost at least and at most.
 
     Raises:
         InputError: Something of it is wrong, or no layer of it can exist; or there are too many.
@@ -86,21 +94,61 @@ def sweep(
         "batch": batch,
     }
     names = [variants] if isinstance(variants, str) else variants
-    if model is None and not (settings is None and input is None):
-        raise InputError("settings and input are of models: give model, or input_size")
+    check_table(table)
     if model is not None:
-        from dscost.sweeping.model_grids import Said, model_grid
-
         refuse_layers({**given, "batch": None, "dims": dims, "file": file})
-        models = [fspath(model)] if isinstance(model, str | PathLike) else model
-        said = Said(models, settings, input, batch, dtype, names)
-        return models_of(model_grid(said)).counted()
+        said = Said(_several(model), settings, input, batch, dtype, names)
+        return _with_table(models_of(model_grid(said)).counted(), table)
+    if not (settings is None and input is None):
+        raise InputError("settings and input are of models: give model, or input_size")
     if file is not None:
         beside = {"dims": dims, "variants": variants, "dtype": dtype}
-        return layers_of(grids_of_file(fspath(file), {**given, **beside})).counted()
-    asked = parse_variants([SEPARABLE] if names is None else names)
-    setup = Setup(asked, "convolution", dims, dtype or "float32")
-    return layers_of([grid_of(given, setup)]).counted()
+        grids: Sequence[Grid] = grids_of_file(fspath(file), {**given, **beside})
+    else:
+        asked = parse_variants([SEPARABLE] if names is None else names)
+        grids = [grid_of(given, Setup(asked, "convolution", dims, dtype or "float32"))]
+    check_size(grids)
+    if table is None or rows_in(grids) <= HELD_ROWS:
+        return _with_table(layers_of(grids).counted(), table)
+    with needing("numpy", "sweep"):
+        from dscost.sweeping.spreading import written_sweep
+    return written_sweep(grids, Path(table), _format_of(table))
+
+
+def _several(model: "str | PathLike[str] | Sequence[str]") -> Sequence[str]:
+    return [fspath(model)] if isinstance(model, str | PathLike) else model
+
+
+def _with_table(found: Sweep, table: "str | PathLike[str] | None") -> Sweep:
+    """Write the rows to a file, if there is one."""
+    if table is not None:
+        with needing("numpy", "sweep"):
+            from dscost.sweeping.row_tables import table_of
+            from dscost.sweeping.writing import write_tables
+        write_tables([table_of(found.rows)], Path(table), _format_of(table))
+    return found
+
+
+TABLES = ("csv", "jsonl", "parquet")
+"""What rows are written in, as their files end."""
+
+
+def check_table(table: "str | PathLike[str] | None") -> None:
+    """Refuse a file that rows cannot be written to, before any work.
+
+    Raises:
+        InputError: Its ending is that of no table.
+        OutputError: It cannot be written.
+    """
+    if table is not None:
+        check_folder(Path(table))
+        if _format_of(table) not in TABLES:
+            endings = ", ".join(f".{one}" for one in TABLES)
+            raise InputError(f"table: expected a file that ends in {endings}, found '{table}'")
+
+
+def _format_of(table: "str | PathLike[str]") -> str:
+    return Path(table).suffix.lower()[1:]
 
 
 def grids_of_file(
