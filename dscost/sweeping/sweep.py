@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dscost.errors import InputError, needing
 from dscost.files import check_folder
@@ -12,7 +12,7 @@ from dscost.layers.variants import SEPARABLE
 from dscost.sweeping import HELD_ROWS
 from dscost.sweeping.grids import Grid
 from dscost.sweeping.making_grids import Setup, check_size, grid_of
-from dscost.sweeping.model_grids import Said, model_grid
+from dscost.sweeping.model_grids import ModelGrid, Said, model_grid
 from dscost.sweeping.records import Sweep
 from dscost.sweeping.swept import layers_of, models_of, rows_in
 
@@ -93,20 +93,11 @@ def sweep(
         "input_size": input_size,
         "batch": batch,
     }
-    names = [variants] if isinstance(variants, str) else variants
+    wanted = Wanted(given, dims, variants, dtype, file, model, settings, input)
     check_table(table)
     if model is not None:
-        refuse_layers({**given, "batch": None, "dims": dims, "file": file})
-        said = Said(_several(model), settings, input, batch, dtype, names)
-        return _with_table(models_of(model_grid(said)).counted(), table)
-    if not (settings is None and input is None):
-        raise InputError("settings and input are of models: give model, or input_size")
-    if file is not None:
-        beside = {"dims": dims, "variants": variants, "dtype": dtype}
-        grids: Sequence[Grid] = grids_of_file(fspath(file), {**given, **beside})
-    else:
-        asked = parse_variants([SEPARABLE] if names is None else names)
-        grids = [grid_of(given, Setup(asked, "convolution", dims, dtype or "float32"))]
+        return _with_table(models_of(wanted.models()).counted(), table)
+    grids = wanted.grids()
     check_size(grids)
     if table is None or rows_in(grids) <= HELD_ROWS:
         return _with_table(layers_of(grids).counted(), table)
@@ -115,8 +106,49 @@ def sweep(
     return written_sweep(grids, Path(table), _format_of(table))
 
 
-def _several(model: "str | PathLike[str] | Sequence[str]") -> Sequence[str]:
-    return [fspath(model)] if isinstance(model, str | PathLike) else model
+class Wanted(NamedTuple):
+    """What is to be swept, as the arguments of `sweep` say."""
+
+    axes: Mapping[str, object]
+    dims: int | None = None
+    variants: str | Sequence[str] | None = None
+    dtype: str | None = None
+    file: "str | PathLike[str] | None" = None
+    model: "str | PathLike[str] | Sequence[str] | None" = None
+    settings: Mapping[str, Any] | None = None
+    input: Any = None
+
+    @property
+    def names(self) -> Sequence[str] | None:
+        """Those of variants."""
+        return [self.variants] if isinstance(self.variants, str) else self.variants
+
+    def models(self) -> ModelGrid:
+        """Return the models.
+
+        Raises:
+            InputError: Something that is said of them is wrong, or is of layers.
+        """
+        refuse_layers({**self.axes, "batch": None, "dims": self.dims, "file": self.file})
+        is_one = isinstance(self.model, str | PathLike)
+        models = [fspath(self.model)] if is_one else self.model  # type: ignore[arg-type]
+        more = self.settings, self.input, self.axes["batch"], self.dtype, self.names
+        return model_grid(Said(models, *more))  # type: ignore[arg-type]
+
+    def grids(self) -> Sequence[Grid]:
+        """Return the grids of layers.
+
+        Raises:
+            InputError: Something that is said of them is wrong, or is of models.
+        """
+        if not (self.settings is None and self.input is None):
+            raise InputError("settings and input are of models: give model, or input_size")
+        if self.file is not None:
+            beside = {"dims": self.dims, "variants": self.variants, "dtype": self.dtype}
+            return grids_of_file(fspath(self.file), {**self.axes, **beside})
+        asked = parse_variants([SEPARABLE] if self.names is None else self.names)
+        setup = Setup(asked, "convolution", self.dims, self.dtype or "float32")
+        return [grid_of(self.axes, setup)]
 
 
 def _with_table(found: Sweep, table: "str | PathLike[str] | None") -> Sweep:
