@@ -19,7 +19,7 @@ import timing_workers as workers
 from dscost.errors import InputError, UnavailableError
 from dscost.foreign.logs import quietly
 from dscost.foreign.processor import cpu_name
-from dscost.sweeping import cluster
+from dscost.sweeping import cluster, crew
 from dscost.sweeping.crew import Crew
 from dscost.sweeping.distributing import ask_worker, time_on_cluster
 from dscost.sweeping.measuring import measure_case
@@ -113,7 +113,7 @@ def test_each_case_is_timed_once_and_both_workers_take_part(two: str) -> None:
     assert len({visit.where.host for visit in kept.visits}) == 2
     assert (found.failed, found.warnings) == ((), ())
     assert shares[-1][0] == 1.0
-    assert shares[-2][1].startswith("1 of 12 cases left on ")
+    assert shares[-2][1].startswith("timing on 1 worker: 11 of 12")
 
 
 def test_what_is_kept_is_not_timed_again(two: str) -> None:
@@ -179,13 +179,20 @@ def test_workers_of_one_machine_never_time_at_once(two: str, tmp_path: Path) -> 
         (workers.told_without_torch, "torch is not installed: pip install 'dscost[torch]'"),
         (workers.told_too_coarse, "the clock is too coarse"),
         (
+            partial(__import__, "dscost.no_such_module"),
+            "dscost is not installed: pip install 'dscost[distributed]', or is too old",
+        ),
+        (
             partial(__import__, "no_such_module"),
             "ModuleNotFoundError: No module named 'no_such_module'",
         ),
     ],
-    ids=["torch", "ours", "module"],
+    ids=["torch", "clock", "ours", "module"],
 )
-def test_workers_that_cannot_time_say_why(two: str, ask: Callable[[], Told], why: str) -> None:
+def test_workers_that_cannot_time_say_why(
+    two: str, ask: Callable[[], Told], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "ARRIVAL_S", 0.0)
     with pytest.raises(UnavailableError, match=r"no worker of tcp://\S+ can time: ") as caught:
         swept(two, workers.cases(1), Kept(), ask=ask)
     assert str(caught.value).endswith(why)

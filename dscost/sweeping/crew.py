@@ -33,7 +33,7 @@ LOOK_S = 0.5
 PATIENCE_S = 60.0
 """How long a kind of device may be without a worker before we go on without it."""
 ARRIVAL_S = 10.0
-"""How long a cluster may be without any worker."""
+"""How long a cluster may be without any worker that can time."""
 
 
 @dataclass(slots=True)
@@ -43,6 +43,7 @@ class _Kind:
     places: tuple[Where, ...]
     jobs: dict[str, Job]
     waiting: deque[Job] = field(default_factory=deque)
+    rounds: int = 0
     without_since: float | None = None
 
 
@@ -148,11 +149,12 @@ class Crew:
             UnavailableError: It is not about to come.
         """
         at, command = self.cluster.scheduler, worker_command(self.cluster.scheduler)
-        if self._unfit:
+        is_late = now - self._began > ARRIVAL_S
+        if self._unfit and is_late:
             raise UnavailableError(f"no worker of {at} can time: {self._reasons()[0]}")
-        if there:
+        if there and not self._unfit:
             raise UnavailableError(f"no worker of {at} offers to time: start each by {command}")
-        if now - self._began > ARRIVAL_S:
+        if is_late:
             raise UnavailableError(f"{at} has no workers: start one on each machine by {command}")
         if self.progress is not None:
             self.progress(None, f"waiting for a worker: {command}")
@@ -252,6 +254,7 @@ class Crew:
         """See what of a kind is still to be timed, once it has nothing to do."""
         if not self._left(kind):
             jobs = {key: job for key, job in kind.jobs.items() if key not in self._failed}
+            kind.rounds += 1
             kind.waiting.extend(jobs[key] for key in self.due(jobs))
 
     # -- what is left
@@ -289,7 +292,7 @@ class Crew:
             return not self._kinds
         if self.clock() - since_s < self.patience_s:
             if self.progress is not None and not self._kinds:
-                self.progress(None, f"asking {counted(len(self._asked), 'worker')} what they are")
+                self.progress(None, f"asking {counted(len(self._asked), 'worker')} where to time")
             return True
         silent = next(iter(self._asked.values())).address
         if self._kinds:
@@ -343,7 +346,9 @@ class Crew:
             return
         left = sum(map(self._left, self._kinds.values()))
         at_work = sum(bool(worker.given) for worker in self._workers.values()) or 1
-        doing = f"{left} of {counted(self._total, 'case')} left on {counted(at_work, 'worker')}"
+        is_again = all(kind.rounds > 1 for kind in self._kinds.values())
+        done = f"again, {left} left" if is_again else f"{self._total - left} of {self._total}"
+        doing = f"timing on {counted(at_work, 'worker')}: {done}"
         if self._took_s and left:
             doing += f" · {format_duration(left * median(self._took_s) / at_work)} left"
         self.progress(self._share, doing)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from dscost.errors import DscostError, first_line, is_without_torch, without_torch
+from dscost.errors import DscostError, first_line, is_without_torch, without, without_torch
 from dscost.sweeping.records import Case, Visit, Where
 
 
@@ -80,4 +80,6 @@ def reason_of(error: BaseException) -> str:
     """Return why something went wrong on a worker; what is missing there is told as that."""
     if is_without_torch(error):
         return without_torch()
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("dscost"):
+        return f"{without('dscost', 'distributed')}, or is too old"
     return str(error) if isinstance(error, DscostError) else first_line(error)
