@@ -1,3 +1,4 @@
+import platform
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,6 +48,15 @@ def test_what_the_system_does_not_tell_is_unknown(tmp_path: Path) -> None:
     assert memory.available_bytes(missing, missing) is None
     assert cpu_name(missing)
     assert machine.default_threads(missing) >= 1
+
+
+def test_a_board_without_a_processor_name_is_named_by_what_it_is_compatible_with(
+    tmp_path: Path,
+) -> None:
+    board = tmp_path / "compatible"
+    board.write_bytes(b"raspberrypi,4-model-b\0brcm,bcm2711\0")
+    architecture = platform.processor() or platform.machine()
+    assert cpu_name(tmp_path / "none", board) == f"raspberrypi 4-model-b ({architecture})"
 
 
 def test_one_core_is_left_for_everything_else(

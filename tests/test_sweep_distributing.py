@@ -6,11 +6,10 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from time import sleep
 from typing import Any
 
 import pytest
@@ -59,22 +58,25 @@ def cluster_of(number: int, **further: Any) -> Any:
     )
 
 
-@pytest.fixture(scope="module")
-def cluster_of_two() -> Iterator[Any]:
+@contextmanager
+def running(number: int, **further: Any) -> Iterator[Any]:
+    """Give a cluster of processes of this machine; none of them is left."""
     before = set(psutil.Process().children(recursive=True))
-    with quietly(cluster.SPEAKERS), cluster_of(2) as found:
+    with quietly(cluster.SPEAKERS), cluster_of(number, **further) as found:
         yield found
     left = set(psutil.Process().children(recursive=True)) - before
     assert not [one for one in left if "resource_tracker" not in " ".join(one.cmdline())]
 
 
+@pytest.fixture(scope="module")
+def cluster_of_two() -> Iterator[Any]:
+    with running(2) as found:
+        yield found
+
+
 @pytest.fixture
-def two(cluster_of_two: str) -> str:
-    """The address of a cluster of two workers; those that a test kills are started again by Dask."""
-    for _ in range(300):
-        if len(cluster_of_two.scheduler.workers) == 2:
-            break
-        sleep(0.1)
+def two(cluster_of_two: Any) -> str:
+    """The address of a cluster of two workers that no test kills."""
     return str(cluster_of_two.scheduler_address)
 
 
@@ -123,7 +125,7 @@ def test_what_is_kept_is_not_timed_again(two: str) -> None:
     assert kept.keys == keys_of(cases)
 
 
-def test_a_worker_killed_in_mid_run_loses_nothing(two: str) -> None:
+def test_a_worker_killed_in_mid_run_loses_nothing() -> None:
     kept, cases = Kept(), workers.cases(16)
 
     def keep(visit: Visit) -> None:
@@ -131,19 +133,20 @@ def test_a_worker_killed_in_mid_run_loses_nothing(two: str) -> None:
         if len(kept.visits) == 4:
             os.kill(int(visit.where.host), signal.SIGKILL)
 
-    found = swept(two, cases, kept, measure=workers.measured_slowly, keep=keep)
+    with running(2) as two:
+        found = swept(
+            two.scheduler_address, cases, kept, measure=workers.measured_slowly, keep=keep
+        )
     assert kept.keys == keys_of(cases)
     assert (found.failed, found.warnings) == ((), ())
 
 
-def test_a_case_that_kills_its_workers_is_told_as_untimed_and_the_others_are_timed(
-    two: str,
-) -> None:
+def test_a_case_that_kills_its_workers_is_told_as_untimed_and_the_others_are_timed() -> None:
     kept, cases = Kept(), workers.cases(6)
-    swept(two, cases, kept, measure=workers.deadly_at_three)
+    with running(4) as four:  # one is left, should Dask start none again
+        swept(four.scheduler_address, cases, kept, measure=workers.deadly_at_three)
     assert kept.keys == keys_of(cases)
-    untimed = [visit for visit in kept.visits if visit.untimed]
-    (deadly,) = untimed
+    (deadly,) = [visit for visit in kept.visits if visit.untimed]
     assert deadly.key == cases[2].key(workers.place())
     assert deadly.untimed == {"standard": "3 workers died while they timed it"}
 
@@ -221,10 +224,7 @@ def test_ctrl_c_keeps_what_is_done_and_takes_back_the_rest(two: str, cluster_of_
 
 
 def test_workers_that_do_not_offer_to_time_are_told_how_to() -> None:
-    with (
-        quietly(cluster.SPEAKERS),
-        cluster_of(1, resources={}, processes=False, protocol="tcp://") as found,
-    ):
+    with running(1, resources={}, processes=False, protocol="tcp://") as found:
         address = found.scheduler_address
         with pytest.raises(UnavailableError) as caught:
             swept(address, workers.cases(1), Kept())
@@ -243,7 +243,7 @@ def test_a_worker_that_joins_later_takes_part_and_one_kind_gone_is_waited_for() 
         if "waiting for a worker" in doing and not joining.is_alive() and not joining.ident:
             joining.start()
 
-    with quietly(cluster.SPEAKERS), cluster_of(0) as found:
+    with running(0) as found:
         joining = Thread(target=found.scale, args=(1,))
         swept(found.scheduler_address, cases, kept, keep=keep, progress=progress)
         joining.join()

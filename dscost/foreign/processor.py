@@ -11,10 +11,14 @@ VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}
 either: all generations are `AMD EPYC` to a virtual machine, and engines have kernels for each."""
 
 
-def cpu_name(cpuinfo: Path = CPUINFO) -> str:
+BOARD = Path("/proc/device-tree/compatible")
+"""What a board of ARM or RISC-V is compatible with, itself first: `raspberrypi,4-model-b`."""
+
+
+def cpu_name(cpuinfo: Path = CPUINFO, board: Path = BOARD) -> str:
     """Return the model of the processor and its vectors, as `AMD EPYC (AVX-512)`.
 
-    Where the system does not tell, it is the architecture.
+    Where the system does not tell, it is the board and the architecture, else that alone.
     """
     import platform
 
@@ -23,7 +27,9 @@ def cpu_name(cpuinfo: Path = CPUINFO) -> str:
             name, flags = line.partition(":")[2].strip(), cpu_flags(cpuinfo)
             vectors = next((told for flag, told in VECTORS.items() if flag in flags), None)
             return f"{name} ({vectors})" if vectors else name
-    return platform.processor() or platform.machine()
+    architecture = platform.processor() or platform.machine()
+    itself = next(iter(lines_of(board)), "").partition("\0")[0].replace(",", " ")
+    return f"{itself} ({architecture})" if itself else architecture
 
 
 def cpu_flags(cpuinfo: Path = CPUINFO) -> Set[str]:
