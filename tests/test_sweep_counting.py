@@ -1,5 +1,6 @@
 """Large grids are counted by columns, small ones layer by layer: both come to the same."""
 
+import gc
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from dscost.reports.records import Reduction
 from dscost.sweeping.cases import Impossibility, cases_of
 from dscost.sweeping.chunks import count_grid, count_grids
 from dscost.sweeping.column_tables import Labels, Table
+from dscost.sweeping.columns import Box, Lazy
 from dscost.sweeping.counting import COUNTED
 from dscost.sweeping.grids import Axis, Grid, Operation, Tie
 from dscost.sweeping.records import Row
@@ -411,3 +413,16 @@ def test_other_operations(
         (operation, 8),
     ]
     assert (found[0]["params"], found[0]["macs"]) == (params, macs)
+
+
+def test_nothing_of_a_table_stays_behind_it_though_nobody_collects_garbage() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        tables = count_grid(
+            grid_of(["low_rank", "grouped:3"], in_channels=(3, 8, 9), groups=(1, 3)), chunk_rows=5
+        )
+        assert sum(table.number for table in tables) > 5
+        assert [one for one in gc.get_objects() if isinstance(one, Lazy | Box)] == []
+    finally:
+        gc.enable()

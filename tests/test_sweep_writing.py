@@ -5,7 +5,6 @@ import errno
 import importlib.util
 import io
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -21,7 +20,6 @@ from dscost.sweeping.chunks import count_grid
 from dscost.sweeping.column_tables import Table
 from dscost.sweeping.counting import COUNTED
 from dscost.sweeping.grids import Grid
-from dscost.sweeping.streaming import write_grids
 from dscost.sweeping.writing import FORMATS, write_tables
 
 SMALL = grid_of(
@@ -267,41 +265,6 @@ def test_parquet_without_a_package_says_how_to_install_one(
     with pytest.raises(UnavailableError, match=r"pip install 'dscost\[sweep\]'"):
         write_tables(count_grid(SMALL), tmp_path / "table.parquet", "parquet")
     assert list(tmp_path.iterdir()) == []
-
-
-# -- the whole way
-
-
-def test_grids_are_written_as_one_table(tmp_path: Path) -> None:
-    path = tmp_path / "table.csv"
-    found = write_grids([SMALL, SMALL], path, "csv", ["macs", "variant"])
-    rows = expected(SMALL, ["macs", "variant"])
-    assert path.read_text() == "\n".join(
-        ["macs,variant", *(f"{one['macs']},{one['variant']}" for one in rows * 2), ""]
-    )
-    assert found.rows == 2 * len(rows)
-    with pytest.raises(UnknownNameError, match=r"unknown column 'mac' \(did you mean 'macs'\?\)"):
-        write_grids([SMALL], path, "csv", ["mac"])
-
-
-def test_large_sweeps_without_numpy_say_how_to_install_it(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.modules['numpy'] = None\n"
-        "from pathlib import Path\n"
-        "from dscost.errors import UnavailableError\n"
-        "from dscost.sweeping.making_grids import Setup, grid_of\n"
-        "from dscost.sweeping.streaming import write_grids\n"
-        "grid = grid_of({'in_channels': 8, 'out_channels': 8, 'kernel_size': 3}, Setup())\n"
-        "try: write_grids([grid], Path(sys.argv[1]), 'csv')\n"
-        "except UnavailableError as error: print(error)\n"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "table.csv")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert found.stdout == "numpy is not installed: pip install 'dscost[sweep]'\n"
 
 
 # -- counted ahead

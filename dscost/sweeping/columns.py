@@ -70,6 +70,10 @@ class Box:
         places[axis] = len(numbers)
         return self.column(array.reshape(places))
 
+    def close(self) -> None:
+        """Forget what was computed: columns and their box refer to each other."""
+        self._known.clear()
+
     def place(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return where an array that broadcasts over the box has the first layer that counts."""
         return tuple(at if size > 1 else 0 for at, size in zip(self.first, shape, strict=True))

@@ -1,6 +1,7 @@
 """The layers of a box counted at once, whatever way each of them goes: one table of their rows."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -101,19 +102,22 @@ class CountingAtOnce:
 
     def _costs(self, piece: Piece, asked: Asked | None) -> Mapping[str, Any] | str:
         """Return the figures of all layers of a piece, or why they cannot be."""
-        box = Box(piece.shape, piece.live)
-        try:
-            values = {
-                axis.name: _values_of(axis, at, piece, box, self.grid.dims)
-                for at, axis in enumerate(self.grid.axes)
-            }
-            values |= {name: tie.column(piece, box) for name, tie in self._tied.items()}
-            found = counted(values, self.grid._replace(variants=(asked,) if asked else ()))
+        with closing(Box(piece.shape, piece.live)) as box:
+            try:
+                return self._costs_in(box, piece, asked)
+            except SpecError as error:
+                return str(error)
+
+    def _costs_in(self, box: Box, piece: Piece, asked: Asked | None) -> Mapping[str, Any] | str:
+        values = {
+            axis.name: _values_of(axis, at, piece, box, self.grid.dims)
+            for at, axis in enumerate(self.grid.axes)
+        }
+        values |= {name: tie.column(piece, box) for name, tie in self._tied.items()}
+        found = counted(values, self.grid._replace(variants=(asked,) if asked else ()))
+        one = next(found)
+        if asked:
             one = next(found)
-            if asked:
-                one = next(found)
-        except SpecError as error:
-            return str(error)
         if isinstance(one, Lacking):
             return one.why
         _, cost = one
