@@ -105,7 +105,7 @@ def test_summaries_of_commands_are_whole(width: int) -> None:
             "convert",
             ["Arguments", "Conversion", "Accuracy", "Model", "Measuring", "Layers shown", "Output"],
         ),
-        ("sweep", ["Arguments", "Grid", "Layers shown", "Output"]),
+        ("sweep", ["Arguments", "Grid", "Measuring", "Layers shown", "Output"]),
         ("check", ["Arguments", "Judging", "Output", "Running code"]),
         ("init", ["Arguments", "Budget", "Model", "Output"]),
         ("help", ["Arguments", "Options"]),

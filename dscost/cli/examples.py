@@ -49,7 +49,10 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
             "dscost sweep --cin 8:1024:8 --cout 16,32,64 -k 3 --size 7,14,28 -o table.csv",
             "thousands of them, to a file",
         ),
-        Example("dscost sweep separable_pays", "a built-in file: where separable begins to pay"),
+        Example(
+            "dscost sweep separable_pays --time --runtime onnxruntime -o lut.csv",
+            "a built-in file, timed: where separable begins to pay",
+        ),
     ),
     "convert": (
         Example("dscost convert resnet18 --fastest --save cheaper.pt", "the layers that gain here"),

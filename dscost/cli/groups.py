@@ -16,7 +16,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Model": ("inputs", "batch", "dtype", "train", "setting", "kwargs", "weights", "trust"),
     "Measuring": (
         *("time", "time_budget", "runtime", "device", "threads", "memory_format", "mode"),
-        *("with_norm", "skip_losing", "clock", "precision", "allocator", "seed"),
+        *("with_norm", "skip_losing", "clock", "precision", "allocator", "fresh", "seed"),
     ),
     "Devices": ("on", "named", "explain"),
     "Layers shown": ("layers", "sort", "top", "depth", "tree", "every_layer"),
@@ -45,6 +45,7 @@ _ELSEWHERE = {
     ("layer", "Model"): "Layer",
     ("device", "Model"): "Measuring",
     ("model", "Conversion"): "Measuring",
+    ("sweep", "Accuracy"): "Measuring",
     ("sweep", "Layer"): "Grid",
     ("sweep", "Model"): "Grid",
 }

@@ -5,11 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dscost.cli import measuring as how
 from dscost.cli import options as opt
 from dscost.cli.grid_options import LAYERS, NO_MODELS, Axes, Models, Swept, spelled
 from dscost.cli.output_options import DEFAULTS, OfSweep
 from dscost.cli.places import check_places
 from dscost.cli.printing import Output
+from dscost.cli.sweep_timing import (
+    UNTIMED,
+    Dtypes,
+    Keeping,
+    Timing,
+    check_timed,
+    parse_dtypes,
+    timed,
+    timing_options,
+)
 from dscost.cli.table_files import Split, split, write_table
 from dscost.errors import InputError, needing
 from dscost.pages import View
@@ -47,7 +58,9 @@ def sweep(
             "repeatable  [default: depthwise_separable]",
         ),
     ] = None,
-    dtype: opt.OneDtype = None,
+    dtype: Dtypes = None,
+    keeping: Keeping = UNTIMED,
+    measuring: Timing = how.AS_USUAL,
     sort: Annotated[str | None, typer.Option(help="Sort rows by a figure, largest first.")] = None,
     top: Annotated[
         int | None,
@@ -58,21 +71,32 @@ def sweep(
     """Count a whole grid of layers, each as it is and in cheaper variants, into one table."""
     from dscost.pages.sweeps import SweepSaid
 
-    swept = Swept(sweep_file, axes, of_models, variant, dims, dtype)
+    dtypes = parse_dtypes(dtype, measuring, keeping)
+    options = timing_options(measuring, keeping, dtypes) if keeping.time else None
+    swept = Swept(sweep_file, axes, of_models, variant, dims, dtypes.dtype)
     grids = swept.grids()
-    is_large = _is_large(grids)
+    is_large = options is None and _is_large(grids)
     parted = split(asked, is_large=is_large)
-    out = parted.asked.output("sweep", View(sort=sort, top=top), read=swept.files())
+    out = parted.asked.output(
+        "sweep", View(sort=sort, top=top), read=[*swept.files(), *keeping.read()]
+    )
     exported = [path for _, path in out.exports]
-    check_places([*parted.paths, out.path, *exported], swept.files())
+    check_places([*parted.paths, out.path, *exported], [*swept.files(), *keeping.read()])
     SweepSaid.check(out.view, out.says)
     if is_large:
         _stream(out, parted, grids)
         return
-    found = _cases(out, swept, grids).counted()
+    cases = _cases(out, swept, grids)
+    found = cases.counted()
     if found.impossible:
         out.lacks([found.left_out])
+    if options is None:
+        _write(out, parted, found)
+        return
+    table = next(iter([*parted.paths, *filter(None, [out.path]), *exported]), None)
+    found = timed(out, cases, options, keeping, table)
     _write(out, parted, found)
+    check_timed(found, measuring)
 
 
 def _is_large(grids: "Sequence[Grid]") -> bool:

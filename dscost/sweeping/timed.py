@@ -78,6 +78,7 @@ def time_cases(
     cases: Sequence[Case],
     options: TimingOptions,
     *,
+    dtype: str = "float32",
     journal: Path | None = None,
     fresh: bool = False,
     progress: Progress | None = None,
@@ -96,6 +97,7 @@ def time_cases(
         cases: What to time; equal ones are timed once.
         options: How; the budget is that of all cases, and the seed that of their order too. Where
             they name no dtype, each case is timed in its own.
+        dtype: Of cases that say none.
         journal: The file where visits are kept, and what it has is not timed again.
         fresh: Whether what it has of these cases is dropped first.
         progress: Told of each case before it is timed, with the time that is left.
@@ -110,7 +112,7 @@ def time_cases(
         UnavailableError: Nothing can be timed under a setting.
         KeyboardInterrupt: It was interrupted; the text says what is kept.
     """
-    jobs, places = _jobs(cases, options)
+    jobs, places = _jobs(cases, options, dtype)
     kept = Journal(journal)
     if fresh:
         kept.forget(jobs)
@@ -140,13 +142,13 @@ def time_cases(
 
 
 def _jobs(
-    cases: Sequence[Case], options: TimingOptions
+    cases: Sequence[Case], options: TimingOptions, dtype: str
 ) -> tuple[dict[str, Job], tuple[Where, ...]]:
     """Return what is to be timed, by key, and the places of that."""
     jobs: dict[str, Job] = {}
     places: dict[Setting, Where] = {}
     for case in cases:
-        for setting in settings_of(options, case.of.get("dtype", "float32")):
+        for setting in settings_of(options, case.of.get("dtype", dtype)):
             where = places.setdefault(setting, where_of(options, setting))
             jobs[case.key(where)] = Job(case, setting)
     return jobs, tuple(places.values())

@@ -1,0 +1,83 @@
+"""Layers, or models, of a sweep → the same counted and timed, as a table."""
+
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from dscost.notation.units import counted
+from dscost.sweeping.records import NOT_YET, Case, Row, Sweep
+from dscost.sweeping.swept import Cases
+from dscost.sweeping.timed import Timed, time_cases
+from dscost.timing import Progress, TimingOptions
+
+
+def timed_sweep(
+    cases: Cases,
+    options: TimingOptions,
+    *,
+    journal: Path | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+    note: Callable[[str], object] | None = None,
+) -> Sweep:
+    """Return what cases cost and take, as far as the time goes; see `time_cases`.
+
+    Args:
+        cases: What is counted and timed.
+        options: How.
+        journal: The file where visits are kept.
+        fresh: Whether what it has of these cases is dropped first.
+        progress: Told of each case before it is timed.
+        note: Told of what the journal has.
+    """
+    found = time_cases(
+        cases.cases, options, journal=journal, fresh=fresh, progress=progress, note=note
+    )
+    return swept_of(cases, found)
+
+
+def swept_of(cases: Cases, found: Timed) -> Sweep:
+    """Return the table of what was found of cases."""
+    return Sweep(
+        cases.title,
+        cases.size,
+        tuple(found.rows(cases.cases)),
+        cases.impossible,
+        found.drifts,
+        found.unfinished,
+        (*found.warnings, *_doubts(found)),
+        None if found.journal is None else str(found.journal),
+    )
+
+
+def _doubts(found: Timed) -> Iterable[str]:
+    """Yield what is to be said of cases for whose second visit the time did not suffice."""
+    if found.doubtful:
+        number = counted(found.doubtful, "case")
+        are = "is" if found.doubtful == 1 else "are"
+        goes_on = "; the same command goes on with them" if found.journal else ""
+        yield f"{number} {are} still to be measured once more{goes_on}"
+
+
+def left_in_words(found: Sweep) -> str:
+    """Return how much is left, in a sentence for whoever waits; empty where nothing is."""
+    if not found.unfinished:
+        return ""
+    every = counted(len({row.key for row in found.rows if row.key}), "case")
+    how = "run the same command again to go on" if found.journal else "--time-budget was too short"
+    return f"{found.unfinished} of {every} are left: {how}"
+
+
+def untimed_of(rows: Iterable[Row]) -> list[str]:
+    """Return why rows were not timed, those left out that are still to come."""
+    found = [row.note for row in rows if row.key and row.latency_s is None]
+    return [note for note in dict.fromkeys(found) if note != NOT_YET]
+
+
+def what_is_swept(cases: Iterable[Case]) -> dict[str, Any]:
+    """Return what tells the cases of a sweep from those of others, for the name of a journal."""
+    told = sha256()
+    for case in cases:
+        told.update(repr([(unit.label, unit.parts, unit.shape) for unit in case.units]).encode())
+    return {"cases": told.hexdigest()}
