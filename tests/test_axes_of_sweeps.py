@@ -3,6 +3,9 @@
 from typing import Any
 
 import pytest
+from hypothesis import given as made_of
+from hypothesis import strategies as st
+from properties import law
 
 from dscost.errors import InputError, MissingInputError
 from dscost.networks.expressions import Expression
@@ -142,6 +145,43 @@ def test_an_expression_may_call_an_axis_by_either_name(name: str) -> None:
     found = parse_axis("out_channels", f"2 * {name} + 1")
     assert isinstance(found, Expression)
     assert found.text == f"2 * {NAMES[name]} + 1"
+
+
+NUMBERS = st.integers(1, 3000)
+
+
+@law
+@made_of(NUMBERS, NUMBERS, st.integers(1, 99), st.lists(NUMBERS, max_size=4))
+def test_a_range_is_that_of_python_with_its_end(
+    one: int, other: int, step: int, more: list[int]
+) -> None:
+    first, last = sorted((one, other))
+    text = ",".join([f"{first}:{last}:{step}", *map(str, more)])
+    expected = [*range(first, last + 1, step), *more]
+    assert parse_axis("in_channels", text) == tuple(dict.fromkeys(expected))
+
+
+@law
+@made_of(st.text(max_size=30), st.sampled_from(AXES))
+def test_any_text_is_an_axis_or_told(text: str, name: str) -> None:
+    try:
+        found: object = parse_axis(name, text)
+    except InputError as error:
+        found = str(error)
+    assert isinstance(found, Expression) or found
+
+
+@law
+@made_of(st.data())
+def test_every_layer_of_a_grid_is_another(data: st.DataObject) -> None:
+    axes = {
+        name: data.draw(st.lists(st.integers(1, 50), min_size=1, max_size=3))
+        for name in ("in_channels", "out_channels", "kernel_size", "stride", "batch")
+    }
+    grid = grid_of({**axes, "groups": "cin"}, Setup())
+    layers = [grid.values(number) for number in range(grid.size)]
+    assert len({tuple(one.items()) for one in layers}) == grid.size
+    assert all(one["groups"] == one["in_channels"] for one in layers)
 
 
 # -- grids

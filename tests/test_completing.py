@@ -48,6 +48,13 @@ def offered(written: str, shell: str = "bash", cwd: Path | None = None) -> list[
         ("dscost layer 8 8 3 --memory-format channels_last,", ["channels_last,contiguous"]),
         ("dscost model resnet1", ["resnet18", "resnet101", "resnet152"]),
         ("dscost compare resnet18 vgg", ["vgg16"]),
+        ("dscost sw", ["sweep"]),
+        ("dscost sweep sep", ["separable_pays"]),
+        ("dscost sweep --model resnet1", ["resnet18", "resnet101", "resnet152"]),
+        ("dscost sweep --model mobilenet_v1 --set w", ["width="]),
+        ("dscost sweep --cin 8 --variant ghost,inv", ["ghost,inverted_residual"]),
+        ("dscost sweep --cin 8 --columns macs,out", ["macs,out_channels", "macs,output_bytes"]),
+        ("dscost sweep --cin 8 --sort macs_", ["macs_reduction"]),
         ("dscost convert xcep", ["xception"]),
         (
             "dscost model resnet18 --columns macs,sep",

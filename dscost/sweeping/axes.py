@@ -106,15 +106,15 @@ def _is_list(name: str, given: object) -> bool:
 
 
 def once(values: Iterable[Value]) -> tuple[Value, ...]:
-    """Return each value once; true is no 1.
+    """Return each value of an axis once; none has both numbers and true or false.
 
     Raises:
-        InputError: There is none.
+        InputError: There is no value.
     """
-    found: dict[tuple[type, Value], Value] = {(type(one), one): one for one in values}
+    found = tuple(dict.fromkeys(values))
     if not found:
         raise InputError("no value is given")
-    return tuple(found.values())
+    return found
 
 
 # -- single values
