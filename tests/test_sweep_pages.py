@@ -430,3 +430,55 @@ def test_the_examples_of_the_schema_have_all_there_is() -> None:
     document = json.loads(render(SAID["all there is"], "json"))
     assert all(document[key] for key in document if key != "conventions")
     assert document["order"]["violations"]
+
+
+# -- grids with names
+
+
+def of_named_grids(speedup: float = 2.0) -> Sweep:
+    rows = [
+        row._replace(of={"grid": name, **row.of}, key=f"{name} {row.key}")
+        for name, cin, size in (("stem", 3, 112), ("body", 32, 56), ("a head", 64, 28))
+        for row in rows_of(
+            grid_of(in_channels=(cin,), input_size=(size,), kernel_size=(3, 5)),
+            lambda of, variant: speedup if of["kernel_size"] == 5 else 0.5,
+        )
+    ]
+    return TIMED._replace(rows=rows)
+
+
+def test_the_map_of_named_grids_has_their_names_down_as_they_come() -> None:
+    page = render(of_named_grids())
+    (block,) = blocks(page)
+    assert block[0].split() == ["grid", "\\", "k", "3", "5"]
+    assert [line[:6].rstrip() for line in block[1:]] == ["stem", "body", "a head"]
+
+
+def test_where_no_layers_differ_in_channels_alone_another_axis_is_asked_about() -> None:
+    document = json.loads(render(of_named_grids(), "json"))
+    assert [(one["along"], one["begins"], one["of"]["grid"]) for one in document["crossovers"]] == [
+        ("kernel_size", 5, "stem"),
+        ("kernel_size", 5, "body"),
+        ("kernel_size", 5, "a head"),
+    ]
+    header = next(
+        line for line in render(of_named_grids()).splitlines() if line.startswith("grid  ")
+    )
+    assert header.split() == ["grid", "pays"]  # channels and size follow from the name
+
+
+def test_a_table_that_differs_in_everything_has_short_headers_where_there_is_little_room() -> None:
+    said = sweep(
+        "8,16",
+        "16,32",
+        "3,5",
+        stride="1,2",
+        dilation="1,2",
+        groups="1,2",
+        bias="true,false",
+        batch="1,16",
+    )
+    page = render(said, "table", View(width=60, top=2))
+    assert max(map(len, page.splitlines())) <= 60
+    header = next(line for line in page.splitlines() if "variant" in line)
+    assert header.split()[:9] == ["Cin", "Cout", "k", "s", "d", "g", "bias", "B", "variant"]

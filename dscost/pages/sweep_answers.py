@@ -13,6 +13,7 @@ from dscost.pages.sweep_words import (
     cell_words,
     header_of,
     many,
+    narrow_header,
     noun_of,
     ordered,
     place_words,
@@ -25,6 +26,7 @@ from dscost.pages.sweep_words import (
 from dscost.sweeping.answers import (
     Crossover,
     Standing,
+    named,
     outlines,
     place_key,
     reduction_of,
@@ -211,7 +213,12 @@ def _edge_words(one: Standing, edge: float, varying: Sequence[str]) -> str:
 def crossover_sheet(found: Sequence[Crossover], view: View) -> tuple[Sheet, list[str]]:
     """Return where each line of layers begins to pay, and a line on those that are not shown."""
     axes = _varying_of(found)
-    columns = [Column(name, header_of(name), 0) for name in axes]
+    columns = [
+        words(name, header=header_of(name))
+        if any(isinstance(one.of.get(name), str) for one in found)
+        else Column(name, header_of(name), 0, narrow=narrow_header)
+        for name in axes
+    ]
     if len({one.variant for one in found}) > 1 or not columns:
         columns.append(words("variant"))
     columns += [words("pays"), words("also", 1), words("unclear", 2)]
@@ -227,7 +234,7 @@ def _varying_of(found: Sequence[Crossover]) -> list[str]:
     for one in found:
         for name, value in one.of.items():
             seen.setdefault(name, set()).add(value_text(value))
-    return ordered(name for name, values in seen.items() if len(values) > 1)
+    return named(ordered(name for name, values in seen.items() if len(values) > 1), found)
 
 
 def _crossover_row(one: Crossover) -> Row:

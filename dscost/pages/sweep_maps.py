@@ -15,7 +15,7 @@ from dscost.pages.sweep_words import (
     value_text,
     variant_title,
 )
-from dscost.sweeping.answers import tied_to, value_key
+from dscost.sweeping.answers import named, tied_to, value_key
 from dscost.sweeping.records import Row as Measured
 from dscost.sweeping.tables import is_there
 
@@ -30,6 +30,7 @@ _GAP = 3
 _LEAST_SAID = 0.1
 _ROW_KEY = "row"
 _ValueKey = tuple[int, float, str]
+_NAME = value_key("")[0]
 
 
 class Map(NamedTuple):
@@ -64,7 +65,7 @@ def map_of(rows: Sequence[Measured], varying: Sequence[str]) -> Map | None:
     base, is_timed = base_of(rows), any(row.where or row.speedup for row in told)
     flat = [] if is_timed else _flat_axes(told, varying)
     told = [row for row in told if all(row.of.get(name) == told[0].of.get(name) for name in flat)]
-    varying = [name for name in varying if name not in flat]
+    varying = named([name for name in varying if name not in flat], told)
     tied = tied_to("in_channels", told)
     varying = [name for name in varying if name not in tied]
     if not varying or not any(row.reduction for row in told):
@@ -147,26 +148,34 @@ def _sheets(found: Map, rows: Sequence[Measured], view: View) -> list[Sheet]:
     """Return the cells of a block: as many columns in each sheet as there is room for."""
     cells: dict[tuple[str, str], str] = {}
     downs: dict[str, tuple[_ValueKey, ...]] = {}
-    acrosses: dict[str, _ValueKey] = {}
+    acrosses: dict[str, tuple[_ValueKey, ...]] = {}
     for row in rows:
         down = "→".join(value_text(row.of.get(name)) for name in found.down)
         across = (
             value_text(row.of.get(found.across)) if found.across else variant_title(row.variant)
         )
         downs.setdefault(down, _down_of(found, row))
-        acrosses.setdefault(across, value_key(row.of.get(found.across)))
+        acrosses.setdefault(across, (value_key(row.of.get(found.across)),))
         cells[down, across] = cell_of(row)
     if any(cell[-1:] in _MARKED for cell in cells.values()):
         cells = {at: _beside_marks(cell) for at, cell in cells.items()}
-    shown_down = some_of(sorted(downs, key=downs.__getitem__), MOST_ROWS)
-    shown_across = some_of(sorted(acrosses, key=acrosses.__getitem__), MOST_COLUMNS)
-    first = Column(_ROW_KEY, _corner(found), 0)
+    shown_down = some_of(_in_order(downs), MOST_ROWS)
+    shown_across = some_of(_in_order(acrosses), MOST_COLUMNS)
+    has_names = any(isinstance(row.of.get(name), str) for row in rows for name in found.down)
+    first = Column(_ROW_KEY, _corner(found), 0, "left" if has_names else "right")
     columns = [Column(across, across, 0) for across in shown_across]
     lines = [
         Row({_ROW_KEY: down, **{one: cells.get((down, one), "") for one in shown_across}})
         for down in shown_down
     ]
     return [Sheet([first, *part], lines) for part in _parts(first, columns, lines, view)]
+
+
+def _in_order(keys: Mapping[str, tuple[_ValueKey, ...]]) -> list[str]:
+    """Return texts from the smallest value to the largest, names as they come."""
+    names = {key: at for at, key in enumerate(dict.fromkeys(keys.values()))}
+    is_name = any(kind == _NAME for key in names for kind, *_ in key)
+    return sorted(keys, key=lambda text: (names[keys[text]] if is_name else 0, keys[text]))
 
 
 def _beside_marks(cell: str) -> str:
@@ -249,7 +258,8 @@ def _legend(found: Map, drawn: Sequence[Measured], hidden: int) -> list[str]:
     if parts:
         lines.append(Toned(f"In the map: {', '.join(parts)}.", "method"))
     if found.flat:
-        axes = " or ".join(map(header_of, found.flat))
+        *others, last = map(header_of, found.flat)
+        axes = " or ".join(filter(None, (", ".join(others), last)))
         lines.append(Toned(f"That does not depend on {axes}.", "method"))
     if hidden:
         more = f"{counted(hidden, 'map')} more of this kind: a file holds every cell."

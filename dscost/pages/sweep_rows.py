@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import Any
+from typing import Any, Literal
 
 from dscost.errors import InputError, UnknownNameError
 from dscost.notation.units import format_factor, format_seconds_with_interval
@@ -19,9 +19,17 @@ from dscost.pages.page import (
     without_interval,
     words,
 )
-from dscost.pages.sweep_words import header_of, ordered, room_of, said_values, variant_title
+from dscost.pages.sweep_words import (
+    header_of,
+    narrow_header,
+    ordered,
+    room_of,
+    said_values,
+    variant_title,
+)
 from dscost.pages.wording import LATENCY, REDUCTION, SPEEDUP, format_speedup
 from dscost.reports.figures import FIGURES, ON_REQUEST
+from dscost.sweeping.answers import named
 from dscost.sweeping.grids import AXES
 from dscost.sweeping.records import Row as Measured
 from dscost.sweeping.tables import cells_of, is_there, text_of
@@ -102,7 +110,8 @@ def rows_shown(number: int, view: View) -> int:
 
 
 def _columns(rows: Sequence[Measured], varying: Sequence[str], view: View) -> list[Column]:
-    names = [Column(name, header_of(name), 0) for name in ordered(varying)]
+    telling = named(varying, rows)
+    names = [_axis_column(name, rows, is_telling=name in telling) for name in ordered(varying)]
     if len({row.variant for row in rows}) > 1 or not names:
         names.append(words("variant"))
     by_key = {column.key: column for column in (*_AXIS_COLUMNS, *_COLUMNS)}
@@ -114,6 +123,13 @@ def _columns(rows: Sequence[Measured], varying: Sequence[str], view: View) -> li
         return [*names, *(by_key[key] for key in view.columns if key not in known)]
     others = [column for column in by_key.values() if column.key not in known]
     return [*names, *(one for one in others if view.wide or one.priority < ON_REQUEST)]
+
+
+def _axis_column(name: str, rows: Sequence[Measured], *, is_telling: bool) -> Column:
+    """Return the column of what rows differ in; what follows from the name of a grid may go."""
+    is_name = any(isinstance(row.of.get(name), str) for row in rows)
+    align: Literal["left", "right"] = "left" if is_name else "right"
+    return Column(name, header_of(name), 0 if is_telling else 3, align, narrow=narrow_header)
 
 
 def _cells(row: Measured) -> dict[str, str]:

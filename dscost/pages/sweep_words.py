@@ -36,6 +36,18 @@ def header_of(axis: str) -> str:
     return HEADERS.get(axis, axis.replace("_", " "))
 
 
+_NARROW = {"stride": "s", "dilation": "d", "groups": "g", "padding": "p", "batch": "B"}
+
+
+def narrow_header(text: str) -> str:
+    """Return what stands above the column of an axis where there is little room.
+
+    >>> narrow_header("stride"), narrow_header("16")
+    ('s', '16')
+    """
+    return _NARROW.get(text, text)
+
+
 def said_value(axis: str, value: Any) -> str:
     """Return the value of an axis in a sentence.
 

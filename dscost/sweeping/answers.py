@@ -187,14 +187,17 @@ def crossovers(rows: Sequence[Row]) -> tuple[Crossover, ...]:
     """Return from where on each variant pays, along the axis that is asked about first.
 
     That is the number of output channels; of input channels, where the former follows from it or
-    does not vary. Layers without a neighbour along it have none.
+    does not vary; and another where no two layers differ in these alone. Layers without a neighbour
+    along it have none.
     """
     timed = [row for row in rows if row.speedup]
-    along = searched_axis(timed)
-    if along is None:
-        return ()
-    apart = [name for name in varying_axes(timed) if name not in (along, *tied_to(along, timed))]
-    return tuple(one for one in _crossovers(timed, along, apart) if len(one.verdicts) > 1)
+    varying = varying_axes(timed)
+    for along in searched_axes(timed):
+        apart = [name for name in varying if name not in (along, *tied_to(along, timed))]
+        found = tuple(one for one in _crossovers(timed, along, apart) if len(one.verdicts) > 1)
+        if found:
+            return found
+    return ()
 
 
 def outlines(rows: Sequence[Row]) -> tuple[Crossover, ...]:
@@ -218,11 +221,10 @@ def losses(rows: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(sorted(lost, key=lambda row: row.speedup.median if row.speedup else 0.0))
 
 
-def searched_axis(rows: Sequence[Row]) -> str | None:
-    """Return the axis along which a variant may begin to pay; `None` where nothing varies."""
-    follows = "out_channels" in tied_to("in_channels", rows)
-    found = [name for name in _numbers(rows) if not (follows and name == "out_channels")]
-    return found[0] if found else None
+def searched_axes(rows: Sequence[Row]) -> list[str]:
+    """Return the axes along which a variant may begin to pay, that which is asked about first."""
+    follows_channels = "out_channels" in tied_to("in_channels", rows)
+    return [name for name in _numbers(rows) if not (follows_channels and name == "out_channels")]
 
 
 def _numbers(rows: Sequence[Row]) -> list[str]:
@@ -246,7 +248,7 @@ def varying_axes(rows: Sequence[Row]) -> list[str]:
     """Return what rows differ in, in their order; padding only where no kernel explains it."""
     names = dict.fromkeys(chain.from_iterable(row.of for row in rows))
     varying = [name for name in names if len({row.of.get(name) for row in rows}) > 1]
-    if "padding" in varying and _follows("padding", ("kernel_size", "dilation"), rows):
+    if "padding" in varying and follows("padding", ("kernel_size", "dilation"), rows):
         varying.remove("padding")
     return varying
 
@@ -254,13 +256,21 @@ def varying_axes(rows: Sequence[Row]) -> list[str]:
 def tied_to(axis: str, rows: Sequence[Row]) -> tuple[str, ...]:
     """Return what varies and follows from an axis: channels from channels, padding from kernels."""
     family = next((names for names in _TYING if axis in names), ())
-    found = [name for name in family if name != axis and _follows(name, (axis,), rows)]
+    found = [name for name in family if name != axis and follows(name, (axis,), rows)]
     return tuple(name for name in found if len({row.of.get(name) for row in rows}) > 1)
 
 
-def _follows(name: str, axes: Sequence[str], rows: Iterable[Row]) -> bool:
+def named(varying: Sequence[str], found: "Sequence[Row] | Sequence[Crossover]") -> list[str]:
+    """Return what tells things apart: of a grid that is named not what follows from its name."""
+    name = next((name for name in ("grid", "layer") if name in varying), None)
+    if name is None:
+        return list(varying)
+    return [one for one in varying if one == name or not follows(one, (name,), found)]
+
+
+def follows(name: str, axes: Sequence[str], found: "Sequence[Row] | Sequence[Crossover]") -> bool:
     """Whether something has one value for each combination of some axes."""
-    pairs = {(tuple(map(row.of.get, axes)), row.of.get(name)) for row in rows}
+    pairs = {(tuple(map(one.of.get, axes)), one.of.get(name)) for one in found}
     return len(pairs) == len({values for values, _ in pairs})
 
 
