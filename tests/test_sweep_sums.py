@@ -1,21 +1,30 @@
 """A model cut into layers that are timed alone, their sum beside the model as a whole, and what is said of that."""
 
 import csv
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from program import run
 
+import dscost
 from dscost.analysis.cooling import MOST_BYTES, MOST_COPIES, copies_of
 from dscost.analysis.whole_models import WHOLE
+from dscost.errors import InputError
 from dscost.networks.architectures import build, builtin_names, find_builtin, read_architecture
 from dscost.networks.network import Operation
+from dscost.pages import View
 from dscost.pages.sweep_sums import lines_of_sum
+from dscost.pages.sweeps import SweepSaid
 from dscost.reports.figures import NOTHING
 from dscost.sweeping.adding_up import Ran, compared, layers_among, sums_of, together
+from dscost.sweeping.layer_sweep import find_layers, timed_layers
 from dscost.sweeping.model_layers import ModelLayers, cut, layers_of
 from dscost.sweeping.records import Case, Kernels, Row, Sum, Where
+from dscost.timing import TimingOptions
 
 PUBLISHED = Path(__file__).parent / "data" / "torchvision_weights_meta.csv"
 HERE = Where("a processor", 1)
@@ -342,3 +351,95 @@ def test_torch_has_its_reasons(
         f"{sum_ms:.2f} ms, the whole model takes 10.0 ms: {words}"
     ).replace("10.30 ms", "10.3 ms").replace("10.10 ms", "10.1 ms").replace("10.00 ms", "10.0 ms")
     assert reason in second
+
+
+# -- the command line
+
+
+def test_the_layers_of_a_model_are_a_table(tmp_path: Path) -> None:
+    file = tmp_path / "layers.csv"
+    found = run("sweep", "--layers-of", "mobilenet_v2", "-o", str(file))
+    assert found.returncode == 0, found.stderr
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    assert len(rows) == 37
+    # the figures of torchvision, as in every test of this model
+    assert sum(int(one["params"]) * int(one["calls"] or 1) for one in rows) == 3_504_872
+    assert sum(int(one["macs"]) * int(one["calls"] or 1) for one in rows) == 300_774_272
+
+
+def test_settings_and_input_are_those_of_the_model() -> None:
+    found = dscost.sweep(layers_of="mobilenet_v2", settings={"width": 0.5}, input=160)
+    assert found.title.startswith("the 64 layers of mobilenet_v2 on 1×3×160×160, width=0.5, ")
+    assert found.rows[0].of["input_size"] == 160
+    # the published model of half the width has 1.97 million weights (arXiv:1801.04381, tensorflow/models)
+    assert sum(row.calls * (row.cost.params or 0) for row in found.rows) == pytest.approx(
+        1.97e6, rel=0.01
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--cin", "8"], "--cin: where a model's layers are swept, the model says it"),
+        (["--model", "resnet18"], "--model: where a model's layers are swept, the model says it"),
+        (["--variant", "ghost"], "--variant: where a model's layers are swept, the model says it"),
+        (["--input", "160,192"], "--layers-of takes one input"),
+        (["--set", "widht=0.5"], "unknown setting 'widht' (did you mean 'width'?)"),
+    ],
+)
+def test_what_the_model_says_is_said_nowhere_else(arguments: list[str], why: str) -> None:
+    found = run("sweep", "--layers-of", "mobilenet_v2", *arguments)
+    assert found.returncode == 2
+    assert why in found.stderr
+
+
+def test_a_model_of_torch_has_no_layers_to_be_made(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "import torch\nclass Net(torch.nn.Linear):\n    def __init__(self):\n        super().__init__(4, 4)\n"
+    )
+    found = run("sweep", "--layers-of", "net.py:Net", "--input", "1,4", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "takes an architecture, a built-in name or net.yaml" in found.stderr
+
+
+def test_counting_layers_takes_no_torch() -> None:
+    script = (
+        "import sys, dscost; dscost.sweep(layers_of='mobilenet_v2'); "
+        "print(sorted({'torch', 'numpy', 'onnx'} & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
+
+
+def test_layers_are_timed_beside_the_whole(tmp_path: Path) -> None:
+    """A tiny network, timed for real: its sum is a number, and the table is without the whole."""
+    path = tmp_path / "net.yaml"
+    path.write_text(
+        "input: [3, 8, 8]\nlayers:\n  - {conv: 3, out_channels: 8}\n  - {conv: 3, out_channels: 8}\n"
+    )
+    model = find_layers(path)
+    found = timed_layers(model, TimingOptions(threads=1))
+    (one,) = found.sums
+    assert [row.variant for row in found.rows] == ["convolution", "convolution"]
+    assert one.calls == 2
+    assert one.sum_s == pytest.approx(sum(row.latency_s or 0.0 for row in found.rows))
+    assert one.ci95[0] < one.gap < one.ci95[1]
+
+
+def test_the_norms_of_a_model_are_its_own() -> None:
+    with pytest.raises(
+        InputError, match="--with-norm: the layers of a model have the normalisations"
+    ):
+        timed_layers(find_layers("resnet18"), TimingOptions(threads=1, with_norm=True))
+
+
+def test_a_page_begins_with_the_sum_and_data_has_it() -> None:
+    said = SweepSaid(dscost.sweep(layers_of="resnet18")._replace(sums=(GIVEN,)))
+    first, *_ = said.pages(View())
+    assert first.heading == "the 31 layers of resnet18 on 1×3×224×224, 22 distinct"
+    assert str(first.lines[0]).endswith("the sum is 50.0 % more (+48.0 % to +52.0 %)")
+    (told,) = said.data(View())["sums"]
+    assert told["gap"] == pytest.approx(0.5)
+    assert told["where"]["runtime"] == "onnxruntime"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dscost.layers.choosing import Asked
     from dscost.sweeping.grids import Grid
     from dscost.sweeping.model_grids import Said
+    from dscost.sweeping.model_layers import ModelLayers
 
 OPTIONS = {
     "in_channels": "--cin",
@@ -22,6 +23,7 @@ OPTIONS = {
     "kernel_size": "-k",
     "input_size": "--size",
     "sweep_file": "a file",
+    "models": "--model",
 }
 """How axes are called on the command line, where that is not their name."""
 
@@ -104,6 +106,15 @@ class Models(NamedTuple):
             help="Sweep this model instead of layers, what dscost model takes; repeatable.",
         ),
     ] = None
+    layers_of: Annotated[
+        str | None,
+        typer.Option(
+            "--layers-of",
+            metavar="MODEL",
+            help="Sweep the layers of this architecture as it has them, each distinct one once; "
+            "a built-in name or net.yaml.",
+        ),
+    ] = None
     setting: Annotated[
         list[str] | None,
         typer.Option(
@@ -167,6 +178,8 @@ class Swept(NamedTuple):
         if self.sweep_file:
             yield "the sweep", Path(self.sweep_file)
         yield from target_files(self.targets)
+        if self.of_models.layers_of:
+            yield from target_files([self.of_models.layers_of])
 
     def grids(self) -> "Sequence[Grid]":
         """Return the grids of layers; none where models are swept.
@@ -174,7 +187,7 @@ class Swept(NamedTuple):
         Raises:
             InputError: Something that is said of them is wrong, or is not of layers.
         """
-        if self.targets:
+        if self.targets or self.of_models.layers_of is not None:
             return ()
         if self.of_models != NO_MODELS:
             raise InputError("--set and --input are of --model; the input of layers is --size")
@@ -187,6 +200,25 @@ class Swept(NamedTuple):
 
         beside = {"variant": self.variant, "dims": self.dims, "dtype": self.dtype}
         return grids_of_file(self.sweep_file, {**self.axes.given(), **beside}, spelled)
+
+    def model_layers(self) -> "ModelLayers | None":
+        """Return the layers of a model, if these are swept.
+
+        Raises:
+            InputError: Something is said that the model says.
+        """
+        target, setting, inputs = self.of_models[1:]
+        if target is None:
+            return None
+        from dscost.sweeping.layer_sweep import find_layers
+        from dscost.sweeping.sweep import LAYERS_OF_MODEL, refuse_layers
+
+        others = {"models": self.of_models.models, "variant": self.variant, "dims": self.dims}
+        said = {**self.axes.given(), **others, "sweep_file": self.sweep_file}
+        refuse_layers(said, spelled, LAYERS_OF_MODEL)
+        settings = opt.parse_settings(setting or ())
+        dtype = self.dtype or "float32"
+        return find_layers(target, settings=settings, given=inputs, dtype=dtype)
 
     def models(self, targets: Sequence[str]) -> "Said":
         """Return what is said of models, by names that are whole.

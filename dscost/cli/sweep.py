@@ -111,9 +111,14 @@ def _is_large(grids: "Sequence[Grid]") -> bool:
 
 
 def _cases(out: Output, swept: Swept, grids: "Sequence[Grid]") -> "Cases":
-    """Return the layers, or the models."""
+    """Return the layers, or the models, or the layers of one."""
     from dscost.sweeping.swept import layers_of, models_of
 
+    model = swept.model_layers()
+    if model:
+        from dscost.sweeping.layer_sweep import cases_of_layers
+
+        return cases_of_layers(model)
     if not swept.targets:
         return layers_of(grids)
     from dscost.cli.streams import foreign_code

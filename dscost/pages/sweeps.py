@@ -14,6 +14,7 @@ from dscost.pages.sweep_rows import (
     rows_page,
 )
 from dscost.pages.sweep_spreads import spreads_page
+from dscost.pages.sweep_sums import lines_of_sum
 from dscost.pages.sweep_words import place_words
 from dscost.reports.figures import CONVENTIONS
 from dscost.reports.records import head, plain
@@ -49,8 +50,9 @@ class SweepSaid(Said):
             for page in _of(where, rows, drift_of(sweep.drift, where), view)
         ]
         first, *others = found
+        lines = [*(line for one in sweep.sums for line in lines_of_sum(one)), *first.lines]
         closing = [*first.closing, *_notes(sweep)]
-        return [first._replace(heading=sweep.title, closing=closing), *others]
+        return [first._replace(heading=sweep.title, lines=lines, closing=closing), *others]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return the whole, every figure exact."""
@@ -69,6 +71,7 @@ class SweepSaid(Said):
             "rows": [
                 {name: cells.get(name) for name in columns} for cells in map(cells_of, sweep.rows)
             ],
+            "sums": [{**plain(one), "gap": one.gap} for one in sweep.sums],
             "drift": plain(sweep.drift),
             "journal": sweep.journal,
             "spreads": plain(sweep.spreads),

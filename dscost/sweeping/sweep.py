@@ -14,7 +14,8 @@ from dscost.sweeping.grids import Grid
 from dscost.sweeping.making_grids import Setup, check_size, grid_of
 from dscost.sweeping.model_grids import ModelGrid, Said, model_grid
 from dscost.sweeping.records import Sweep
-from dscost.sweeping.swept import layers_of, models_of, rows_in
+from dscost.sweeping.swept import Cases, models_of, rows_in
+from dscost.sweeping.swept import layers_of as layers_in
 
 Values = int | str | range | Sequence[int | str | tuple[int, ...] | bool | None] | None
 """What a caller may have for an axis, see `dscost.sweeping.axes.parse_axis`."""
@@ -39,6 +40,7 @@ def sweep(
     model: "str | PathLike[str] | Sequence[str] | None" = None,
     settings: Mapping[str, Any] | None = None,
     input: Any = None,
+    layers_of: "str | PathLike[str] | None" = None,
     table: "str | PathLike[str] | None" = None,
 ) -> Sweep:
     """Return what every layer of a grid costs, as it is and in variants.
@@ -70,6 +72,8 @@ def sweep(
         settings: What to change of its settings: by name, the values of each, such as
             `{"width": "0.25:1.0:0.25"}` or `{"width": [0.5, 1.0]}`.
         input: Its inputs: sides such as `[128, 160]`, or whole shapes such as `(1, 3, 224, 224)`.
+        layers_of: An architecture by name or path, whose layers are swept as it has them, with
+            `settings`, one `input` and `dtype`.
         table: A file that the rows are written to, `.csv`, `.jsonl` or `.parquet`. A grid of layers
             may then be of any size: of more than 5,000 rows what is returned holds none, but what
             they cost at least and at most.
@@ -95,12 +99,14 @@ def sweep(
     }
     wanted = Wanted(given, dims, variants, dtype, file, model, settings, input)
     check_table(table)
+    if layers_of is not None:
+        return _with_table(wanted.layers(layers_of).counted(), table)
     if model is not None:
         return _with_table(models_of(wanted.models()).counted(), table)
     grids = wanted.grids()
     check_size(grids)
     if table is None or rows_in(grids) <= HELD_ROWS:
-        return _with_table(layers_of(grids).counted(), table)
+        return _with_table(layers_in(grids).counted(), table)
     with needing("numpy", "sweep"):
         from dscost.sweeping.spreading import written_sweep
     return written_sweep(grids, Path(table), _format_of(table))
@@ -134,6 +140,21 @@ class Wanted(NamedTuple):
         models = [fspath(self.model)] if is_one else self.model  # type: ignore[arg-type]
         more = self.settings, self.input, self.axes["batch"], self.dtype, self.names
         return model_grid(Said(models, *more))  # type: ignore[arg-type]
+
+    def layers(self, target: "str | PathLike[str]") -> Cases:
+        """Return the layers of a model.
+
+        Raises:
+            InputError: It is none, or something is said that it says.
+        """
+        from dscost.sweeping.layer_sweep import cases_of_layers, find_layers
+
+        others = {"dims": self.dims, "variants": self.variants, "file": self.file}
+        refuse_layers({**self.axes, **others, "model": self.model}, swept=LAYERS_OF_MODEL)
+        dtype = self.dtype or "float32"
+        return cases_of_layers(
+            find_layers(target, settings=self.settings, given=self.input, dtype=dtype)
+        )
 
     def grids(self) -> Sequence[Grid]:
         """Return the grids of layers.
@@ -204,12 +225,18 @@ def grids_of_file(
     return read_grids(name)
 
 
-def refuse_layers(given: Mapping[str, object], spelled: Callable[[str], str] = str) -> None:
-    """Refuse what is said of layers where models are swept.
+LAYERS_OF_MODEL = "a model's layers"
+
+
+def refuse_layers(
+    given: Mapping[str, object], spelled: Callable[[str], str] = str, swept: str = "models"
+) -> None:
+    """Refuse what is said of layers where models are swept, or the layers that one has.
 
     Raises:
         InputError: Something is.
     """
     told = ", ".join(spelled(name) for name, value in given.items() if value is not None)
     if told:
-        raise InputError(f"{told}: where models are swept, settings and inputs vary")
+        vary = "the model says it" if swept == LAYERS_OF_MODEL else "settings and inputs vary"
+        raise InputError(f"{told}: where {swept} are swept, {vary}")

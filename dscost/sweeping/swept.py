@@ -28,12 +28,14 @@ class Cases(NamedTuple):
         size: How many layers, or models, were asked for.
         cases: Those that can exist, in the order of the grids.
         impossible: The others.
+        warnings: What the reader must know.
     """
 
     title: str
     size: int
     cases: tuple[Case, ...]
     impossible: Impossible | None = None
+    warnings: tuple[str, ...] = ()
 
     def counted(self) -> Sweep:
         """Return what each of them costs."""
@@ -41,7 +43,8 @@ class Cases(NamedTuple):
         for case in self.cases:
             # a model is counted in its dtype already, which layers need not know
             rows += rows_of_case(case, DTYPE_BYTES.get(case.of["dtype"], 0))
-        return Sweep(self.title, self.size, tuple(rows), self.impossible)
+        found = Sweep(self.title, self.size, tuple(rows), self.impossible)
+        return found._replace(warnings=self.warnings)
 
 
 def layers_of(grids: Sequence[Grid]) -> Cases:
