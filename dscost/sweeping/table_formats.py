@@ -21,6 +21,8 @@ from dscost.version import __version__
 
 OF_IMAGES = 2
 """Spatial dimensions of all that these formats know."""
+OF_PICTURES = 3
+"""Channels of what the first convolution of a network of Once-for-all reads."""
 
 # -- Once-for-all
 
@@ -35,7 +37,7 @@ def once_for_all(entries: Sequence[Entry]) -> Table:
 
     A block is named by its middle channels. Its reader takes nothing but `mean`; `count` is how
     often a row was measured, and `std` how sure its median is. Blocks have no squeeze-and-excite
-    (`se:0`) and no h-swish (`hs:0`).
+    (`se:0`) and no h-swish (`hs:0`). What reads 3 channels is the first convolution, `Conv`.
 
     Source:
         mit-han-lab/once-for-all, ofa/nas/efficiency_predictor/latency_lookup_table.py.
@@ -160,8 +162,10 @@ def _key_of_single(unit: Unit) -> str | None:
         case GlobalPoolSpec() if _is_of_images(unit):
             kind = "AvgPool2D"
         case ConvSpec() if _is_plain(spec, unit) and spec.groups == 1:
-            if not spec.is_pointwise:
+            if not spec.is_pointwise and spec.in_channels == OF_PICTURES:
                 kind = "Conv"
+            elif not spec.is_pointwise:
+                return None  # what a block is compared with: their networks have none such
             elif set(spec.stride) == {1}:
                 kind = "Conv_2" if unit.shape[2:] == (1, 1) else "Conv_1"
             else:
