@@ -98,7 +98,7 @@ def ran(
 
     crew = Crew(
         played,
-        Work(workers.cases(number), ask, measure),
+        Work([(case, 0) for case in workers.cases(number)], ask, measure),
         due,
         keep,
         progress,

@@ -1,5 +1,6 @@
 """Sweeps on a Dask cluster: each key once, whoever dies."""
 
+import csv
 import os
 import platform
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import timing_workers as workers
+from program import run
 
 from dscost.errors import InputError, UnavailableError
 from dscost.foreign.logs import quietly
@@ -91,7 +93,11 @@ def swept(
 ) -> Found:
     with cluster.connected(scheduler) as found:
         return Crew(
-            found, Work(cases, ask, measure), kept.due, keep or kept.visits.append, **further
+            found,
+            Work([(case, 0) for case in cases], ask, measure),
+            kept.due,
+            keep or kept.visits.append,
+            **further,
         ).run()
 
 
@@ -363,6 +369,46 @@ def test_a_case_that_raised_has_a_note_and_is_not_in_the_journal(two: str, tmp_p
     assert notes == ["", "not timed: MemoryError: not enough for it", ""]
     assert len(journal.read_text().splitlines()) == 1 + 2
     assert found.unfinished == 1
+
+
+def test_the_command_times_on_workers_and_writes_a_table(two: str, tmp_path: Path) -> None:
+    table = tmp_path / "lut.csv"
+    grid = ("--cin", "4,8", "--cout", "8", "-k", "1", "--size", "8", "--variant", "standard")
+    ran = run("sweep", *grid, "--time", "--scheduler", two, "-o", str(table))
+    assert (ran.returncode, ran.stderr) == (0, f"wrote {table}\n")
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["in_channels"] for row in rows] == ["4", "8"]
+    assert {row["device"] for row in rows} == {cpu_name()}
+    assert all(float(row["latency_s"]) > 0 for row in rows)
+
+
+def test_workers_are_only_asked_where_something_is_timed() -> None:
+    ran = run("sweep", "--cin", "4", "--cout", "8", "-k", "1", "--scheduler", "tcp://127.0.0.1:1")
+    assert (ran.returncode, ran.stderr) == (2, "dscost: --scheduler needs timing: add --time\n")
+
+
+def test_without_distributed_it_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+    monkeypatch.setattr(cluster, "import_module", missing)
+    ran = run(
+        "sweep",
+        "--cin",
+        "4",
+        "--cout",
+        "8",
+        "-k",
+        "1",
+        "--time",
+        "--scheduler",
+        "tcp://127.0.0.1:1",
+    )
+    assert ran.returncode == 2
+    assert (
+        ran.stderr
+        == "dscost: --scheduler: distributed is not installed: pip install 'dscost[distributed]'\n"
+    )
 
 
 def test_real_layers_are_timed_by_real_workers(two: str, tmp_path: Path) -> None:

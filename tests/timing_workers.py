@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from platform import python_version
 
@@ -102,11 +103,11 @@ def failing_at_two(case: Case, number: int) -> Visit:
 # -- as `time_on_cluster` sends them
 
 
-def asked(options: TimingOptions, dtype: str) -> Told:
+def asked(options: TimingOptions, settings: Sequence[Setting]) -> Told:
     return told_alone()
 
 
-def asked_two_kinds(options: TimingOptions, dtype: str) -> Told:
+def asked_two_kinds(options: TimingOptions, settings: Sequence[Setting]) -> Told:
     return told_of_two_kinds()
 
 

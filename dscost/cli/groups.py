@@ -16,7 +16,16 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Model": ("inputs", "batch", "dtype", "train", "setting", "kwargs", "weights", "trust"),
     "Measuring": (
         *("time", "time_budget", "runtime", "device", "threads", "memory_format", "mode"),
-        *("with_norm", "skip_losing", "clock", "precision", "allocator", "fresh", "seed"),
+        *(
+            "scheduler",
+            "with_norm",
+            "skip_losing",
+            "clock",
+            "precision",
+            "allocator",
+            "fresh",
+            "seed",
+        ),
     ),
     "Devices": ("on", "named", "explain"),
     "Layers shown": ("layers", "sort", "top", "depth", "tree", "every_layer"),

@@ -8,6 +8,7 @@ import typer
 from dscost.cli import measuring as how
 from dscost.cli import options as opt
 from dscost.cli.grid_options import LAYERS, NO_MODELS, Axes, Models, Swept, spelled
+from dscost.cli.kind_files import each_kind
 from dscost.cli.output_options import DEFAULTS, OfSweep
 from dscost.cli.places import check_places
 from dscost.cli.printing import Output
@@ -95,7 +96,8 @@ def sweep(
         return
     table = next(iter([*parted.paths, *filter(None, [out.path]), *exported]), None)
     found = timed(out, cases, options, keeping, table)
-    _write(out, parted, found)
+    for each in each_kind(out, parted, found):
+        _write(*each)
     check_timed(found, measuring)
 
 
@@ -138,7 +140,7 @@ def _write(out: Output, parted: Split, found: "Sweep") -> None:
         for at, file in enumerate(parted.tables):
             columns = out.view.columns if at == 0 and parted.has_result else None
             write_table(file, [table_of(found.rows, columns)], out)
-    out._replace(is_silent=parted.has_result).write(found)
+    out._replace(is_silent=out.is_silent or parted.has_result).write(found)
 
 
 def _stream(out: Output, parted: Split, grids: "Sequence[Grid]") -> None:

@@ -1,6 +1,7 @@
 """What `dscost sweep` times, and how it goes on where it was."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -50,6 +51,16 @@ class Keeping(NamedTuple):
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Time anew what the journal has of this sweep.")
     ] = False
+
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Time on the workers of this Dask scheduler instead, tcp://192.168.0.10:8786, a "
+            "table for each kind of device. On each machine: dask worker ADDRESS --nthreads 1 "
+            "--resources timer=1",
+        ),
+    ] = None
 
     def read(self) -> Iterator[Read]:
         """Yield the file that is read."""
@@ -120,13 +131,16 @@ def timed(
     from dscost.sweeping.timed_sweep import left_in_words, timed_sweep, what_is_swept
 
     path = journal_path(keeping.journal, table, what_is_swept(cases.cases))
-    with how.only_measuring(), out.progress() as progress:
+    # whoever asks others needs nothing to time by
+    measuring = nullcontext() if keeping.scheduler else how.only_measuring()
+    with measuring, out.progress() as progress:
         try:
             found = timed_sweep(
                 cases,
                 options,
                 journal=path,
                 fresh=keeping.fresh,
+                scheduler=keeping.scheduler,
                 progress=progress,
                 note=out.note,
             )
@@ -135,7 +149,8 @@ def timed(
                 tell(f"interrupted: {stopped}")
                 signals.told = True
             raise
-    out.lacks(filter(None, [left_in_words(found)]))
+    # what is left on workers is told by the kind of device, as are those that were not used
+    out.lacks(found.warnings if keeping.scheduler else filter(None, [left_in_words(found)]))
     return found
 
 

@@ -169,11 +169,8 @@ class Crew:
         self._unfit.pop(address, None)
         key = json.dumps([where.key for where in told.places], sort_keys=True)
         if key not in self._kinds:
-            jobs = {
-                case.key(where): Job(case, where, number)
-                for case in self.work.cases
-                for number, where in enumerate(told.places)
-            }
+            every = [Job(case, told.places[number], number) for case, number in self.work.cases]
+            jobs = {job.key: job for job in every}
             self._kinds[key] = _Kind(told.places, jobs)
             if self.met is not None:
                 self.met(jobs)

@@ -23,32 +23,32 @@ from dscost.sweeping.pooling import due_again
 from dscost.sweeping.records import Case, Row, Visit
 from dscost.sweeping.timed import Measure, Suspicious, Timed
 from dscost.sweeping.work import Found, Job, Told, Work
-from dscost.timing import Progress, TimingOptions
+from dscost.timing import Progress, Setting, TimingOptions
 from dscost.version import __version__
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """Differs from machine to machine, be they copies of one image, and not among containers of one."""
 
-Ask = Callable[[TimingOptions, str], Told]
+Ask = Callable[[TimingOptions, Sequence[Setting]], Told]
 """Returns what a worker says of itself, as `ask_worker` does."""
 
 
-def ask_worker(options: TimingOptions, dtype: str) -> Told:
-    """Return what this process is to whoever times on it.
+def ask_worker(options: TimingOptions, settings: Sequence[Setting]) -> Told:
+    """Return what this process is to whoever times on it under some settings.
 
     Raises:
         UnavailableError: Nothing can be timed here.
     """
-    places = tuple(where_of(options, setting) for setting in settings_of(options, dtype))
+    places = tuple(where_of(options, setting) for setting in settings)
     machine = next(iter(lines_of(BOOT_ID)), platform.node())
     return Told(places, machine, platform.python_version(), __version__)
 
 
 def measure_there(
-    measure: Measure, options: TimingOptions, dtype: str, case: Case, number: int
+    measure: Measure, options: TimingOptions, settings: Sequence[Setting], case: Case, number: int
 ) -> Visit:
     """Return what was measured of a case in this process, under the setting of that number."""
-    return measure(case, options, settings_of(options, dtype)[number])
+    return measure(case, options, settings[number])
 
 
 def time_on_cluster(
@@ -77,7 +77,7 @@ def time_on_cluster(
         cases: What to time; equal ones are timed once on each kind.
         options: How; the budget is that of all cases, and the seed that of their order too.
         scheduler: Address of Dask's scheduler, such as `tcp://192.168.0.10:8786`.
-        dtype: Of weights and activations, where the options name none.
+        dtype: Of weights and activations, where neither the options nor a case names one.
         journal: The file where visits are kept, and what it has is not timed again.
         fresh: Whether what it has of these cases is dropped first.
         progress: Told of each case that is done, with the time that is left.
@@ -92,20 +92,32 @@ def time_on_cluster(
         InputError: The journal is none; something is asked for that a sweep does not vary.
         OutputError: The journal cannot be written: it has all that was measured before.
         UnavailableError: No scheduler is there, no worker that offers to time, or none that can.
+        KeyboardInterrupt: It was interrupted; the text says what is kept.
     """
-    settings_of(options, dtype)  # what is wrong with them is told before anybody is asked
+    under = [settings_of(options, case.of.get("dtype", dtype)) for case in cases]
+    settings = tuple(dict.fromkeys(setting for each in under for setting in each))
     ledger = _Ledger(cases, options, Journal(journal), fresh, note, suspicious)
     work = Work(
-        cases, partial(ask, options, dtype), partial(measure_there, measure, options, dtype)
+        [
+            (case, settings.index(setting))
+            for case, each in zip(cases, under, strict=True)
+            for setting in each
+        ],
+        partial(ask, options, settings),
+        partial(measure_there, measure, options, settings),
     )
     with connected(scheduler) as cluster:
-        found = Crew(
+        crew = Crew(
             *(cluster, work, ledger.due, ledger.journal.put, progress),
             budget_s=options.budget_s,
             patience_s=patience_s,
             clock=clock,
             met=ledger.begin,
-        ).run()
+        )
+        try:
+            found = crew.run()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(ledger.kept_in_words()) from None
     return ledger.timed(found, journal)
 
 
@@ -133,6 +145,13 @@ class _Ledger:
             device = next(iter(jobs.values())).where.device
             cases = f"{known} of {counted(len(jobs), 'case')} of {device}"
             self.note(f"{cases} are in {self.journal.path}")
+
+    def kept_in_words(self) -> str:
+        """Return how much is kept, for whoever interrupted it."""
+        if not self.journal.path or not self.jobs:
+            return "nothing is kept"
+        known = f"{len(self.journal.among(self.jobs))} of {counted(len(self.jobs), 'case')}"
+        return f"{known} are in {self.journal.path}: the same goes on from there"
 
     def due(self, jobs: Mapping[str, Job]) -> list[str]:
         """Return the cases of a kind that were never timed, else those that have to be again."""

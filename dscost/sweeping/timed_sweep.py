@@ -1,6 +1,7 @@
 """Layers, or models, of a sweep → the same counted and timed, as a table."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ def timed_sweep(
     fresh: bool = False,
     progress: Progress | None = None,
     note: Callable[[str], object] | None = None,
+    scheduler: str | None = None,
 ) -> Sweep:
     """Return what cases cost and take, as far as the time goes; see `time_cases`.
 
@@ -30,10 +32,15 @@ def timed_sweep(
         fresh: Whether what it has of these cases is dropped first.
         progress: Told of each case before it is timed.
         note: Told of what the journal has.
+        scheduler: Address of Dask's scheduler, on whose workers they are timed; see
+            `time_on_cluster`.
     """
-    found = time_cases(
-        cases.cases, options, journal=journal, fresh=fresh, progress=progress, note=note
-    )
+    time: Callable[..., Timed] = time_cases
+    if scheduler is not None:
+        from dscost.sweeping.distributing import time_on_cluster
+
+        time = partial(time_on_cluster, scheduler=scheduler)
+    found = time(cases.cases, options, journal=journal, fresh=fresh, progress=progress, note=note)
     return swept_of(cases, found)
 
 

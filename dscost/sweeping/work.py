@@ -46,12 +46,12 @@ class Work(NamedTuple):
     """What workers are to do; its functions run there, and are sent by their names.
 
     Args:
-        cases: What is to be timed, in this order.
+        cases: What is to be timed, each with the number of a place among those of a worker.
         ask: Returns what a worker says of itself.
         measure: Times a case in a place, by the number of that.
     """
 
-    cases: Sequence[Case]
+    cases: Sequence[tuple[Case, int]]
     ask: Callable[[], Told]
     measure: Callable[[Case, int], Visit]
 
