@@ -14,7 +14,7 @@ from properties import dear_law
 from dscost import register_variant
 from dscost.errors import InputError, SpecError, UnknownNameError
 from dscost.layers.choosing import parse_variants
-from dscost.layers.convolution import ConvSpec
+from dscost.layers.convolution import ConvSpec, conv2d
 from dscost.layers.variants import VARIANTS
 from dscost.networks.expressions import Expression
 from dscost.notation.units import DTYPE_BYTES
@@ -331,6 +331,22 @@ def test_a_variant_of_others_may_ask_for_ints_of_python() -> None:
         if (one["in_channels"], one["out_channels"], one["variant"]) == (6, 4, "odd_one")
     )
     assert six_to_four["params"] == 9 * (6 * 7 + 7 * 4)  # 4 / 2 + gcd(6, 4) + the 3 bits of 6
+
+
+def test_a_variant_of_others_may_make_its_convolutions_of_columns() -> None:
+    @register_variant("square")
+    def square(spec: ConvSpec) -> list[tuple[str, ConvSpec]]:
+        size = min(spec.kernel_size)
+        return [("square", conv2d(spec.in_channels, spec.out_channels, size, padding=size // 2))]
+
+    try:
+        found = assert_alike(grid_of(["square"], kernel_size=(3, (5, 3), 5), out_channels=(8, 16)))
+    finally:
+        VARIANTS._entries.pop("square")
+    assert [one["params"] // 256 for one in found if one["variant"] == "square"] == [
+        *(8 * area for area in (9, 9, 25)),
+        *(16 * area for area in (9, 9, 25)),
+    ]
 
 
 def test_a_variant_whose_stages_do_not_fit_is_lacking() -> None:

@@ -305,8 +305,9 @@ def spread(kernel_size: Shape, dilation: Shape) -> Shape:
 
 def pair(value: int | Sequence[int]) -> Shape:
     """Return height and width from a number or a pair; else raise `SpecError`."""
-    if isinstance(value, int):
-        return (value, value)
+    if isinstance(value, (int, Whole)):
+        number: Any = value
+        return (number, number)
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         raise SpecError(f"expected a whole number or a pair of them, found {value!r}")
     return tuple(value)
