@@ -123,6 +123,14 @@ def test_too_large_a_grid_is_refused_at_once() -> None:
     assert ran.stderr.startswith("dscost: 1,000,000,000,000,000 layers (cin 100,000 × ")
 
 
+def test_more_layers_than_can_be_timed_are_refused_at_once() -> None:
+    ran = run(*"sweep --cin 1:1000 --cout 1:1000 -k 3 --time".split())
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith(
+        "dscost: 1,000,000 layers (cin 1,000 × cout 1,000) are too many to be timed at once, at most 100,000: "
+    )
+
+
 def test_json_has_how_many_were_asked_for() -> None:
     found = json.loads(run(*GRID, "--json").stdout)
     assert found["command"] == "sweep"

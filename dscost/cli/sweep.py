@@ -87,7 +87,7 @@ def sweep(
     if is_large:
         _stream(out, parted, grids)
         return
-    cases = _cases(out, swept, grids)
+    cases = _cases(out, swept, grids, are_timed=options is not None)
     found = cases.counted()
     if found.impossible:
         out.lacks([found.left_out])
@@ -112,7 +112,7 @@ def _is_large(grids: "Sequence[Grid]") -> bool:
     return rows_in(grids) > HELD_ROWS
 
 
-def _cases(out: Output, swept: Swept, grids: "Sequence[Grid]") -> "Cases":
+def _cases(out: Output, swept: Swept, grids: "Sequence[Grid]", *, are_timed: bool) -> "Cases":
     """Return the layers, or the models, or the layers of one."""
     from dscost.sweeping.swept import layers_of, models_of
 
@@ -122,7 +122,7 @@ def _cases(out: Output, swept: Swept, grids: "Sequence[Grid]") -> "Cases":
 
         return cases_of_layers(model)
     if not swept.targets:
-        return layers_of(grids)
+        return layers_of(grids, are_timed=are_timed)
     from dscost.cli.streams import foreign_code
     from dscost.sweeping.model_grids import model_grid
 

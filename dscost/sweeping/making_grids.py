@@ -15,6 +15,9 @@ from dscost.sweeping.grids import AXES, SHORT, Axis, Grid, Operation, Tie, Value
 MOST_COUNTED = 10**9
 """Layers of a sweep that is counted: more take hours, and hundreds of gigabytes."""
 
+MOST_TIMED = 100_000
+"""Layers of a sweep that is timed, at half a second each or more: that is a day's work."""
+
 OF_OPERATIONS: Mapping[Operation, Sequence[str]] = {
     "convolution": AXES,
     "linear": ("in_channels", "out_channels", "bias", "batch"),

@@ -9,7 +9,7 @@ from dscost.reports.figures import NOTHING
 from dscost.reports.records import Reduction
 from dscost.sweeping.cases import Impossibility, cases_of
 from dscost.sweeping.grids import SHORT, Grid, Value
-from dscost.sweeping.making_grids import KINDS, check_size
+from dscost.sweeping.making_grids import KINDS, MOST_TIMED, check_size
 from dscost.sweeping.records import Case, Impossible, Row, Sweep
 
 if TYPE_CHECKING:
@@ -47,15 +47,22 @@ class Cases(NamedTuple):
         return found._replace(warnings=self.warnings)
 
 
-def layers_of(grids: Sequence[Grid]) -> Cases:
+def layers_of(grids: Sequence[Grid], *, are_timed: bool = False) -> Cases:
     """Return the layers of some grids.
 
+    Args:
+        grids: At least one.
+        are_timed: Whether each of them is to be timed, which takes long before they are many.
+
     Raises:
-        InputError: No layer can exist, or there are too many to be held.
+        InputError: No layer can exist, or there are too many to be held, or to be timed.
     """
-    check_size(grids)
+    if are_timed:
+        check_size(grids, MOST_TIMED, "timed")
+    else:
+        check_size(grids)
     rows = rows_in(grids)
-    if rows > MOST_ROWS:
+    if rows > MOST_ROWS and not are_timed:
         told = f"{rows:,} rows are too many to be held, at most {MOST_ROWS:,}"
         raise InputError(f"{told}: dscost sweep … -o TABLE.parquet (or .csv, .jsonl) writes them")
     size = sum(grid.size for grid in grids)
