@@ -16,7 +16,7 @@ from dscost.pages import View
 from dscost.rendering import render
 from dscost.reports.records import Speedup
 from dscost.schemas import schema
-from dscost.sweeping.records import NOT_YET, Drift, Impossible, Row, Spread, Sweep
+from dscost.sweeping.records import NOT_YET, Drift, Impossible, Kernels, Row, Spread, Sum, Sweep
 
 COUNTED = sweep_of(grid_of(in_channels=(3, 16), input_size=(7, 14)))
 TIMED = sweep_of(
@@ -403,6 +403,11 @@ SAID = {
         warnings=("Noisy.",),
         spreads=(Spread("ghost", 5, 1, 2, 1.5, 2.5, Impossible(1, "k 1")),),
         drift=(Drift(HERE._replace(versions={"onnxruntime": "1.23"}), 1e-3, 0.98, 1.02),),
+        sums=(
+            Sum("net", HERE, 2, 5, 3e-3, 2e-3, (0.4, 0.6), ("concat",), 1)._replace(
+                kernels=(Kernels("Conv + Add", 0, 2),), ops=(Kernels("Conv", 5, 5, 2e-3, 1e-3),)
+            ),
+        ),
     ),
     "lacking": sweep("8,16", 32, "1,5x3", padding="same"),
     "models": TIMED._replace(rows=MODELS),

@@ -10,7 +10,7 @@ from dscost.schemas.records import object_of, property_of, reference, schema_of
 from dscost.sweeping.answers import Crossover, Outcome
 from dscost.sweeping.grids import AXES
 from dscost.sweeping.monotone import Order, Violation
-from dscost.sweeping.records import Drift, Sweep
+from dscost.sweeping.records import Drift, Sum, Sweep
 from dscost.sweeping.tables import COLUMNS, PLACE
 
 VALUE: Schema = {"type": ["integer", "number", "string", "boolean", "null"]}
@@ -30,12 +30,16 @@ def schema() -> Schema:
     }
     own = ("title", "size", "impossible", "unfinished", "journal", "spreads", "warnings")
     drift = schema_of(tuple[Drift, ...], definitions)
+    sums = schema_of(tuple[Sum, ...], definitions)
+    gap = "The sum over the whole, less 1: 0.03 for 3 % more."
+    definitions["Sum"]["properties"]["gap"] = {"type": "number", "description": gap}
     properties: Mapping[str, Schema] = {
         **{key: property_of(Sweep, key, definitions) for key in own},
         "crossovers": _list_of("Crossover", "From where on each variant pays, all else equal."),
         "losses": _list_of("Row", "The rows that are slower, the worst first."),
         "order": _order(definitions),
         "rows": _list_of("Row", "The table, in the order of the grid."),
+        "sums": with_description(sums, field_descriptions(Sweep).get("sums")),
         "drift": with_description(drift, field_descriptions(Sweep).get("drift")),
     }
     return document("What a sweep of dscost says", {"const": "sweep"}, properties, definitions)
