@@ -1,6 +1,6 @@
 """The schema of what `dscost sweep --json` says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import get_args
 
 from dscost.notation.json_schema import Schema, field_descriptions, with_description
@@ -102,8 +102,7 @@ def _order(definitions: dict[str, Schema]) -> Schema:
 
 def _with_place(keys: Mapping[str, Schema]) -> Schema:
     """Return an object that tells its place as well."""
-    place: Sequence[str] = PLACE
-    return object_of({**{name: _column(name) for name in place}, **keys})
+    return object_of({**{name: _column(name) for name in (*PLACE, "dtype")}, **keys})
 
 
 def _list_of(name: str, description: str) -> Schema:

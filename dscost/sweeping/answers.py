@@ -313,7 +313,7 @@ def by_place(rows: Iterable[Row]) -> list[tuple[Where | None, list[Row]]]:
 
 def place_of(where: Where | None) -> dict[str, Any]:
     """Return the columns of a table that tell of a place; none where nothing was timed."""
-    return {} if where is None else {name: getattr(where, name) for name in PLACE}
+    return {} if where is None else {name: getattr(where, name) for name in (*PLACE, "dtype")}
 
 
 def _crossovers(rows: Iterable[Row], along: str, apart: Sequence[str]) -> Iterator[Crossover]:
