@@ -14,6 +14,7 @@ from program import run
 import dscost
 from dscost.cli import sweep as command
 from dscost.sweeping.chunks import count_grids
+from dscost.sweeping.grids import Axis
 from dscost.sweeping.making_grids import Setup, grid_of
 from dscost.sweeping.row_tables import table_of
 from dscost.sweeping.spreading import spread_sweep
@@ -89,12 +90,19 @@ def test_to_a_terminal_a_large_sweep_says_how_many_and_how_they_are_had() -> Non
     assert "-o TABLE.parquet" in lines[-1]
 
 
-def test_its_ends_are_those_of_its_rows() -> None:
+def test_its_ends_are_those_of_its_rows_in_whatever_part_they_are() -> None:
     grid = grid_of(
         {"in_channels": "4:12", "out_channels": "4,8", "kernel_size": "1,3", "groups": "1,4"},
         Setup(dscost_variants("depthwise_separable", "grouped:4")),
     )
-    found, held = spread_sweep([grid]), layers_of([grid]).counted()
+    parts = [
+        grid,
+        *(
+            grid._replace(axes=(axis, *grid.axes[1:]))
+            for axis in (Axis("in_channels", (1,)), Axis("in_channels", (40, 64)))
+        ),
+    ]
+    found, held = spread_sweep(parts), layers_of(parts).counted()
     assert (found.size, found.impossible) == (held.size, held.impossible)
     for one in found.spreads:
         rows = [row for row in held.rows if row.variant == one.variant]
