@@ -226,6 +226,7 @@ def test_a_crossover_is_plain_in_json() -> None:
         "threads": 1,
         "clock": "wall",
         "device": "Xeon",
+        "dtype": "float32",
         "variant": "depthwise_separable",
         "of": {},
         "along": "out_channels",
