@@ -5,9 +5,9 @@ sizes), as they are and with their depthwise-separable variants, as CSV and as P
 one of the two. Fifty million: 50,331,648 of them, streamed as Parquet; at most 75 s and 400 MB.
 
 Method: whole processes of `dscost sweep … -o FILE`, one of each kind in turn, so that a slow moment of the machine
-hits all alike; best and median of the rounds. Memory is the largest resident set that the kernel saw of the process.
-What it costs to start, and to import what is needed, is measured likewise. Files are written to the folder of
-temporary files, flushed but not synced.
+hits all alike; best and median of the rounds, and the seconds that processors worked, which others on the machine
+change less. Memory is the largest resident set that the kernel saw of the process. What it costs to start, and to
+import what is needed, is measured likewise. Files are written to the folder of temporary files, flushed but not synced.
 
 Run: `python benchmarks/sweep.py [ROUNDS]`; it prints what `benchmarks/results/` has.
 """
@@ -47,9 +47,10 @@ STARTS = {
 
 
 class Run(NamedTuple):
-    """A process: how long it took, its largest resident set, and what it printed."""
+    """A process: how long it took, what of that processors worked, its largest resident set, and what it printed."""
 
     took_s: float
+    worked_s: float
     memory_mb: float
     said: str
 
@@ -66,7 +67,7 @@ def run(*command: str) -> Run:
         told = said.read().decode().strip()
         if process.returncode:
             raise SystemExit(told)
-        return Run(took_s, used.ru_maxrss / 1024, told)
+        return Run(took_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, told)
 
 
 def write(path: Path, grid: Sequence[str], variant: str) -> tuple[Run, float]:
@@ -100,11 +101,11 @@ def main(rounds: int) -> int:
         fifty, size = write(Path(folder) / "table.parquet", FIFTY_MILLION, STANDARD)
     print("\n## Fifty million\n")
     print(
-        "| rows | seconds | million rows/s | peak memory | file | limit |\n| --: | --: | --: | --: | --: | --: |"
+        "| rows | seconds | of processors | million rows/s | peak memory | file | limit |\n| --: | --: | --: | --: | --: | --: |"
     )
     rows = rows_of(fifty)
     print(
-        f"| {rows:,} | {fifty.took_s:.1f} | {rows / fifty.took_s / 1e6:.2f} | {fifty.memory_mb:.0f} MB | {size:.0f} MB "
+        f"| {rows:,} | {fifty.took_s:.1f} | {fifty.worked_s:.1f} | {rows / fifty.took_s / 1e6:.2f} | {fifty.memory_mb:.0f} MB | {size:.0f} MB "
         f"| {LIMIT_FIFTY_S:g} s, {LIMIT_FIFTY_MB:g} MB |"
     )
     print("\n## Start\n\n| process | best | median |\n| :-- | --: | --: |")
@@ -123,15 +124,15 @@ def _million(folder: Path, rounds: int) -> float:
         for variants, ending in kinds:
             found[variants, ending].append(write(folder / f"table.{ending}", ONE_MILLION, variants))
     print("\n## A million\n")
-    print("| layers | file | rows | best | median | peak memory | size | limit |")
-    print("| :-- | :-- | --: | --: | --: | --: | --: | --: |")
+    print("| layers | file | rows | best | median | of processors | peak memory | size | limit |")
+    print("| :-- | :-- | --: | --: | --: | --: | --: | --: | --: |")
     for (variants, ending), runs in found.items():
         times = [one.took_s for one, _ in runs]
         beside = "as they are" if variants == STANDARD else "and separable"
         limit = f"{LIMIT_S:g} s in one" if variants == STANDARD else ""
         print(
             f"| {beside} | {ending} | {rows_of(runs[0][0]):,} | {min(times):.2f} s | {statistics.median(times):.2f} s "
-            f"| {max(one.memory_mb for one, _ in runs):.0f} MB | {runs[0][1]:.1f} MB | {limit} |"
+            f"| {statistics.median(one.worked_s for one, _ in runs):.2f} s | {max(one.memory_mb for one, _ in runs):.0f} MB | {runs[0][1]:.1f} MB | {limit} |"
         )
     return min(
         statistics.median([one.took_s for one, _ in found[STANDARD, ending]])
