@@ -10,6 +10,7 @@ import pytest
 from program import run
 
 import dscost
+from dscost.configs import config_folder
 from dscost.networks.architectures import builtins, find_builtin
 
 TWO = {"resnet18": (11_689_512, 1_814_073_344, 2015), "vgg16": (138_357_544, 15_470_264_320, 2014)}
@@ -80,6 +81,15 @@ def test_devices_are_listed_with_peak_bandwidth_and_ridge() -> None:
     (row,) = (line for line in lines("devices") if line.startswith("t4 "))
     # 8.1 TFLOP/s, 320 GB/s, 8100 / 320, and tensor cores
     assert row.split() == ["t4", "8,100", "320", "25.3", "65,000", "130,000", "NVIDIA", "T4"]
+
+
+def test_sweeps_are_listed_with_their_layers() -> None:
+    assert names("sweeps")["separable_pays"]["layers"] == 4 * 5 * 3
+    (row,) = (line for line in lines("sweeps") if line.startswith("heads "))
+    assert row.split()[:3] == ["heads", str(2 * 2 + 2 + 3 * 3), "Heads"]
+    built_in = {path.stem for path in config_folder("sweeps").glob("*.yaml")}
+    assert order("sweeps", "--sort", "layers")[0] == "separable_pays"
+    assert set(names("sweeps")) == built_in
 
 
 def test_a_list_is_sorted_by_a_figure_largest_first() -> None:

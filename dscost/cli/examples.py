@@ -50,8 +50,20 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
             "thousands of them, to a file",
         ),
         Example(
-            "dscost sweep separable_pays --time --runtime onnxruntime -o lut.csv",
-            "a built-in file, timed: where separable begins to pay",
+            "dscost sweep separable_pays --time --runtime onnxruntime --export lut.csv",
+            "a built-in file, timed: where separable begins to pay, and the table",
+        ),
+        Example(
+            "dscost sweep --model mobilenet_v1 --set width=0.25:1.0:0.25 --input 128,224",
+            "models by their settings and inputs",
+        ),
+        Example(
+            "dscost sweep --layers-of mobilenet_v2 --time",
+            "the layers of a model, timed one by one, beside the whole",
+        ),
+        Example(
+            "dscost sweep once_for_all --time --scheduler tcp://192.168.0.10:8786 -o lut.csv",
+            "a search space, timed on the machines of a Dask cluster",
         ),
     ),
     "convert": (

@@ -118,6 +118,21 @@ def _runtimes() -> Entries:
     return entries
 
 
+def _sweeps() -> Entries:
+    from dscost.configs import config_folder
+    from dscost.notation.marked_yaml import Problems, read_yaml
+    from dscost.pages.listings import Entry
+    from dscost.sweeping.grid_files import grids_in
+
+    entries = []
+    for path in sorted(config_folder("sweeps").glob("*.yaml")):
+        problems = Problems()
+        root = read_yaml(path, problems)
+        layers = sum(grid.size for grid in grids_in(root, str(path), problems))
+        entries.append(Entry(path.stem, root.plain["description"], figures={"layers": layers}))
+    return entries
+
+
 def _named(meanings: Mapping[str, str]) -> Entries:
     from dscost.pages.listings import Entry
 
@@ -133,6 +148,7 @@ KINDS: Mapping[str, Callable[[], Entries]] = {
     "columns": _columns,
     "devices": _devices,
     "runtimes": _runtimes,
+    "sweeps": _sweeps,
 }
 
 
@@ -147,7 +163,7 @@ def list_names(
         bool, typer.Option("-v", "--verbose", help="Say where figures and variants are from.")
     ] = False,
 ) -> None:
-    """List models, targets, variants, metrics, formats, columns, devices or runtimes.
+    """List models, targets, variants, metrics, formats, columns, devices, runtimes or sweeps.
 
     Only convolutions and data movement of a variant are counted, no norms or activations.
     Formulas give the ratio of weights; M and N are channels, G the groups. Of a runtime stands

@@ -65,12 +65,14 @@ _FIGURES = {
         _Figure(Column("float16_flops_per_s", "float16", 3), _giga),
         _Figure(Column("int8_flops_per_s", "int8", 4), _giga),
     ),
+    "sweeps": (_Figure(Column("layers", "layers", 0), str),),
 }
 """What stands beside names of a kind; others are names and meanings only."""
 _NOTES = {
     "models": "MACs of one input of that size.",
     "devices": "GFLOP/s of float32 beside those of float16 and int8, by data sheets. "
     "Below the ridge a layer is bound by memory, above it by arithmetic.",
+    "sweeps": "dscost sweep NAME counts one, with --time it is timed as well.",
 }
 
 
