@@ -230,3 +230,21 @@ def test_a_case_that_raises_is_not_tried_again() -> None:
     found, kept, _ = ran(Played({"tcp://a": told()}), 4, measure=measure)
     assert len(kept) == 3
     assert [visit.untimed for visit in found.failed] == [{"standard": "RuntimeError: no"}]
+
+
+def test_a_case_of_which_three_workers_die_is_not_given_to_a_fourth() -> None:
+    def die(played: Played) -> None:
+        held = {worker for worker, _, arguments in played.calls.values() if arguments}
+        for worker in held:
+            del played.there[worker]
+        if len(played.there) > 1:
+            played.events[4] = die
+
+    # four say what they are; one is given the case and dies of it, then the next one
+    there = {f"tcp://{n}": told(machine="a") for n in range(4)}
+    played = Played(there, {4: die})
+    found, kept, _ = ran(played, 1)
+    (visit,) = kept.values()
+    assert visit.untimed == {"standard": "3 workers died while they timed it"}
+    assert len(played.there) == 1
+    assert not found.warnings
