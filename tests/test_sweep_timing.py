@@ -138,7 +138,7 @@ def test_each_case_is_timed_in_its_own_dtype_where_none_is_asked_for(engine: Eng
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"devices": ("cpu", "cuda")}, "a sweep is timed on the CPU: leave out --device"),
+        ({"devices": ("cpu", "cuda")}, "a sweep is timed on the CPU alone"),
         ({"modes": ("compile",)}, "a sweep is timed as torch runs it by itself"),
         ({"memory_formats": ("channels_last",)}, "a sweep is timed as torch runs it by itself"),
         ({"batches": (8,)}, "at the batches of its grid"),

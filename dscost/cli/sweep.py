@@ -95,7 +95,7 @@ def sweep(
         _write(out, parted, found)
         return
     table = next(iter([*parted.paths, *filter(None, [out.path]), *exported]), None)
-    found = timed(out, cases, options, keeping, table)
+    found = timed(out, swept.model_layers() or cases, options, keeping, table)
     for each in each_kind(out, parted, found):
         _write(*each)
     check_timed(found, measuring)

@@ -15,6 +15,7 @@ from dscost.cli.signals import signals
 from dscost.errors import InputError
 
 if TYPE_CHECKING:
+    from dscost.sweeping.model_layers import ModelLayers
     from dscost.sweeping.records import Sweep
     from dscost.sweeping.swept import Cases
     from dscost.timing import TimingOptions
@@ -113,7 +114,7 @@ def timing_options(
 
 def timed(
     out: Output,
-    cases: "Cases",
+    what: "Cases | ModelLayers",
     options: "TimingOptions",
     keeping: Keeping,
     table: Path | None,
@@ -122,7 +123,7 @@ def timed(
 
     Args:
         out: Where it goes.
-        cases: What is timed.
+        what: What is timed.
         options: How.
         keeping: Where that is kept.
         table: The file that the table is written to.
@@ -130,13 +131,13 @@ def timed(
     from dscost.sweeping.journal import journal_path
     from dscost.sweeping.timed_sweep import left_in_words, timed_sweep, what_is_swept
 
-    path = journal_path(keeping.journal, table, what_is_swept(cases.cases))
+    path = journal_path(keeping.journal, table, what_is_swept(what))
     # whoever asks others needs nothing to time by
     measuring = nullcontext() if keeping.scheduler else how.only_measuring()
     with measuring, out.progress() as progress:
         try:
             found = timed_sweep(
-                cases,
+                what,
                 options,
                 journal=path,
                 fresh=keeping.fresh,

@@ -32,7 +32,7 @@ def settings_of(options: TimingOptions, dtype: str) -> list[Setting]:
         InputError: Something is asked for that a sweep does not vary.
     """
     if set(options.devices) != {"cpu"}:
-        raise InputError("a sweep is timed on the CPU: leave out --device")
+        raise InputError("a sweep is timed on the CPU alone")
     if options.modes or options.memory_formats or options.batches:
         raise InputError("a sweep is timed as torch runs it by itself, at the batches of its grid")
     return options.settings(dtype=dtype, batch=1, memory_formats=MEMORY_FORMATS[:1])

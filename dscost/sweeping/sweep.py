@@ -3,19 +3,23 @@
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.errors import InputError, needing
 from dscost.files import check_folder
 from dscost.layers.choosing import parse_variants
 from dscost.layers.variants import SEPARABLE
 from dscost.sweeping import HELD_ROWS
-from dscost.sweeping.grids import Grid
+from dscost.sweeping.grids import AXES, Grid
 from dscost.sweeping.making_grids import Setup, check_size, grid_of
 from dscost.sweeping.model_grids import ModelGrid, Said, model_grid
 from dscost.sweeping.records import Sweep
 from dscost.sweeping.swept import Cases, models_of, rows_in
 from dscost.sweeping.swept import layers_of as layers_in
+
+if TYPE_CHECKING:
+    from dscost.sweeping.model_layers import ModelLayers
+    from dscost.timing import TimingOptions
 
 Values = int | str | range | Sequence[int | str | tuple[int, ...] | bool | None] | None
 """What a caller may have for an axis, see `dscost.sweeping.axes.parse_axis`."""
@@ -42,6 +46,15 @@ def sweep(
     input: Any = None,
     layers_of: "str | PathLike[str] | None" = None,
     table: "str | PathLike[str] | None" = None,
+    time: bool = False,
+    runtime: str | Sequence[str] | None = None,
+    threads: int | None = None,
+    clock: str | None = None,
+    time_budget_s: float | None = None,
+    timing: Mapping[str, Any] | None = None,
+    journal: "str | PathLike[str] | None" = None,
+    fresh: bool = False,
+    scheduler: str | None = None,
 ) -> Sweep:
     """Return what every layer of a grid costs, as it is and in variants.
 
@@ -77,39 +90,91 @@ def sweep(
         table: A file that the rows are written to, `.csv`, `.jsonl` or `.parquet`. A grid of layers
             may then be of any size: of more than 5,000 rows what is returned holds none, but what
             they cost at least and at most.
+        time: Whether to measure as well, on the CPU, each in turns with a reference layer.
+        runtime: What runs it, or several, as in `dscost.layer`; so are what follows.
+        threads: How many to measure with.
+        clock: `wall` or `cpu`.
+        time_budget_s: Seconds that all of it may take; what was not reached has no latency.
+        timing: More fields of `dscost.timing.TimingOptions`, such as `{"with_norm": True}`.
+        journal: A file in which every measurement is kept as it comes; what it has is not measured
+            again. By default nothing is kept.
+        fresh: Whether what that has of this sweep is measured anew.
+        scheduler: Address of a Dask scheduler, such as `tcp://192.168.0.10:8786`: it is measured on
+            its workers instead, on each kind of device.
 
     Raises:
         InputError: Something of it is wrong, or no layer of it can exist; or there are too many.
+        OutputError: The journal cannot be written, or the table.
+        UnavailableError: Nothing can be timed here.
 
     >>> found = sweep("8:24:8", "2 * cin", 3, input_size=(14, 14))
     >>> found.size, [row.cost.params for row in found.rows if row.variant == "standard"]
     (3, [1152, 4608, 10368])
     """
-    given = {
-        "in_channels": in_channels,
-        "out_channels": out_channels,
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": padding,
-        "dilation": dilation,
-        "groups": groups,
-        "bias": bias,
-        "input_size": input_size,
-        "batch": batch,
-    }
+    values = in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
+    given = dict(zip(AXES, (*values, input_size, batch), strict=True))
     wanted = Wanted(given, dims, variants, dtype, file, model, settings, input)
     check_table(table)
+    how = runtime, threads, clock, time_budget_s, timing
+    if time:
+        what = wanted.cases(layers_of)
+        found = _timed(what, _options(*how), journal, fresh=fresh, scheduler=scheduler)
+        return _with_table(found, table)
+    _refuse_timing(*how, journal, fresh or None, scheduler)
     if layers_of is not None:
         return _with_table(wanted.layers(layers_of).counted(), table)
     if model is not None:
         return _with_table(models_of(wanted.models()).counted(), table)
-    grids = wanted.grids()
+    return _of_grids(wanted.grids(), table)
+
+
+def _of_grids(grids: Sequence[Grid], table: "str | PathLike[str] | None") -> Sweep:
+    """Return what the layers of grids cost, of too many to be held what they come to."""
     check_size(grids)
     if table is None or rows_in(grids) <= HELD_ROWS:
         return _with_table(layers_in(grids).counted(), table)
     with needing("numpy", "sweep"):
         from dscost.sweeping.spreading import written_sweep
     return written_sweep(grids, Path(table), _format_of(table))
+
+
+def _options(
+    runtime: str | Sequence[str] | None,
+    threads: int | None,
+    clock: str | None,
+    time_budget_s: float | None,
+    timing: Mapping[str, Any] | None,
+) -> "TimingOptions":
+    """Return how to measure."""
+    from dscost.analysis import timing_options
+
+    given = "cpu", threads, None, time_budget_s, timing
+    return timing_options(*given, runtime=runtime, clock=clock)
+
+
+def _refuse_timing(*given: object) -> None:
+    """Refuse what says how to measure where nothing is measured."""
+    names = (
+        *("runtime", "threads", "clock", "time_budget_s", "timing", "journal", "fresh"),
+        "scheduler",
+    )
+    told = [name for name, value in zip(names, given, strict=True) if value is not None]
+    if told:
+        raise InputError(f"{' and '.join(told)}: nothing is measured without time=True")
+
+
+def _timed(
+    what: "Cases | ModelLayers",
+    options: "TimingOptions",
+    journal: "str | PathLike[str] | None",
+    *,
+    fresh: bool,
+    scheduler: str | None,
+) -> Sweep:
+    from dscost.sweeping.timed_sweep import timed_sweep
+
+    path = None if journal is None else Path(journal)
+    return timed_sweep(what, options, journal=path, fresh=fresh, scheduler=scheduler)
 
 
 class Wanted(NamedTuple):
@@ -141,20 +206,30 @@ class Wanted(NamedTuple):
         more = self.settings, self.input, self.axes["batch"], self.dtype, self.names
         return model_grid(Said(models, *more))  # type: ignore[arg-type]
 
+    def cases(self, layers_of: "str | PathLike[str] | None") -> "Cases | ModelLayers":
+        """Return what is to be timed: models, layers of grids, or those of a model."""
+        if layers_of is not None:
+            return self.model_layers(layers_of)
+        return layers_in(self.grids()) if self.model is None else models_of(self.models())
+
     def layers(self, target: "str | PathLike[str]") -> Cases:
-        """Return the layers of a model.
+        """Return the layers of a model as they are counted, see `model_layers`."""
+        from dscost.sweeping.layer_sweep import cases_of_layers
+
+        return cases_of_layers(self.model_layers(target))
+
+    def model_layers(self, target: "str | PathLike[str]") -> "ModelLayers":
+        """Return the layers of a model, and the model.
 
         Raises:
             InputError: It is none, or something is said that it says.
         """
-        from dscost.sweeping.layer_sweep import cases_of_layers, find_layers
+        from dscost.sweeping.layer_sweep import find_layers
 
         others = {"dims": self.dims, "variants": self.variants, "file": self.file}
         refuse_layers({**self.axes, **others, "model": self.model}, swept=LAYERS_OF_MODEL)
         dtype = self.dtype or "float32"
-        return cases_of_layers(
-            find_layers(target, settings=self.settings, given=self.input, dtype=dtype)
-        )
+        return find_layers(target, settings=self.settings, given=self.input, dtype=dtype)
 
     def grids(self) -> Sequence[Grid]:
         """Return the grids of layers.

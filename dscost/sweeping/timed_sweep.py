@@ -6,15 +6,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from dscost.errors import InputError
 from dscost.notation.units import counted
-from dscost.sweeping.records import NOT_YET, Case, Row, Sweep
+from dscost.sweeping.layer_sweep import timed_layers
+from dscost.sweeping.model_layers import ModelLayers
+from dscost.sweeping.records import NOT_YET, Row, Sweep
 from dscost.sweeping.swept import Cases
 from dscost.sweeping.timed import Timed, time_cases
 from dscost.timing import Progress, TimingOptions
 
 
 def timed_sweep(
-    cases: Cases,
+    what: Cases | ModelLayers,
     options: TimingOptions,
     *,
     journal: Path | None = None,
@@ -26,7 +29,7 @@ def timed_sweep(
     """Return what cases cost and take, as far as the time goes; see `time_cases`.
 
     Args:
-        cases: What is counted and timed.
+        what: Layers or models; the layers of a model are timed beside it, and summed up.
         options: How.
         journal: The file where visits are kept.
         fresh: Whether what it has of these cases is dropped first.
@@ -34,14 +37,23 @@ def timed_sweep(
         note: Told of what the journal has.
         scheduler: Address of Dask's scheduler, on whose workers they are timed; see
             `time_on_cluster`.
+
+    Raises:
+        InputError: Something is asked for that is not timed so.
     """
+    if isinstance(what, ModelLayers):
+        if scheduler is not None:
+            raise InputError("the layers of a model are timed beside it on this machine alone")
+        return timed_layers(
+            what, options, journal=journal, fresh=fresh, progress=progress, note=note
+        )
     time: Callable[..., Timed] = time_cases
     if scheduler is not None:
         from dscost.sweeping.distributing import time_on_cluster
 
         time = partial(time_on_cluster, scheduler=scheduler)
-    found = time(cases.cases, options, journal=journal, fresh=fresh, progress=progress, note=note)
-    return swept_of(cases, found)
+    found = time(what.cases, options, journal=journal, fresh=fresh, progress=progress, note=note)
+    return swept_of(what, found)
 
 
 def swept_of(cases: Cases, found: Timed) -> Sweep:
@@ -53,12 +65,12 @@ def swept_of(cases: Cases, found: Timed) -> Sweep:
         cases.impossible,
         found.drifts,
         found.unfinished,
-        (*found.warnings, *_doubts(found)),
+        (*cases.warnings, *found.warnings, *doubts(found)),
         None if found.journal is None else str(found.journal),
     )
 
 
-def _doubts(found: Timed) -> Iterable[str]:
+def doubts(found: Timed) -> Iterable[str]:
     """Yield what is to be said of cases for whose second visit the time did not suffice."""
     if found.doubtful:
         number = counted(found.doubtful, "case")
@@ -82,9 +94,10 @@ def untimed_of(rows: Iterable[Row]) -> list[str]:
     return [note for note in dict.fromkeys(found) if note != NOT_YET]
 
 
-def what_is_swept(cases: Iterable[Case]) -> dict[str, Any]:
+def what_is_swept(what: Cases | ModelLayers) -> dict[str, Any]:
     """Return what tells the cases of a sweep from those of others, for the name of a journal."""
     told = sha256()
+    cases = [*what.layers, what.whole] if isinstance(what, ModelLayers) else what.cases
     for case in cases:
         told.update(repr([(unit.label, unit.parts, unit.shape) for unit in case.units]).encode())
     return {"cases": told.hexdigest()}
