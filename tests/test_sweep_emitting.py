@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from program import run
 
 import dscost
 from dscost.errors import InputError, UnknownNameError
@@ -30,6 +31,7 @@ from dscost.sweeping.emitting import (
     register_table_format,
     unit_of,
 )
+from dscost.sweeping.layer_sweep import cases_of_layers, find_layers
 from dscost.sweeping.records import Row, Where
 from dscost.sweeping.units import Lacking, units_of
 
@@ -260,11 +262,41 @@ def test_each_place_has_a_file(tmp_path: Path) -> None:
     # a machine of the same kind is no other place
     rows += rows_of(conv(3, 24, 3, 32), where=there._replace(host="b"))
     made = emit(rows, parse_emissions([f"ofa={tmp_path / 'lut.yaml'}"]))
-    assert [(one.path.name, one.keys) for one in made] == [("lut-1.yaml", 1), ("lut-2.yaml", 2)]
+    assert [(one.path.name, one.keys) for one in made] == [
+        ("lut-a-processor.yaml", 1),
+        ("lut-another-processor.yaml", 2),
+    ]
     means = [
         [one["mean"] for one in yaml.safe_load(each.path.read_text()).values()] for each in made
     ]
     assert means == [[1.0], [9.0, 1.0]]
+
+
+def test_files_are_told_apart_by_what_places_differ_in(tmp_path: Path) -> None:
+    wheres = [
+        HERE._replace(runtime=runtime, dtype=dtype)
+        for runtime in ("torch", "tvm")
+        for dtype in ("int8", "half")
+    ]
+    wheres.append(wheres[0]._replace(versions={"torch": "2.10.0"}))
+    rows = [row for where in wheres[:4] for row in rows_of(conv(3, 16, 3, 32), where=where)]
+    made = emit(rows, parse_emissions([f"plain={tmp_path / 'lut.csv'}"]))
+    assert [one.path.name for one in made] == [
+        *("lut-torch-int8.csv", "lut-torch-half.csv", "lut-tvm-int8.csv", "lut-tvm-half.csv")
+    ]
+    rows = [
+        row for where in (wheres[0], wheres[4]) for row in rows_of(conv(3, 16, 3, 32), where=where)
+    ]
+    made = emit(rows, parse_emissions([f"plain={tmp_path / 'lut.csv'}"]))
+    assert [one.path.name for one in made] == ["lut-1.csv", "lut-2.csv"]  # versions are long
+
+
+def test_rows_of_two_dtypes_do_not_meet(tmp_path: Path) -> None:
+    rows = [
+        *rows_of(conv(3, 16, 3, 32, dtype="float32")),
+        *rows_of(conv(3, 16, 3, 32, dtype="float16")),
+    ]
+    check_emissions(rows, parse_emissions([f"ofa={tmp_path / 'a'}"]))
 
 
 def test_rows_that_were_not_timed_are_told(tmp_path: Path) -> None:
@@ -520,3 +552,92 @@ def test_a_place_is_told_without_versions() -> None:
     assert place_in_words(HERE._replace(versions={}, runtime="onnxruntime")) == (
         "a processor, 1 thread, onnxruntime, float32, wall clock, convolutions alone"
     )
+
+
+# -- the layers of a model
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v2", "mobilenet_v3_small", "resnet18", "vgg16", "xception"]
+)
+def test_a_row_of_a_models_layer_tells_what_it_is(name: str) -> None:
+    """All but what a row has no words for: squeeze-and-excite, an activation alone, pooling to a size."""
+    model = find_layers(name)
+    rows = cases_of_layers(model).counted().rows
+    for case, row in zip(model.layers, rows, strict=True):
+        (unit,) = case.units
+        found = unit_of(row)
+        if unit.label in ("squeeze_excite", "relu", "pooling"):
+            assert found is None
+        else:
+            assert found is not None
+            assert [part[1] for part in found.parts] == [part[1] for part in unit.parts]
+            assert found.shape == unit.shape
+
+
+def test_the_layers_of_a_model_are_kernels_of_nn_meter(tmp_path: Path) -> None:
+    rows = cases_of_layers(find_layers("mobilenet_v3_small")).counted().rows
+    rows = [row._replace(latency_s=1e-3, where=HERE) for row in rows]
+    (made,) = emit(rows, parse_emissions([f"nnmeter={tmp_path / 'a'}"]))
+    # a linear layer with an activation is no kernel of theirs, nor is a squeeze-and-excite block of any reduction;
+    # of the 9 of table 2 in Howard et al. 2019 (arXiv:1905.02244) two are another's equals, of 240 and of 576 channels
+    assert dict(made.left_out) == {"linear+hard_swish": 1, "squeeze_excite": 9 - 2}
+    kernels = json.loads(made.path.read_text())
+    assert set(kernels) == {
+        *("conv-bn", "conv-bn-relu", "conv-bn-hswish", "dwconv-bn-relu", "dwconv-bn-hswish"),
+        *("add", "fc", "global-avgpool"),
+    }
+    # its first layer, by the same table
+    assert {"HW": 224, "CIN": 3, "COUT": 16, "KERNEL_SIZE": 3, "STRIDES": 2} in [
+        one["config"] for one in kernels["conv-bn-hswish"].values()
+    ]
+
+
+def test_once_for_all_has_no_place_for_a_convolution_with_its_norm(tmp_path: Path) -> None:
+    rows = cases_of_layers(find_layers("resnet18")).counted().rows
+    rows = [row._replace(latency_s=1e-3, where=HERE) for row in rows]
+    (made,) = emit(rows, parse_emissions([f"ofa={tmp_path / 'a'}"]))
+    assert list(yaml.safe_load(made.path.read_text())) == [
+        "AvgPool2D-input:7x7x512-output:1x1x512",
+        "Conv-input:224x224x3-output:112x112x64",
+        "Logits-input:1x1x512-output:1000",
+    ]
+
+
+# -- the command line
+
+TINY = ["sweep", "--cin", "3", "--cout", "4", "-k", "3", "--size", "4", "--variant", "standard"]
+
+
+def test_a_timed_sweep_writes_its_tables(tmp_path: Path) -> None:
+    lut, kernels = tmp_path / "lut.yaml", tmp_path / "kernels.json"
+    tables = ["--emit", f"ofa={lut}", "--emit", f"nnmeter={kernels}"]
+    found = run(*TINY, "--time", "--threads", "1", *tables, "--journal", str(tmp_path / "journal"))
+    assert found.returncode == 0, found.stderr
+    ((key, entry),) = yaml.safe_load(lut.read_text()).items()
+    assert key == "Conv-input:4x4x3-output:4x4x4"
+    assert entry["mean"] > 0
+    assert list(json.loads(kernels.read_text())) == ["conv-block"]
+    assert f"wrote {lut}: 1 entry of 1 row" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--emit", "ofa=lut.yaml"], "--emit needs timing: add --time"),
+        (["--time", "--emit", "oaf=lut.yaml"], "unknown table format 'oaf' (did you mean 'ofa'?)"),
+        (
+            ["--time", "--emit", "ofa=lut.yaml", "--batch", "1,2"],
+            "has one place, Conv-input:4x4x3-output:4x4x4",
+        ),
+        (["--time", "--emit", "ofa=lut.yaml", "--export", "csv=lut.yaml"], "lut.yaml"),
+    ],
+    ids=["not timed", "no format", "two rows of one place", "a file for two"],
+)
+def test_what_cannot_be_written_is_said_before_anything_is_timed(
+    options: list[str], why: str, tmp_path: Path
+) -> None:
+    found = run(*TINY, *options, cwd=tmp_path)
+    assert found.returncode == 2
+    assert why in found.stderr
+    assert not list(tmp_path.iterdir())

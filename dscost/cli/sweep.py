@@ -18,6 +18,7 @@ from dscost.cli.sweep_timing import (
     Keeping,
     Timing,
     check_timed,
+    emitted,
     parse_dtypes,
     timed,
     timing_options,
@@ -71,6 +72,7 @@ def sweep(
 ) -> None:
     """Count a whole grid of layers, each as it is and in cheaper variants, into one table."""
     from dscost.pages.sweeps import SweepSaid
+    from dscost.sweeping.emitting import check_emissions
 
     dtypes = parse_dtypes(dtype, measuring, keeping)
     options = timing_options(measuring, keeping, dtypes) if keeping.time else None
@@ -81,7 +83,8 @@ def sweep(
     out = parted.asked.output(
         "sweep", View(sort=sort, top=top), read=[*swept.files(), *keeping.read()]
     )
-    exported = [path for _, path in out.exports]
+    emissions = keeping.tables()
+    exported = [path for _, path in (*out.exports, *emissions)]
     check_places([*parted.paths, out.path, *exported], [*swept.files(), *keeping.read()])
     SweepSaid.check(out.view, out.says)
     if is_large:
@@ -94,11 +97,13 @@ def sweep(
     if options is None:
         _write(out, parted, found)
         return
+    check_emissions(found.rows, emissions)
     table = next(iter([*parted.paths, *filter(None, [out.path]), *exported]), None)
     found = timed(out, swept.model_layers() or cases, options, keeping, table)
     for each in each_kind(out, parted, found):
         _write(*each)
     check_timed(found, measuring)
+    emitted(out, found, emissions)
 
 
 def _is_large(grids: "Sequence[Grid]") -> bool:

@@ -1,6 +1,6 @@
 """What `dscost sweep` times, and how it goes on where it was."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -15,6 +15,7 @@ from dscost.cli.signals import signals
 from dscost.errors import InputError
 
 if TYPE_CHECKING:
+    from dscost.sweeping.emitting import Asked
     from dscost.sweeping.model_layers import ModelLayers
     from dscost.sweeping.records import Sweep
     from dscost.sweeping.swept import Cases
@@ -53,6 +54,15 @@ class Keeping(NamedTuple):
         bool, typer.Option("--fresh", help="Time anew what the journal has of this sweep.")
     ] = False
 
+    emit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT=FILE",
+            help="Also write a latency table for architecture search: ofa or proxylessnas (what "
+            "Once-for-all reads), nnmeter, plain; repeatable.",
+        ),
+    ] = None
+
     scheduler: Annotated[
         str | None,
         typer.Option(
@@ -62,6 +72,19 @@ class Keeping(NamedTuple):
             "--resources timer=1",
         ),
     ] = None
+
+    def tables(self) -> "Sequence[Asked]":
+        """Return the latency tables that are to be written.
+
+        Raises:
+            InputError: One is written otherwise than as a format and a file.
+            OutputError: A file cannot be written.
+        """
+        if not self.emit:
+            return ()
+        from dscost.sweeping.emitting import parse_emissions
+
+        return parse_emissions(self.emit)
 
     def read(self) -> Iterator[Read]:
         """Yield the file that is read."""
@@ -153,6 +176,20 @@ def timed(
     # what is left on workers is told by the kind of device, as are those that were not used
     out.lacks(found.warnings if keeping.scheduler else filter(None, [left_in_words(found)]))
     return found
+
+
+def emitted(out: Output, found: "Sweep", asked: "Sequence[Asked]") -> None:
+    """Write latency tables, and say so.
+
+    Raises:
+        InputError: Nothing was timed, or a format has one place for two rows.
+        OutputError: A file cannot be written.
+    """
+    from dscost.pages.sweep_tables import line_of_table
+    from dscost.sweeping.emitting import emit
+
+    for one in emit(found.rows, asked):
+        out.note(f"wrote {line_of_table(one)}")
 
 
 def check_timed(found: "Sweep", measuring: how.Measuring) -> None:

@@ -1,7 +1,7 @@
 """Latency tables that were written in the formats of others → a line for each."""
 
 from dscost.notation.units import counted
-from dscost.sweeping.emitting import Emitted
+from dscost.sweeping.records import Emitted
 
 
 def line_of_table(emitted: Emitted) -> str:

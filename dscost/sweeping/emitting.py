@@ -3,17 +3,19 @@
 A format is a function of rows to a `Table`, registered here; ours are in `table_formats`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dscost.errors import InputError, SpecError
+from dscost.errors import InputError, SpecError, UnknownNameError
 from dscost.files import check_folder, write_whole
 from dscost.layers.choosing import parse_variants
 from dscost.layers.variants import STANDARD
 from dscost.registries import Registry
 from dscost.sweeping.grids import Operation
-from dscost.sweeping.records import Row, Where
+from dscost.sweeping.kinds import slug_of
+from dscost.sweeping.records import Emitted, Row, Where
 from dscost.sweeping.units import Unit, units_of
 
 NORMAL_95 = 1.96
@@ -92,26 +94,6 @@ class Asked(NamedTuple):
     path: Path
 
 
-class Emitted(NamedTuple):
-    """A file that was written.
-
-    Args:
-        path: The file.
-        title: Whose format it is in.
-        keys: How many entries it has.
-        rows: How many were timed in its place.
-        untimed: How many were not timed, in any place.
-        left_out: How many of those timed have no place in the format, by what they are.
-    """
-
-    path: Path
-    title: str
-    keys: int
-    rows: int
-    untimed: int = 0
-    left_out: Mapping[str, int] = {}
-
-
 def parse_emissions(texts: Iterable[str]) -> tuple[Asked, ...]:
     """Return the tables that `FORMAT=FILE` stand for.
 
@@ -138,24 +120,30 @@ def check_emissions(rows: Iterable[Row], asked: Sequence[Asked]) -> None:
     """Refuse a table that two of the rows would share a place of, before anything is timed.
 
     Args:
-        rows: As counted, of one dtype.
+        rows: As counted.
         asked: The tables.
 
     Raises:
         InputError: The text says what these are.
     """
-    if asked:
-        entries = [Entry(row, unit, 1.0, None) for row in rows if (unit := unit_of(row))]
+    if not asked:
+        return
+    by_dtype: dict[object, list[Entry]] = {}
+    for row in rows:
+        unit = unit_of(row)
+        if unit:
+            by_dtype.setdefault(row.of.get("dtype"), []).append(Entry(row, unit, 1.0, None))
+    for entries in by_dtype.values():
         for one in asked:
             TABLE_FORMATS[one.name].write(entries)
 
 
 def emit(rows: Iterable[Row], asked: Sequence[Asked]) -> tuple[Emitted, ...]:
-    """Write latency tables: where rows are of several places, one file for each, numbered.
+    """Write latency tables: where rows are of several places, one file for each.
 
     Args:
         rows: Those that were timed are taken.
-        asked: Formats and files.
+        asked: Formats and files; what places differ in is told behind the name of a file.
 
     Raises:
         InputError: Nothing was timed, or a format has one place for two rows.
@@ -163,15 +151,22 @@ def emit(rows: Iterable[Row], asked: Sequence[Asked]) -> tuple[Emitted, ...]:
     """
     if not asked:
         return ()
-    places: dict[str, list[Entry]] = {}
+    entries: dict[str, list[Entry]] = {}
+    places: dict[str, Where] = {}
+    unknown: dict[str, Counter[str]] = {}
     untimed = 0
     for row in rows:
-        unit = None if row.latency_s is None else unit_of(row)
-        if unit is None or row.where is None or row.latency_s is None:
+        if row.where is None or row.latency_s is None:
             untimed += 1
             continue
-        of_one = places.setdefault(repr(row.where.key), [])
-        of_one.append(Entry(row, unit, row.latency_s, _deviation_s(row)))
+        key, unit = repr(row.where.key), unit_of(row)
+        places.setdefault(key, row.where)
+        own = entries.setdefault(key, [])
+        strange = unknown.setdefault(key, Counter())
+        if unit is None:
+            strange[row.variant] += 1
+        else:
+            own.append(Entry(row, unit, row.latency_s, _deviation_s(row)))
     if not places:
         raise InputError(
             "--emit: a latency table is of what was timed, and nothing was: add --time"
@@ -179,35 +174,58 @@ def emit(rows: Iterable[Row], asked: Sequence[Asked]) -> tuple[Emitted, ...]:
     made = []
     for one in asked:
         table_format = TABLE_FORMATS[one.name]
-        for number, entries in enumerate(places.values(), start=1):
-            table = table_format.write(entries)
-            path = one.path if len(places) == 1 else _numbered(one.path, number)
+        for apart, key in zip(_apart([*places.values()]), places, strict=True):
+            table = table_format.write(entries[key])
+            path = one.path.with_name(f"{one.path.stem}{apart}{one.path.suffix}")
             write_whole(path, table.text)
-            told = (table_format.title, table.keys, len(entries), untimed, table.left_out)
-            made.append(Emitted(path, *told))
+            left_out = Counter(table.left_out) + unknown[key]
+            timed = len(entries[key]) + sum(unknown[key].values())
+            made.append(Emitted(path, table_format.title, table.keys, timed, untimed, left_out))
     return tuple(made)
 
 
+_PLACES = ("device", "threads", "runtime", "dtype", "clock", "with_norm")
+
+
+def _apart(places: Sequence[Where]) -> list[str]:
+    """Return what tells places apart, as parts of the names of files; nothing of one alone."""
+    names = [name for name in _PLACES if len({getattr(one, name) for one in places}) > 1]
+    told = ["".join(f"-{slug_of(str(getattr(one, name)))}" for name in names) for one in places]
+    if len(set(told)) == len(told):
+        return told
+    return [f"{one}-{number}" for number, one in enumerate(told, start=1)]
+
+
 def unit_of(row: Row) -> Unit | None:
-    """Return what a row is of; `None` where it is of nothing: a variant that a layer lacks.
+    """Return what a row is of; `None` where that cannot be made of what the row tells.
 
     A row does not tell how many dimensions it has: what costs as much is it.
     """
+    for dims in DIMENSIONS:
+        try:
+            unit = _made(row, dims)
+        except (SpecError, UnknownNameError, KeyError):
+            continue  # its sizes are of other dimensions, or it is of no layer that we know
+        if unit:
+            cost = unit.cost(1)
+            if (cost.params, cost.macs) == (row.cost.params, row.cost.macs):
+                return unit
+    return None
+
+
+def _made(row: Row, dims: int) -> Unit | None:
+    from dscost.sweeping.model_layers import unit_as_told
+
+    told = unit_as_told(row.variant, row.of, dims)
+    if told:
+        return told
     operation: Operation = "convolution"
     if row.variant in ("linear", "global_pooling"):
         operation = row.variant  # type: ignore[assignment]
     is_variant = operation == "convolution" and row.variant != STANDARD
     asked = parse_variants([row.variant]) if is_variant else ()
-    for dims in DIMENSIONS:
-        try:
-            last = list(units_of(row.of, asked, operation=operation, dims=dims))[-1]
-        except SpecError:
-            continue  # its sizes are of other dimensions
-        if isinstance(last, Unit):
-            cost = last.cost(1)
-            if (cost.params, cost.macs) == (row.cost.params, row.cost.macs):
-                return last
-    return None
+    last = list(units_of(row.of, asked, operation=operation, dims=dims))[-1]
+    return last if isinstance(last, Unit) else None
 
 
 def place_in_words(where: Where) -> str:
@@ -228,7 +246,3 @@ def _deviation_s(row: Row) -> float | None:
         return None
     low, high = row.ci95_s
     return (high - low) / 2 / NORMAL_95
-
-
-def _numbered(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.stem}-{number}{path.suffix}")

@@ -82,5 +82,7 @@ def by_kind(sweep: Sweep) -> Mapping[str, Sweep]:
     for name, kind in kinds.items():
         rows = [row for row in sweep.rows if not row.where or own[id(row.where)] == kind]
         drift = tuple(one for one in sweep.drift if kind_of(one.where, [*places.values()]) == kind)
-        found[name] = sweep._replace(title=f"{sweep.title} on {name}", rows=rows, drift=drift)
+        sums = tuple(one for one in sweep.sums if kind_of(one.where, [*places.values()]) == kind)
+        title = f"{sweep.title} on {name}"
+        found[name] = sweep._replace(title=title, rows=rows, drift=drift, sums=sums)
     return found

@@ -7,16 +7,25 @@ data is free. No torch.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from dscost.analysis.architectures import peak_elements
 from dscost.analysis.whole_models import WHOLE
-from dscost.layers.convolution import ConvSpec
-from dscost.layers.others import ActivationSpec, LinearSpec, Part, PoolSpec, Spec
+from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.making import extent
+from dscost.layers.others import (
+    ActivationSpec,
+    BatchNormSpec,
+    JoinSpec,
+    LinearSpec,
+    Part,
+    PoolSpec,
+    Spec,
+)
 from dscost.networks.network import INPUT, NETWORK_INPUT, Operation, consumers
 from dscost.notation.units import dtype_bytes
 from dscost.sweeping.records import Case
-from dscost.sweeping.units import Unit
+from dscost.sweeping.units import Unit, conv_of
 
 SQUEEZE_EXCITE = "squeeze_excite"
 TAKEN_ALONG = ("normalization", "activation")
@@ -229,3 +238,52 @@ def _word_of(spec: Spec) -> str:
     if isinstance(spec, PoolSpec):
         return f"{spec.kind}_pooling"
     return _WORDS.get(spec.op, spec.op)
+
+
+def unit_as_told(label: str, of: Mapping[str, Any], dims: int) -> Unit | None:
+    """Return the layer of a model that a row of a table is of.
+
+    Args:
+        label: Of its unit.
+        of: What the table says of it, see `axes_of`.
+        dims: Spatial dimensions.
+
+    Returns:
+        `None` where the row does not tell what was in it, as of a squeeze-and-excite block; or it
+        is of no model.
+
+    Raises:
+        SpecError: There is no such layer.
+    """
+    first, *behind = label.split("+")
+    made = _first_of(first, of, dims)
+    if made is None:
+        return None
+    spec, shape = made
+    parts: list[Part] = [(first, spec)]
+    channels = spec.output_shape(*(shape,) * (2 if first == "add" else 1))[1]
+    for word in behind:
+        is_norm = word == _WORDS["normalization"]
+        parts.append((word, BatchNormSpec(channels, dims) if is_norm else ActivationSpec(word)))
+    if first == "add":
+        parts[0] = (first, spec, (INPUT, INPUT))
+    return Unit(label, tuple(parts), shape)
+
+
+def _first_of(word: str, of: Mapping[str, Any], dims: int) -> tuple[Spec, Shape] | None:
+    """Return what a unit begins with, and the shape of its input."""
+    if word == "linear":
+        spec = LinearSpec(of["in_channels"], of["out_channels"], bias=of.get("bias", True))
+        return spec, (of["batch"], of["in_channels"])
+    if word not in ("convolution", "add", "max_pooling", "avg_pooling"):
+        return None
+    shape = (of["batch"], of["in_channels"], *extent("input_size", of["input_size"], dims))
+    if word == "convolution":
+        return conv_of(of, dims), shape
+    if word == "add":
+        return JoinSpec("add"), shape
+    kernel, stride, padding = (
+        extent(name, of[name], dims) for name in ("kernel_size", "stride", "padding")
+    )
+    kind: Literal["max", "avg"] = "max" if word == "max_pooling" else "avg"
+    return PoolSpec(kind, kernel, stride, padding), shape

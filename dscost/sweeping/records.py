@@ -6,6 +6,7 @@ Plain data; no numpy, no torch.
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from dscost.reports.figures import Cost
@@ -222,6 +223,26 @@ class Sum(NamedTuple):
     def gap(self) -> float:
         """How much more the sum is than the whole: 0.03 for 3 %."""
         return self.sum_s / self.whole_s - 1
+
+
+class Emitted(NamedTuple):
+    """A latency table in the format of others that was written.
+
+    Args:
+        path: The file.
+        title: Whose format it is in.
+        keys: How many entries it has.
+        rows: How many were timed in its place.
+        untimed: How many were not timed, in any place.
+        left_out: How many of those timed have no place in the format, by what they are.
+    """
+
+    path: Path
+    title: str
+    keys: int
+    rows: int
+    untimed: int = 0
+    left_out: Mapping[str, int] = {}
 
 
 class Spread(NamedTuple):

@@ -16,6 +16,7 @@ from dscost.layers.others import ActivationSpec, GlobalPoolSpec, LinearSpec, Poo
 from dscost.networks.network import stage_operations
 from dscost.sweeping.emitting import Entry, Table, place_in_words, register_table_format
 from dscost.sweeping.grids import AXES
+from dscost.sweeping.model_layers import TAKEN_ALONG
 from dscost.sweeping.units import Unit
 from dscost.version import __version__
 
@@ -153,16 +154,18 @@ def _with_logits(keyed: _Keyed, entries: Sequence[Entry]) -> _Keyed:
 
 def _key_of_single(unit: Unit) -> str | None:
     """Return the key of what is no block: the first convolution, or what stands behind the last."""
-    if len(unit.parts) > 1:
-        return None
     spec, made = unit.parts[0][1], _output_shape(unit)
+    is_first = isinstance(spec, ConvSpec) and spec.in_channels == OF_PICTURES
+    # of a model's layers, the first convolution alone is known by its place
+    if any(not is_first or part[1].op not in TAKEN_ALONG for part in unit.parts[1:]):
+        return None
     match spec:
         case LinearSpec():
             return f"Logits-input:1x1x{unit.shape[-1]}-output:{made[-1]}"
         case GlobalPoolSpec() if _is_of_images(unit):
             kind = "AvgPool2D"
         case ConvSpec() if _is_plain(spec, unit) and spec.groups == 1:
-            if not spec.is_pointwise and spec.in_channels == OF_PICTURES:
+            if is_first:
                 kind = "Conv"
             elif not spec.is_pointwise:
                 return None  # what a block is compared with: their networks have none such
