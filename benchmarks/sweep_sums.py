@@ -32,7 +32,7 @@ ROUNDS = 3
 def alone(model: ModelLayers) -> ModelLayers:
     """Return a model whose layers are timed in a loop, each finding in the caches all that it uses."""
     layers = [
-        case._replace(units=tuple(unit._replace(between_bytes=0) for unit in case.units))
+        case._replace(units=tuple(unit._replace(between_elements=0) for unit in case.units))
         for case in model.layers
     ]
     return model._replace(layers=tuple(layers))

@@ -302,6 +302,21 @@ def test_a_model_to_be_timed_can_go_to_another_process(tmp_path: Path) -> None:
     assert again.key(Where("CPU", 1)) == case.key(Where("CPU", 1))
 
 
+def test_a_model_of_another_dtype_has_the_bytes_of_that(tmp_path: Path) -> None:
+    """A weight takes 4 bytes, or 2: half of all, as of what is moved."""
+    (tmp_path / "net.yaml").write_text(NETWORK)
+    (case,) = cases(tmp_path / "net.yaml")
+    for unit in case.units:
+        own, half = unit.cost(4), unit.cost(2)
+        assert (half.params, half.macs) == (own.params, own.macs)
+        assert (2 * half.weight_bytes, 2 * half.traffic_bytes) == (
+            own.weight_bytes,
+            own.traffic_bytes,
+        )
+        assert own.weight_bytes == 4 * own.params
+        assert unit.cost(0) == own
+
+
 @pytest.mark.torch
 def test_a_version_of_a_model_can_be_run(tmp_path: Path) -> None:
     from dscost.timing import Setting

@@ -153,14 +153,14 @@ def test_the_whole_is_the_model() -> None:
 def test_layers_know_how_much_a_pass_uses() -> None:
     """VGG-16: 138,357,544 weights, and at most the image and the two largest maps at once."""
     model = layers_of("vgg16", operations_of("vgg16"))
-    between = {case.units[0].between_bytes for case in model.layers}
-    assert between == {4 * (138_357_544 + (3 + 2 * 64) * 224 * 224)}
-    assert model.whole.units[0].between_bytes == 0
+    between = {case.units[0].between_elements for case in model.layers}
+    assert between == {138_357_544 + (3 + 2 * 64) * 224 * 224}
+    assert model.whole.units[0].between_elements == 0
 
 
 def test_a_layer_in_a_model_is_another_case_than_alone() -> None:
     (first, *_) = layers_of("resnet18", operations_of("resnet18")).layers
-    alone = first._replace(units=(first.units[0]._replace(between_bytes=0),))
+    alone = first._replace(units=(first.units[0]._replace(between_elements=0),))
     assert first.key(HERE) != alone.key(HERE)
 
 

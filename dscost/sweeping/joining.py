@@ -40,11 +40,13 @@ def _rows(case: Case, where: Where, visits: Sequence[Visit], levels: Levels) -> 
     """Yield the rows of a case in a place."""
     key, counting = case.key(where), levels.counting(visits)
     for row in rows_of_case(case, dtype_bytes(where.dtype)):
-        row = row._replace(of={**case.of, "dtype": where.dtype})
+        row = row._replace(
+            of={**case.of, "dtype": where.dtype}, where=visits[0].where if visits else where
+        )
         if row.note:  # the layer has no such variant
             yield row
             continue
-        row = row._replace(key=key, where=visits[0].where if visits else where, visits=len(visits))
+        row = row._replace(key=key, visits=len(visits))
         beside = pooled([one.beside[row.variant] for one in counting if row.variant in one.beside])
         if beside is None:
             yield row._replace(note=_why_not(row.variant, visits))

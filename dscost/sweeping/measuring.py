@@ -50,6 +50,9 @@ def where_of(options: TimingOptions, setting: Setting) -> Where:
         with_norm=options.with_norm,
         versions=versions_of([setting]),
         host=platform.node(),
+        allocator=options.allocator,
+        precision=options.precision,
+        seed=options.seed,
     )
 
 
@@ -66,11 +69,12 @@ def work_of_unit(unit: Unit | MadeByItself, options: TimingOptions, setting: Set
     if not isinstance(unit, Unit):
         return unit.work(setting, seed=options.program_seed, with_norm=options.with_norm)
     parts = tuple(with_norms(unit.parts)) if options.with_norm else unit.parts
-    stages = unit.stages(dtype_bytes(setting.dtype))
+    element_bytes = dtype_bytes(setting.dtype)
+    stages = unit.stages(element_bytes)
     work = work_of(stages, setting, parts, seed=options.program_seed)
-    if unit.between_bytes and setting.runtime == TORCH:
+    if unit.between_elements and setting.runtime == TORCH:
         shapes, weights = (unit.shape, stages[-1].output_shape), sum(s.cost.params for s in stages)
-        work = in_turns(work, shapes, weights, unit.between_bytes)
+        work = in_turns(work, shapes, weights, unit.between_elements * element_bytes)
     return work._replace(name=unit.label if unit.label == WHOLE else f"the layer {unit.label}")
 
 

@@ -1,6 +1,7 @@
 """Models by settings and inputs: what each is of, counted as it is and in both pure versions."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import product
 from math import prod
@@ -17,7 +18,7 @@ from dscost.errors import (
 )
 from dscost.layers.convolution import Shape
 from dscost.layers.variants import VERSIONS
-from dscost.notation.units import dtype_bytes, format_shape
+from dscost.notation.units import DTYPE_BYTES, dtype_bytes, format_shape
 from dscost.reports.figures import Cost
 from dscost.sweeping.axes import parse_axis
 from dscost.sweeping.cases import Impossibility
@@ -87,6 +88,38 @@ class Asked(NamedTuple):
     batch: int | None
 
 
+@dataclass(slots=True)
+class Again:
+    """Counts a model in other dtypes than its own, once for each size of their elements.
+
+    Args:
+        asked: The model.
+        counted: It in its own.
+        own_bytes: Of an element of that; 0 where it is none of ours.
+    """
+
+    asked: Asked
+    counted: CountedModel
+    own_bytes: int
+    _others: dict[int, CountedModel] = field(default_factory=dict)
+
+    def __call__(self, element_bytes: int) -> CountedModel:
+        """Return it with elements of some size.
+
+        Raises:
+            InputError: It cannot be in a dtype of that size.
+        """
+        if element_bytes in (0, self.own_bytes):
+            return self.counted
+        if element_bytes not in self._others:
+            dtype = next(name for name, size in DTYPE_BYTES.items() if size == element_bytes)
+            found = _counted(self.asked, dtype, by_runtime=True)
+            if isinstance(found, str):
+                raise InputError(f"{_named(self.asked)} in {dtype}: {found}")
+            self._others[element_bytes] = found
+        return self._others[element_bytes]
+
+
 class ModelUnit(NamedTuple):
     """A version of a model, which is counted and timed as one, as a `Unit` of layers is.
 
@@ -95,18 +128,25 @@ class ModelUnit(NamedTuple):
         parts: What tells it from other models, for the key of its case.
         shape: Of its input.
         counted: The model.
-        between_bytes: As of a `Unit`.
+        between_elements: As of a `Unit`.
+        again: Counts it once more.
     """
 
     label: str
     parts: tuple[Any, ...]
     shape: Shape
     counted: CountedModel
-    between_bytes: int = 0
+    between_elements: int = 0
+    again: "Again | None" = None
 
     def cost(self, element_bytes: int) -> Cost:
-        """Return what it costs, in the dtype that it was counted in."""
-        found: Cost = getattr(self.counted.report.totals, self.label)
+        """Return what it costs with elements of some size, 0 for those that it was counted with.
+
+        Raises:
+            InputError: It cannot be in a dtype of that size.
+        """
+        counted = self.again(element_bytes) if self.again else self.counted
+        found: Cost = getattr(counted.report.totals, self.label)
         return found
 
     def work(self, setting: "Setting", *, seed: int = 0, with_norm: bool = False) -> "Work":
@@ -241,10 +281,11 @@ def _asked(grid: ModelGrid) -> Iterator[Asked]:
             yield Asked(model, named, said, shape, batch)
 
 
-def _counted(asked: Asked, dtype: str | None) -> CountedModel | str:
+def _counted(asked: Asked, dtype: str | None, *, by_runtime: bool = False) -> CountedModel | str:
     """Return a counted model, or why it cannot exist."""
     try:
-        return count(asked.model, Request(asked.shape, asked.batch, dtype, asked.settings or None))
+        request = Request(asked.shape, asked.batch, dtype, asked.settings or None)
+        return count(asked.model, request._replace(by_runtime=by_runtime))
     except (UnknownNameError, NoFileError, FileProblems, NoShapeError):
         raise
     except InputError as error:
@@ -310,7 +351,8 @@ def _case(asked: Asked, found: CountedModel, versions: Sequence[str]) -> Case:
         for one in report.layers
     ]
     digest = sha256(repr(layers).encode()).hexdigest()[:16]
-    units = tuple(ModelUnit(name, (name, digest), shape, found) for name in versions)
+    again = Again(asked, found, DTYPE_BYTES.get(found.own_dtype, 0))
+    units = tuple(ModelUnit(name, (name, digest), shape, found, again=again) for name in versions)
     # whoever counts or times cases asks of a unit what both kinds have
     return Case(of, cast("tuple[Unit, ...]", units))
 

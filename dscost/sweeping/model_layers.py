@@ -23,7 +23,6 @@ from dscost.layers.others import (
     Spec,
 )
 from dscost.networks.network import INPUT, NETWORK_INPUT, Operation, consumers
-from dscost.notation.units import dtype_bytes
 from dscost.sweeping.records import Case
 from dscost.sweeping.units import Unit, conv_of
 
@@ -111,11 +110,11 @@ def layers_of(name: str, operations: Sequence[Operation], dtype: str = "float32"
             missing.append(piece.names[0])
         else:
             calls[piece.unit] += 1
-    between = footprint_bytes(operations, dtype_bytes(dtype))
+    between = footprint_elements(operations)
     layers = tuple(
         Case(
             {**axes_of(unit), "dtype": dtype},
-            (unit._replace(between_bytes=between),),
+            (unit._replace(between_elements=between),),
             calls=number,
         )
         for unit, number in calls.items()
@@ -125,10 +124,10 @@ def layers_of(name: str, operations: Sequence[Operation], dtype: str = "float32"
     return ModelLayers(name, layers, of_whole, tuple(missing), len(free))
 
 
-def footprint_bytes(operations: Sequence[Operation], element_bytes: int) -> int:
+def footprint_elements(operations: Sequence[Operation]) -> int:
     """Return what a pass of a network uses: its weights, and the most activations at once."""
     weights = sum(operation.spec.params for operation in operations)
-    return (weights + peak_elements(operations)) * element_bytes
+    return weights + peak_elements(operations)
 
 
 def _whole(operations: Sequence[Operation]) -> Unit:

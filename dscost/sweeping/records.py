@@ -5,6 +5,7 @@ Plain data; no numpy, no torch.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,11 +34,23 @@ class Case(NamedTuple):
     def key(self, where: "Where") -> str:
         """Return what tells it apart from others, and where it is timed from elsewhere."""
         units = [
-            [unit.label, repr(unit.parts), list(unit.shape), unit.between_bytes]
+            [unit.label, _told(unit.parts), list(unit.shape), unit.between_elements]
             for unit in self.units
         ]
-        told = json.dumps([units, where.key], sort_keys=True)
+        told = json.dumps([units, where.key], sort_keys=True, default=repr)
         return sha256(told.encode()).hexdigest()[:16]
+
+
+def _told(value: Any) -> Any:
+    """Return a part of a unit as JSON has it.
+
+    Of a spec what is not as usual is told: one that learns to say more keeps its key.
+    """
+    if is_dataclass(value):
+        own = ((field, getattr(value, field.name)) for field in fields(value))
+        told = {field.name: _told(one) for field, one in own if one != field.default}
+        return [type(value).__name__, told]
+    return [_told(one) for one in value] if isinstance(value, tuple) else value
 
 
 class Where(NamedTuple):
@@ -52,6 +65,9 @@ class Where(NamedTuple):
         with_norm: Whether each convolution has a normalisation and a ReLU behind it.
         versions: Of what takes part, by package.
         host: Name of the machine.
+        allocator: `tuned` where freed memory was to be kept, or `system`.
+        precision: Half-width of the interval of a speedup at which measuring stopped.
+        seed: Of weights and inputs.
     """
 
     device: str
@@ -62,6 +78,9 @@ class Where(NamedTuple):
     with_norm: bool = False
     versions: Mapping[str, str] = {}
     host: str = ""
+    allocator: str = "tuned"
+    precision: float = 0.02
+    seed: int = 0
 
     @property
     def key(self) -> dict[str, Any]:

@@ -26,14 +26,15 @@ class Unit(NamedTuple):
         label: `standard`, a variant such as `inverted_residual:6`, or an operation.
         parts: Its stages.
         shape: Of its input.
-        between_bytes: How much memory is used between two calls of it: what it finds in the caches
-            depends on that. By default none is, so that it finds all of its own.
+        between_elements: How many weights and activations are used between two calls of it: what it
+            finds in the caches depends on that. By default none is, so that it finds all of its
+            own.
     """
 
     label: str
     parts: tuple[Part, ...]
     shape: Shape
-    between_bytes: int = 0
+    between_elements: int = 0
 
     def stages(self, element_bytes: int) -> tuple[Stage, ...]:
         """Return its stages with their costs."""
