@@ -92,6 +92,10 @@ def test_sweeps_are_listed_with_their_layers() -> None:
     assert set(names("sweeps")) == built_in
 
 
+def test_tables_for_search_are_listed() -> None:
+    assert {"ofa", "proxylessnas", "nnmeter", "plain"} <= names("tables").keys()
+
+
 def test_a_list_is_sorted_by_a_figure_largest_first() -> None:
     assert order("models", "--sort", "params")[:3] == ["vgg16", "efficientnet_b7", "resnet152"]
     assert order("models", "--sort", "name") == sorted(names("models"))

@@ -62,8 +62,9 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
             "the layers of a model, timed one by one, beside the whole",
         ),
         Example(
-            "dscost sweep once_for_all --time --scheduler tcp://192.168.0.10:8786 -o lut.csv",
-            "a search space, timed on the machines of a Dask cluster",
+            "dscost sweep once_for_all --time --emit proxylessnas=lut.yaml "
+            "--scheduler tcp://desk:8786",
+            "a search space for Once-for-all, timed on the machines of a Dask cluster",
         ),
     ),
     "convert": (

@@ -133,6 +133,12 @@ def _sweeps() -> Entries:
     return entries
 
 
+def _tables() -> Entries:
+    from dscost.sweeping.emitting import TABLE_FORMATS
+
+    return _named({name: TABLE_FORMATS[name].meaning for name in TABLE_FORMATS})
+
+
 def _named(meanings: Mapping[str, str]) -> Entries:
     from dscost.pages.listings import Entry
 
@@ -149,6 +155,7 @@ KINDS: Mapping[str, Callable[[], Entries]] = {
     "devices": _devices,
     "runtimes": _runtimes,
     "sweeps": _sweeps,
+    "tables": _tables,
 }
 
 
@@ -163,7 +170,7 @@ def list_names(
         bool, typer.Option("-v", "--verbose", help="Say where figures and variants are from.")
     ] = False,
 ) -> None:
-    """List models, targets, variants, metrics, formats, columns, devices, runtimes or sweeps.
+    """List models, targets, variants, metrics, formats, columns, devices, runtimes, sweeps, tables.
 
     Only convolutions and data movement of a variant are counted, no norms or activations.
     Formulas give the ratio of weights; M and N are channels, G the groups. Of a runtime stands

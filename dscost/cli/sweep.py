@@ -70,7 +70,7 @@ def sweep(
     ] = None,
     asked: OfSweep = DEFAULTS,
 ) -> None:
-    """Count a whole grid of layers, each as it is and in cheaper variants, into one table."""
+    """Count, and time, a grid of layers, each as it is and in cheaper variants, into one table."""
     from dscost.pages.sweeps import SweepSaid
     from dscost.sweeping.emitting import check_emissions
 

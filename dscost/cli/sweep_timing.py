@@ -59,7 +59,7 @@ class Keeping(NamedTuple):
         typer.Option(
             metavar="FORMAT=FILE",
             help="Also write a latency table for architecture search: ofa or proxylessnas (what "
-            "Once-for-all reads), nnmeter, plain; repeatable.",
+            "Once-for-all reads), nnmeter, plain (dscost list tables); repeatable.",
         ),
     ] = None
 

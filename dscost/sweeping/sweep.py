@@ -56,7 +56,7 @@ def sweep(
     fresh: bool = False,
     scheduler: str | None = None,
 ) -> Sweep:
-    """Return what every layer of a grid costs, as it is and in variants.
+    """Return what every layer of a grid costs, as it is and in variants, and how long each takes.
 
     Every axis takes a number, a list, a `range`, or a text as the command line does: `8:64:8` (the
     last is among them if the steps hit it), `16,32,64`, `5x3`, or an expression of other axes such
@@ -102,10 +102,14 @@ def sweep(
         scheduler: Address of a Dask scheduler, such as `tcp://192.168.0.10:8786`: it is measured on
             its workers instead, on each kind of device.
 
+    Returns:
+        The table, in the order of the grid: each layer as it is, then in each variant, for each
+        runtime, dtype and kind of device; with `layers_of` and `time` sums beside the model too.
+
     Raises:
         InputError: Something of it is wrong, or no layer of it can exist; or there are too many.
         OutputError: The journal cannot be written, or the table.
-        UnavailableError: Nothing can be timed here.
+        UnavailableError: Nothing can be timed here, or a package is missing that writes the table.
 
     >>> found = sweep("8:24:8", "2 * cin", 3, input_size=(14, 14))
     >>> found.size, [row.cost.params for row in found.rows if row.variant == "standard"]
