@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EACCES, ELOOP
+from io import BytesIO
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import IO, Any
@@ -116,12 +117,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
         OutputError: It cannot be written; what was there before is still there.
     """
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(_encoded(content))
-            return
-        _write(path.resolve(), _encoded(content))
-    except (OSError, RuntimeError, UnicodeEncodeError) as error:  # RuntimeError: a link to itself
+        encoded = content.encode() if isinstance(content, str) else content
+    except UnicodeEncodeError as error:
         raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded)
 
 
 LONGEST_WAIT_S = 20.0
@@ -188,56 +188,15 @@ def check_folder(path: Path) -> None:
         raise OutputError(f"cannot write {path}: {os.strerror(EACCES)}")
 
 
-def _encoded(content: str | bytes) -> bytes:
-    return content.encode() if isinstance(content, str) else content
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file; where its folder forbids that, but the file itself does not, write into it.
-
-    Without leave to write it a file is not replaced, though an open folder would allow that.
-    """
-    if path.exists() and not os.access(path, os.W_OK):
-        raise PermissionError(EACCES, os.strerror(EACCES))
-    try:
-        _replace(path, content)
-    except PermissionError:
-        if not path.exists():
-            raise
-        _write_into(path, content)
-
-
-def _write_into(path: Path, content: bytes) -> None:
-    """Write into a file that stays in its place; what was there comes back if it fails."""
-    with path.open("r+b") as stream:
-        before = stream.read()
-        try:
-            _fill(stream, content)
-        except BaseException:
-            _fill(stream, before)
-            raise
-
-
-def _fill(stream: IO[bytes], content: bytes) -> None:
-    stream.seek(0)
-    stream.write(content)
-    stream.truncate()
-    stream.flush()
-    os.fsync(stream.fileno())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    with _beside(path) as (stream, _):
-        _fill(stream, content)
-
-
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary file that takes the place of another once it has been written to the end.
 
     It is beside that, so that no reader sees half of it, and nothing of it is left where writing
-    fails or is interrupted. An existing file keeps its permissions; a link is followed. Something
-    that is not a regular file, such as `/dev/stdout`, is given itself.
+    fails or is interrupted. An existing file keeps its permissions; a link is followed. Where its
+    folder forbids that, but the file itself does not, it is written into; without leave to write it
+    a file is not replaced, though an open folder would allow that. Something that is not a regular
+    file, such as `/dev/stdout`, is given itself.
 
     Raises:
         OutputError: It cannot be written; what was there before is still there.
@@ -246,11 +205,15 @@ def replacing(path: Path) -> Iterator[Path]:
         if path.exists() and not path.is_file():
             yield path
             return
-        if path.exists() and not os.access(path, os.W_OK):
+        target = _resolved(path)
+        if target.exists() and not os.access(target, os.W_OK):
             raise PermissionError(EACCES, os.strerror(EACCES))
-        with _beside(_resolved(path)) as (stream, temporary):
-            stream.close()
+        temporary = _made_for(target)
+        try:
             yield temporary
+            _put_in_place(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
 
@@ -262,21 +225,55 @@ def _resolved(path: Path) -> Path:
         raise OSError(ELOOP, os.strerror(ELOOP)) from error
 
 
-@contextmanager
-def _beside(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
-    """Give a temporary file, open and by its name, that takes the place of another in the end."""
+def _made_for(path: Path) -> Path:
+    """Return a new file: beside another, or where files may be if its folder forbids that."""
     import tempfile
 
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".dscost-")
-    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream, temporary
-        temporary.chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".dscost-")
+    except PermissionError:
+        if not path.exists():
+            raise
+        handle, name = tempfile.mkstemp(prefix=".dscost-")
+    os.close(handle)
+    return Path(name)
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    """Have a file take the place of another, or what is in it, where the folder forbids that."""
+    if temporary.parent != path.parent:
+        _write_into(path, temporary)
+        return
+    with temporary.open("r+b") as stream:  # the name must not be there before what it names
+        os.fsync(stream.fileno())
+    temporary.chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
+    try:
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    except PermissionError:
+        if not path.exists():
+            raise
+        _write_into(path, temporary)
+
+
+def _write_into(path: Path, temporary: Path) -> None:
+    """Write into a file that stays in its place; what was there comes back if it fails."""
+    with temporary.open("rb") as source, path.open("r+b") as stream:
+        before = stream.read()
+        try:
+            _fill(stream, source)
+        except BaseException:
+            _fill(stream, BytesIO(before))
+            raise
+
+
+def _fill(stream: IO[bytes], source: IO[bytes]) -> None:
+    import shutil
+
+    stream.seek(0)
+    shutil.copyfileobj(source, stream)
+    stream.truncate()
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def _umask() -> int:

@@ -1,13 +1,18 @@
+import errno
 import os
+import shutil
 import stat
+import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from dscost.errors import InputError, NoFileError, OutputError
-from dscost.files import alone_with, check_folder, read_text, write_whole
+from dscost.files import alone_with, check_folder, read_text, replacing, write_whole
 
 OLD, NEW = "what was there\n", "what is new: ×\n"
 
@@ -38,7 +43,8 @@ def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "step", ["os.fsync", "pathlib.Path.replace", "pathlib.Path.chmod", "os.fdopen"]
+    "step",
+    ["os.fsync", "pathlib.Path.replace", "pathlib.Path.chmod", "pathlib.Path.write_bytes"],
 )
 @pytest.mark.parametrize("old", [{}, {"report.json": OLD}], ids=["new", "existing"])
 @pytest.mark.parametrize(
@@ -55,8 +61,6 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(
         (tmp_path / name).write_text(text, encoding="utf-8")
 
     def fail(*args: object, **kwargs: object) -> None:
-        if step == "os.fdopen":  # the descriptor is open already, and nobody else will close it
-            os.close(args[0])  # type: ignore[arg-type]
         raise error
 
     path = tmp_path / "report.json"
@@ -67,6 +71,84 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(
     assert contents(tmp_path) == old
     if isinstance(error, OSError):
         assert str(caught.value) == f"cannot write {path}: No space left on device"
+
+
+def write_in_parts(path: Path, text: str) -> None:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        for sign in text:
+            stream.write(sign)
+
+
+WAYS = pytest.mark.parametrize("write", [write_whole, write_in_parts], ids=["whole", "in parts"])
+
+
+@WAYS
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, str], None]
+) -> None:
+    synced: list[int] = []
+    fsync, path = os.fsync, tmp_path / "report.json"
+
+    def watched(handle: int) -> None:
+        assert not path.exists()
+        synced.append(os.fstat(handle).st_size)
+        fsync(handle)
+
+    monkeypatch.setattr("os.fsync", watched)
+    write(path, NEW)
+    assert synced == [len(NEW.encode())]
+    assert path.read_text(encoding="utf-8") == NEW
+
+
+def forbid_others_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a folder take no new files; root, who may all, is no exception."""
+    make = tempfile.mkstemp
+
+    def refuse(dir: Path | None = None, prefix: str | None = None) -> tuple[int, str]:
+        if dir == folder:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return make(dir=dir, prefix=prefix)
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+
+
+@WAYS
+def test_a_file_in_a_folder_that_forbids_others_is_written_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, str], None]
+) -> None:
+    elsewhere, folder = tmp_path / "temporary", tmp_path / "closed"
+    elsewhere.mkdir()
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+    forbid_others_in(folder, monkeypatch)
+    path = folder / "report.json"
+    with pytest.raises(OutputError, match=r"cannot write .*: Permission denied"):
+        write(path, NEW)
+    path.write_text(10 * OLD, encoding="utf-8")
+    number = path.stat().st_ino
+    write(path, NEW)
+    assert path.stat().st_ino == number
+    assert contents(folder) == {"report.json": NEW}
+    assert contents(elsewhere) == {}
+
+
+def test_what_was_there_comes_back_where_it_cannot_be_written_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(OLD, encoding="utf-8")
+    forbid_others_in(tmp_path, monkeypatch)
+    copy, times = shutil.copyfileobj, iter([True, False])
+
+    def fails_once(source: IO[bytes], target: IO[bytes]) -> None:
+        copy(source, target)
+        if next(times):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", fails_once)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_whole(path, NEW)
+    assert contents(tmp_path) == {"report.json": OLD}
 
 
 def test_text_that_is_no_text_leaves_everything_as_it_was(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +16,11 @@ from dscost import register_variant
 from dscost.errors import InputError, SpecError, UnknownNameError
 from dscost.layers.choosing import parse_variants
 from dscost.layers.convolution import ConvSpec, conv2d
-from dscost.layers.variants import VARIANTS
+from dscost.layers.variants import VARIANTS, depthwise_separable
 from dscost.networks.expressions import Expression
 from dscost.notation.units import DTYPE_BYTES
 from dscost.reports.records import Reduction
+from dscost.sweeping import following
 from dscost.sweeping.cases import Impossibility, cases_of
 from dscost.sweeping.chunks import count_grid, count_grids
 from dscost.sweeping.column_tables import Labels, Table
@@ -110,6 +112,41 @@ def assert_alike(grid: Grid, chunk_rows: int = 131_072) -> list[dict[str, Any]]:
     assert sum(one.number for one in wrong) == len(impossible)
     assert [one.example for one in wrong[:1]] == impossible[:1]
     return found
+
+
+@pytest.mark.parametrize("chunk_rows", [2, 5, 1000])
+def test_what_follows_is_the_same_where_it_is_worked_out_chunk_by_chunk(
+    chunk_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "MOST_KEPT", 3)
+    grid = grid_of(
+        ["depthwise_separable"],
+        in_channels=(8, 9),
+        out_channels=(8, 12),
+        stride=(1, 2),
+        padding=(1, None, "same"),
+        ties={"kernel_size": "(cin + cout) % 3 + 1"},
+    )
+    rows = assert_alike(grid, chunk_rows)
+    assert {row["padding"] for row in rows} == {0, 1, "same"}
+
+
+def test_paddings_are_worked_out_for_no_more_layers_than_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+    keeping = following.size_keeping_padding
+    monkeypatch.setattr(
+        following, "size_keeping_padding", lambda *given: asked.append(given) or keeping(*given)
+    )
+    grid = grid_of(
+        in_channels=range(1, 2000),
+        out_channels=range(1, 2000),
+        ties={"kernel_size": "(cin + cout) % 2 + 1"},
+    )
+    rows = cells([next(count_grid(grid, chunk_rows=100))])
+    assert [row["padding"] for row in rows[:3]] == [0, "same", 0]
+    assert len(asked) == len(rows) == 100
 
 
 # -- by hand
@@ -464,3 +501,25 @@ def test_the_ratio_of_large_counts_is_rounded_once() -> None:
     # to round both first makes another number of some
     assert {float(standard["macs"]) / float(variant["macs"]) for standard, variant in pairs} > {7.0}
     assert [variant["macs_reduction"] for _, variant in pairs] == [7.0] * 100
+
+
+@pytest.mark.parametrize("name", ["in_channels", "padding"])
+def test_a_layer_of_a_box_is_not_kept_for_a_layer_by_itself(name: str) -> None:
+    box = Box((2,), np.array([True, False]))  # 7 alone counts: the column hashes like it
+    column: Any = box.along(0, [7, 8])
+    assert hash(column) == hash(7)
+    one = conv2d(7, 8, 5, padding=7)
+    changed: dict[str, Any] = {name: column if name == "in_channels" else (column, column)}
+    many = replace(one, **changed)
+    depthwise_separable(many)
+    for _, stage in depthwise_separable(one):
+        numbers = (stage.in_channels, stage.out_channels, stage.groups, *stage.padding)
+        assert {type(number) for number in numbers} == {int}
+
+
+def test_grids_that_part_to_one_layer_do_not_meet_in_the_next() -> None:
+    sizes: dict[str, Any] = {"out_channels": (8,), "input_size": range(14, 40)}
+    several = grid_of(["depthwise_separable"], in_channels=(7, 8), groups=(4, 5), **sizes)
+    single = grid_of(["depthwise_separable"], in_channels=(8,), groups=(4,), **sizes)
+    rows = cells(count_grids([several, single], COUNTED))
+    assert rows == 2 * assert_alike(single)  # 7 channels, and 5 groups, are not possible

@@ -151,6 +151,24 @@ def test_numbers_are_numbers_in_parquet(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("parquet_package")
+def test_parquet_takes_counts_whose_bounds_alone_leave_64_bits(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    path = tmp_path / "table.parquet"
+    grid = grid_of(
+        in_channels=(1000, 10**6),
+        input_size=(5000, 95_000),
+        ties={"out_channels": "cin", "groups": "cin"},
+    )
+    write_tables(count_grid(grid), path, "parquet")
+    assert str(parquet.read_schema(path).field("macs").type) == "int64"
+    rows = parquet.read_table(path).to_pylist()
+    assert [row["macs"] for row in rows] == [
+        cin * 9 * size * size for cin in (1000, 10**6) for size in (5000, 95_000)
+    ]
+
+
+@pytest.mark.usefixtures("parquet_package")
 @pytest.mark.skipif(
     not Path("/dev/full").exists(), reason="only Linux has a device that is always full"
 )

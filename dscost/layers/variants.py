@@ -7,12 +7,13 @@ activations that networks put between its stages are not.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.errors import InputError, SpecError
 from dscost.layers.convolution import ConvSpec
 from dscost.layers.formulas import formula_value, separable_ratio
-from dscost.layers.whole import Several
+from dscost.layers.whole import Whole
 from dscost.notation.units import format_shape
 from dscost.registries import Registry
 
@@ -154,10 +155,8 @@ def depthwise_separable(spec: ConvSpec, depth_multiplier: int = 1) -> Convs:
     The first takes stride, padding, dilation and padding mode, the second the groups and the bias.
     `SpecError` says why there are none, see `why_not_separable`.
     """
-    try:
-        return _kept_separable(spec, depth_multiplier)
-    except Several:  # many layers at once have no hash
-        return _separable(spec, depth_multiplier)
+    make = _separable if _is_of_many(spec) else _kept_separable
+    return make(spec, depth_multiplier)
 
 
 def _separable(spec: ConvSpec, depth_multiplier: int) -> Convs:
@@ -175,6 +174,16 @@ def _separable(spec: ConvSpec, depth_multiplier: int) -> Convs:
 
 
 _kept_separable = lru_cache(maxsize=4096)(_separable)
+
+
+def _is_of_many(spec: ConvSpec) -> bool:
+    """Whether a spec stands for many layers, so that it must not be kept.
+
+    Where the layers that count are of one number, it would be found in the place of an int.
+    """
+    sizes = (spec.kernel_size, spec.stride, spec.padding, spec.dilation, spec.output_padding)
+    numbers = chain((spec.in_channels, spec.out_channels, spec.groups), *sizes)
+    return any(isinstance(one, Whole) for one in numbers)
 
 
 def pointwise_like(

@@ -17,7 +17,7 @@ from dscost.sweeping.column_tables import Labels, Table, Told
 from dscost.sweeping.columns import Array, Box
 from dscost.sweeping.counting import GRID, REDUCTION, counted, variants_of
 from dscost.sweeping.filling import Filling, computed
-from dscost.sweeping.following import following_padding, following_tie
+from dscost.sweeping.following import Following, following_padding, following_tie
 from dscost.sweeping.grids import Axis, Grid, Value
 from dscost.sweeping.pieces import Piece, going_one_way
 from dscost.sweeping.records import Impossible
@@ -30,6 +30,14 @@ class _Named(NamedTuple):
 
     which: Array
     values: tuple[Told, ...]
+
+
+def _named(found: Array) -> _Named:
+    """Return values as labels."""
+    told = list(map(plain_value, found.reshape(-1).tolist()))
+    places = {one: place for place, one in enumerate(dict.fromkeys(told))}
+    which = np.array([places[one] for one in told], np.int32).reshape(found.shape)
+    return _Named(which, tuple(places))
 
 
 class CountingAtOnce:
@@ -53,12 +61,15 @@ class CountingAtOnce:
             **{label: asked[label] for label in variants_of(grid)},
         }
         self._kinds = [[self._kind(axis.name, one) for one in axis.values] for axis in grid.axes]
+        self._padding = self._following_padding()
         self._named = {name: self._naming(name) for name in columns if name in grid.names}
 
     def told(self, name: str) -> Sequence[Told]:
         """Return the values that a column may have; of one of figures or numbers, one of them."""
         if name in self._tied:
             return (1,)
+        if self._labels_by_chunk(name):
+            return (0, "same")
         return self._label_values(name)
 
     def table(self, chunk: Piece, kinds: Mapping[str, type]) -> Table:
@@ -125,18 +136,24 @@ class CountingAtOnce:
 
     # -- the table
 
+    def _following_padding(self) -> Following | None:
+        """Return the paddings, where they are to be told and some are those that keep the size."""
+        own = (axis.values for axis in self.grid.axes if axis.name == "padding")
+        is_told = "padding" in self._columns and None in next(own, ())
+        return following_padding(self.grid) if is_told else None
+
+    def _labels_by_chunk(self, name: str) -> bool:
+        """Whether the labels of a column are too many to be known before its rows."""
+        return name == "padding" and self._padding is not None and self._padding.whole is None
+
     def _naming(self, name: str) -> _Named | None:
-        """Return the labels of an axis; none if its numbers follow from others."""
-        if name in self._tied:
+        """Return the labels of an axis; none if its numbers follow from others, chunk by chunk."""
+        if name in self._tied or self._labels_by_chunk(name):
             return None
+        if name == "padding" and self._padding and self._padding.whole:
+            return _named(self._padding.whole[0])
         at = next(at for at, axis in enumerate(self.grid.axes) if axis.name == name)
         values = self.grid.axes[at].values
-        if name == "padding" and None in values:
-            found, _ = following_padding(self.grid).everything()
-            told = list(map(plain_value, found.reshape(-1).tolist()))
-            places = {one: place for place, one in enumerate(dict.fromkeys(told))}
-            which = np.array([places[one] for one in told], np.int32).reshape(found.shape)
-            return _Named(which, tuple(places))
         shape = [len(values) if one == at else 1 for one in range(len(self.grid.axes))]
         which = np.arange(len(values), dtype=np.int32).reshape(shape)
         return _Named(which, tuple(map(plain_value, values)))
@@ -189,6 +206,9 @@ class CountingAtOnce:
                 return found
             values, which = np.unique(found, return_inverse=True)
             return Labels(which.astype(np.int32), tuple(values.tolist()), kind)
+        if self._padding and self._labels_by_chunk(name):
+            own = _named(self._padding.of(chunk)[0])
+            return Labels(rows(own.which[..., np.newaxis]), own.values, kind)
         return Labels(rows(self._places(name, chunk)), self._label_values(name), kind)
 
     def _places(self, name: str, chunk: Piece) -> Array:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from math import prod
+from operator import is_not
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,11 @@ class Following:
         ties, needed = _needed(grid.ties, names)
         self._grid, self._found = grid._replace(ties=ties), found
         self.axes = [at for at, axis in enumerate(grid.axes) if axis.name in needed]
-        self._whole: tuple[Array, Array | None] | None = None
+        self.whole: tuple[Array, Array | None] | None = None
+        """It for the whole grid; nothing where that has too many combinations to be kept."""
+        self._last: tuple[Sequence[Array], tuple[Array, Array | None]] = ((), (np.ones(0), None))
         if prod(len(grid.axes[at].values) for at in self.axes) <= MOST_KEPT:
-            self._whole = self.everything()
+            self.whole = self._worked_out([range(len(axis.values)) for axis in grid.axes])
 
     def column(self, piece: Piece, box: Box) -> Column | int:
         """Return numbers for the layers of a piece.
@@ -61,17 +64,17 @@ class Following:
 
         The arrays broadcast over the piece. Where nothing is missing, the second is `None`.
         """
-        if self._whole is None:
-            return self._worked_out(piece.picks)
-        found, errors = self._whole
+        if self.whole is None:
+            before, last = self._last
+            if len(before) != len(piece.picks) or any(map(is_not, before, piece.picks)):
+                last = self._worked_out(piece.picks)
+                self._last = piece.picks, last  # parts by a mask have the same picks
+            return last
+        found, errors = self.whole
         once = np.zeros(1, int)
         picks = (one if at in self.axes else once for at, one in enumerate(piece.picks))
         places = np.ix_(*picks)
         return found[places], None if errors is None else errors[places]
-
-    def everything(self) -> tuple[Array, Array | None]:
-        """Return it for the whole grid."""
-        return self._worked_out([range(len(axis.values)) for axis in self._grid.axes])
 
     def _worked_out(self, picks: Sequence[Sequence[int] | Array]) -> tuple[Array, Array | None]:
         shape = [len(one) if at in self.axes else 1 for at, one in enumerate(picks)]

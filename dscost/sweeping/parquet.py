@@ -10,6 +10,7 @@ import numpy as np
 from dscost.errors import OutputError, needing
 from dscost.sweeping.column_tables import Labels, Table
 from dscost.sweeping.columns import Array
+from dscost.sweeping.intervals import fits
 
 COMPRESSION = "zstd"
 
@@ -38,18 +39,27 @@ def write_parquet(tables: Iterator[Table], path: Path, to: Path) -> None:
 
 
 def checked_numbers(table: Table, to: Path) -> Table:
-    """Return a table whose numbers 64 bits hold.
+    """Return a table whose numbers 64 bits hold, as such.
 
     Raises:
         OutputError: They do not.
     """
-    for name, column in table.columns.items():
-        if not isinstance(column, Labels) and column.dtype == object:
-            raise OutputError(
-                f"cannot write {to}: {name} {max(column.tolist()):,} is more than the 64 bits of "
-                "Parquet hold; CSV and JSON lines hold it"
-            )
-    return table
+    columns = {name: _checked(name, column, to) for name, column in table.columns.items()}
+    return table._replace(columns=columns)
+
+
+def _checked(name: str, column: Labels | Array, to: Path) -> Labels | Array:
+    """Return a column in 64 bits; ints of Python stand also where only their bounds leave these."""
+    if isinstance(column, Labels) or column.dtype != object:
+        return column
+    least, most = column.min(), column.max()
+    if not fits((least, most)):
+        large = most if fits((least, 0)) else least
+        raise OutputError(
+            f"cannot write {to}: {name} {large:,} is more than the 64 bits of Parquet hold; "
+            "CSV and JSON lines hold it"
+        )
+    return column.astype(np.int64)
 
 
 def _write_by_pyarrow(tables: Iterator[Table], path: Path) -> None:
