@@ -13,6 +13,7 @@ from dscost.sweeping.cluster import Answer
 from dscost.sweeping.crew import Crew
 from dscost.sweeping.records import Case, Visit
 from dscost.sweeping.work import Found, Job, Told, Work
+from dscost.version import __version__
 
 
 class Played:
@@ -31,6 +32,7 @@ class Played:
         self.there, self.events = there, dict(events)
         self.calls: dict[str, tuple[str, Callable[..., Any], tuple[Any, ...]]] = {}
         self.now, self.answered, self.is_gone = 0.0, 0, False
+        self.hung: set[str] = set()
         self.done_by: list[tuple[str, int]] = []
         self._names = map(str, count())
 
@@ -49,7 +51,11 @@ class Played:
         self.calls.pop(call, None)
 
     def answer(self, wait_s: float) -> Answer | None:
-        ready = [call for call, (worker, _, _) in self.calls.items() if self.there.get(worker)]
+        ready = [
+            call
+            for call, (worker, _, _) in self.calls.items()
+            if self.there.get(worker) and worker not in self.hung
+        ]
         self.now += 1.0
         event = self.events.pop(self.answered, None)
         if event is not None:
@@ -248,3 +254,61 @@ def test_a_case_of_which_three_workers_die_is_not_given_to_a_fourth() -> None:
     assert visit.untimed == {"standard": "3 workers died while they timed it"}
     assert len(played.there) == 1
     assert not found.warnings
+
+
+# -- who is not used
+
+
+def test_a_worker_that_calls_cases_by_other_names_is_not_used() -> None:
+    def misnamed(case: Case, number: int) -> Visit:
+        asked.append(case.of["in_channels"])
+        found = workers.measured(case, number)
+        return found._replace(key=f"x{found.key}") if len(asked) < 3 else found
+
+    asked: list[int] = []
+    alone = Played({"tcp://a": told()._replace(dscost="0.1")})
+    found, kept, _ = ran(alone, 2, misnamed)
+    assert (kept, asked) == ({}, [1])
+    names = f"it calls cases by other names, its dscost is 0.1, ours {__version__}"
+    assert f"A worker was not used: tcp://a: {names}." in found.warnings
+    assert "2 cases are left for Xeon: run the same command again." in found.warnings
+
+
+def test_what_a_worker_of_other_names_had_is_given_to_another() -> None:
+    def misnamed_by_the_first(case: Case, number: int) -> Visit:
+        found = workers.measured(case, number)
+        is_first = played.done_by[-1][0] == "tcp://a"
+        return found._replace(key=f"x{found.key}") if is_first else found
+
+    played = Played({"tcp://a": told(), "tcp://b": told(machine="b")})
+    found, kept, _ = ran(played, 4, misnamed_by_the_first)
+    assert len(kept) == 4
+    assert [worker for worker, _ in played.done_by].count("tcp://a") == 1
+    assert not any("cases are left" in one for one in found.warnings)
+
+
+def test_a_worker_that_hangs_has_died_after_as_long_as_nothing_takes() -> None:
+    """A case of one unit has one comparison of at most 20 s, ten times that, and 120 s."""
+
+    def hang(played: Played) -> None:
+        played.hung.add("tcp://a")
+
+    played = Played({"tcp://a": told(), "tcp://b": told(machine="b")}, {3: hang})
+    found, kept, _ = ran(played, 6)
+    assert len(kept) == 6
+    assert all(visit.beside for visit in kept.values())
+    assert 320 < played.now < 350
+    limit = "it was at one case for more than 5 min 20 s"
+    assert found.warnings == (f"A worker was not used: tcp://a: {limit}.",)
+
+
+def test_a_case_that_three_workers_hang_in_is_told_as_not_timed() -> None:
+    def hang(played: Played) -> None:
+        played.hung |= {"tcp://a", "tcp://b", "tcp://c"}
+
+    there: dict[str, Told | None] = {f"tcp://{one}": told(machine=one) for one in "abc"}
+    found, kept, _ = ran(Played(there, {3: hang}), 1)
+    assert [visit.untimed for visit in kept.values()] == [
+        {"standard": "3 workers died while they timed it"}
+    ]
+    assert len(found.warnings) == 3

@@ -9,7 +9,7 @@ import json
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 from platform import python_version
 from statistics import median
 from time import monotonic
@@ -56,11 +56,15 @@ class _Asked(NamedTuple):
 
 @dataclass(slots=True)
 class _Worker:
-    """A worker that times, and what it was given, in the order in which it does it."""
+    """A worker that times, and what it was given, in the order in which it does it.
+
+    Of the first of that, since when it has it.
+    """
 
     told: Told
     kind: _Kind
     given: dict[str, Job] = field(default_factory=dict)
+    since_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -75,6 +79,7 @@ class Crew:
         keep: Takes what was measured, as it comes.
         progress: Told of each case that is done.
         budget_s: Seconds after which nothing more is begun.
+        go_on: How one goes on with what is left.
         patience_s: How long a kind of device may be without a worker, in seconds.
         clock: Returns seconds.
         met: Told of the cases of each kind of device, by key, before they are timed.
@@ -86,6 +91,7 @@ class Crew:
     keep: Callable[[Visit], None]
     progress: Progress | None = None
     budget_s: float | None = None
+    go_on: str = "run the same command again"
     patience_s: float = PATIENCE_S
     clock: Callable[[], float] = monotonic
     met: Callable[[Mapping[str, Job]], None] | None = None
@@ -130,6 +136,13 @@ class Crew:
         asked = {one.address for one in self._asked.values()}
         for worker in {*self._workers, *asked} - there.keys():
             self._lose(worker)
+        for worker, at_work in [*self._workers.items()]:
+            limit_s = max((job.limit_s for job in [*at_work.given.values()][:1]), default=inf)
+            if now - at_work.since_s > limit_s:  # it hangs: nothing takes that long
+                self._unfit[worker] = (
+                    f"{worker}: it was at one case for more than {format_duration(limit_s)}"
+                )
+                self._lose(worker)
         for worker, offers in there.items():
             if offers and worker not in {*self._workers, *asked, *self._unfit}:
                 self._asked[self.cluster.send(worker, self.work.ask)] = _Asked(worker, now)
@@ -185,8 +198,8 @@ class Crew:
                 host = told.places[0].host or address
                 self._warnings[f"{host} has {name} {theirs}, and not {ours[name]}."] = None
 
-    def _lose(self, address: str) -> None:
-        """Take from a worker that has gone what it was given: the first of it was being timed."""
+    def _lose(self, address: str, *, alive: bool = False) -> None:
+        """Take from a worker what it was given: if it died, the first of it was being timed."""
         for call in [call for call, one in self._asked.items() if one.address == address]:
             self.cluster.forget(call)
             del self._asked[call]
@@ -196,8 +209,9 @@ class Crew:
         for call in worker.given:
             self.cluster.forget(call)
         jobs = list(worker.given.values())
-        worker.kind.waiting.extendleft(reversed(jobs[1:]))
-        for job in jobs[:1]:
+        died_at = 0 if alive else 1
+        worker.kind.waiting.extendleft(reversed(jobs[died_at:]))
+        for job in jobs[:died_at]:
             self._bury(job, worker.kind)
         self._refill(worker.kind)
 
@@ -220,6 +234,8 @@ class Crew:
                 if worker.kind.waiting and len(worker.given) < most and self._may_work(worker):
                     job = worker.kind.waiting.popleft()
                     call = self.cluster.send(address, self.work.measure, job.case, job.number)
+                    if not worker.given:
+                        worker.since_s = self.clock()
                     worker.given[call] = job
 
     def _may_work(self, worker: _Worker) -> bool:
@@ -233,11 +249,19 @@ class Crew:
         if asked is not None:
             self._meet(asked.address, answer)
             return
-        worker = next((one for one in self._workers.values() if answer.call in one.given), None)
-        if worker is None:
+        found = next((one for one in self._workers.items() if answer.call in one[1].given), None)
+        if found is None:
             return
+        address, worker = found
         job, kind = worker.given.pop(answer.call), worker.kind
-        if isinstance(answer.value, Visit):
+        worker.since_s = self.clock()
+        if isinstance(answer.value, Visit) and answer.value.key != job.key:
+            # what it measures would never count as done
+            kind.waiting.append(job)
+            version = f"its dscost is {worker.told.dscost}, ours {__version__}"
+            self._unfit[address] = f"{address}: it calls cases by other names, {version}"
+            self._lose(address, alive=True)
+        elif isinstance(answer.value, Visit):
             self.keep(answer.value)
             self._took_s.append(answer.value.took_s)
         elif answer.error is not None:
@@ -319,7 +343,7 @@ class Crew:
             left = self._left(kind)
             if left:
                 cases = f"{counted(left, 'case')} {'is' if left == 1 else 'are'}"
-                self._warnings[f"{cases} left for {name}: run the same command again."] = None
+                self._warnings[f"{cases} left for {name}: {self.go_on}."] = None
         kinds = tuple(kind.places for kind in self._kinds.values())
         return Found(kinds, tuple(self._failed.values()), tuple(self._warnings))
 

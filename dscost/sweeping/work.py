@@ -3,8 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from dscost.analysis.beside_reference import MOST_COMPARISON_S
 from dscost.errors import DscostError, first_line, is_without_torch, without, without_torch
 from dscost.sweeping.records import Case, Visit, Where
+
+HUNG_S, HUNG_TIMES = 120.0, 10
+"""A worker hangs that takes so long for a case, and so many times as long as its comparisons with
+the reference layer, and with its first unit, take at most."""
 
 
 class Told(NamedTuple):
@@ -40,6 +45,12 @@ class Job(NamedTuple):
     def key(self) -> str:
         """What a journal calls it."""
         return self.case.key(self.where)
+
+    @property
+    def limit_s(self) -> float:
+        """How long a worker may take for it: one that takes longer hangs."""
+        comparisons = 2 * len(self.case.units) - 1
+        return HUNG_S + HUNG_TIMES * comparisons * MOST_COMPARISON_S
 
 
 class Work(NamedTuple):
