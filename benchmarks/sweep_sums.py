@@ -15,9 +15,10 @@ from datetime import date
 from dscost.foreign.processor import cpu_name
 from dscost.pages.sweep_sums import lines_of_sum
 from dscost.runtimes import RUNTIMES, TORCH
-from dscost.sweeping.layer_sweep import find_layers, timed_layers
+from dscost.sweeping.layer_sweep import find_layers
 from dscost.sweeping.model_layers import ModelLayers
 from dscost.sweeping.records import Sum
+from dscost.sweeping.timed_sweep import timed_sweep
 from dscost.timing import TimingOptions
 from dscost.timing.machine import load
 
@@ -43,9 +44,9 @@ def measured(name: str, runtimes: tuple[str, ...]) -> Iterator[tuple[str, Sum]]:
     model = find_layers(name)
     if TORCH in runtimes:
         loop = TimingOptions(threads=1)
-        for found in timed_layers(alone(model), loop).sums:
+        for found in timed_sweep(alone(model), loop).sums:
             yield "in a loop", found
-    for found in timed_layers(model, TimingOptions(threads=1, runtimes=runtimes)).sums:
+    for found in timed_sweep(model, TimingOptions(threads=1, runtimes=runtimes)).sums:
         yield "in turns" if found.where.runtime == TORCH else "", found
 
 

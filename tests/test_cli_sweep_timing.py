@@ -57,14 +57,29 @@ def test_a_timed_table_has_latencies_with_intervals_and_speedups(
     assert keys_in(tmp_path / "lut.csv.journal")
 
 
+def test_no_result_is_written_over_the_journal_beside_the_table(
+    sweep: Callable[..., Ran], tmp_path: Path
+) -> None:
+    sweep(*TIMED, "-o", "lut.csv")
+    before = (tmp_path / "lut.csv.journal").read_bytes()
+    ran = sweep(*TIMED, "-o", "lut.csv", "--export", "csv=lut.csv.journal")
+    assert (ran.returncode, ran.stderr) == (
+        2,
+        "dscost: lut.csv.journal is read as the journal of lut.csv, "
+        "a result would be written over it\n",
+    )
+    assert (tmp_path / "lut.csv.journal").read_bytes() == before
+    assert sweep(*GRID, "-o", "lut.csv", "--export", "csv=lut.csv.journal").returncode == 0
+
+
 def test_it_goes_on_where_it_was_and_says_so(sweep: Callable[..., Ran], tmp_path: Path) -> None:
     first = sweep(*TIMED, "--time-budget", "1ms", "-o", "lut.csv")
     assert first.returncode == 0
-    left = "1 of 2 cases are left: run the same command again to go on"
+    left = "1 of 2 cases is left: run the same command again to go on"
     assert first.stderr.splitlines()[0] == f"dscost: {left}"
     assert [row["note"] for row in table(tmp_path / "lut.csv")].count("not timed yet") == 2
     second = sweep(*TIMED, "-o", "lut.csv")
-    assert second.stderr.splitlines()[0] == "1 of 2 cases are in lut.csv.journal; going on"
+    assert second.stderr.splitlines()[0] == "1 of 2 cases is in lut.csv.journal; going on"
     third = sweep(*TIMED, "-o", "lut.csv")
     assert third.stderr.splitlines()[0] == "2 of 2 cases are in lut.csv.journal"
     assert sweep(*TIMED, "-q", "-o", "lut.csv").stderr == ""

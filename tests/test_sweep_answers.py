@@ -184,6 +184,9 @@ def test_what_pays_everywhere_or_nowhere_is_said_in_a_word() -> None:
     assert "is surely faster in none of 4 layers, slower in 4 (worst 0.50× at 8→32)" in first_line(
         along(0.5, 0.6, 0.7, 0.8, axis="in_channels")
     )
+    assert "separable is not surely faster in the one layer, slower in 1" in first_line(
+        list(rows_of(grid_of(), lambda of, variant: 0.5))
+    )
     assert "separable pays in the one layer" in first_line(
         list(rows_of(grid_of(), lambda of, variant: 9.0))
     )

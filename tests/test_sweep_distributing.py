@@ -25,6 +25,7 @@ from dscost.sweeping import cluster, crew
 from dscost.sweeping.crew import Crew
 from dscost.sweeping.distributing import time_on_cluster
 from dscost.sweeping.measuring import measure_case
+from dscost.sweeping.model_grids import Said, model_cases, model_grid
 from dscost.sweeping.records import Case, Visit
 from dscost.sweeping.timed import Timed
 from dscost.sweeping.work import Found, Job, Told, Work
@@ -349,6 +350,24 @@ def test_going_on_times_only_what_is_missing(two: str, tmp_path: Path) -> None:
     assert len(journal.read_text().splitlines()) == 1 + 5
     timed(two, cases, journal, fresh=True)
     assert len(journal.read_text().splitlines()) == 1 + 5
+
+
+def test_the_code_of_a_model_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "import torch.nn as nn\ndef make(): return nn.Sequential(nn.Conv2d(3, 8, 3))\n"
+    )
+    target = f"{tmp_path / 'net.py'}:make"
+    cases = [
+        one
+        for one in model_cases(model_grid(Said([target], input="1,3,16,16")))
+        if isinstance(one, Case)
+    ]
+    with pytest.raises(InputError) as caught:
+        time_on_cluster(cases, TimingOptions(), scheduler="tcp://127.0.0.1:1")
+    assert str(caught.value) == (
+        f"--scheduler: {target} is code, which is not sent to other machines: "
+        "time it on this one, or give an architecture"
+    )
 
 
 def test_a_case_whose_reference_layer_moved_is_timed_again(two: str, tmp_path: Path) -> None:

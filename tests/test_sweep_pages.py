@@ -260,9 +260,15 @@ def test_drift_is_told_and_what_was_measured_again() -> None:
     page = render(TIMED._replace(drift=(drift,)))
     assert (
         "The reference layer took 1.23 ms, from −1.5 % to +4.0 % along the way; 3 cases were measured again; "
-        "during 1 case it was off by more than 3 % each time, see their notes."
+        "during 1 case it was off by more than 3 % each time: the column note tells which."
     ) in page
     assert json.loads(render(TIMED._replace(drift=(drift,)), "json"))["drift"][0]["highest"] == 1.04
+
+
+def test_one_note_more_is_told_as_one() -> None:
+    first, *_ = TIMED.rows
+    rows = [first._replace(variant=f"v{n}", note=f"why {n}") for n in range(5)]
+    assert "1 more note is in the column note." in render(TIMED._replace(rows=(first, *rows)))
 
 
 def test_why_layers_have_no_variant_is_said_once() -> None:

@@ -21,9 +21,10 @@ from dscost.pages.sweep_sums import lines_of_sum
 from dscost.pages.sweeps import SweepSaid
 from dscost.reports.figures import NOTHING
 from dscost.sweeping.adding_up import Ran, compared, layers_among, sums_of, together
-from dscost.sweeping.layer_sweep import find_layers, timed_layers
+from dscost.sweeping.layer_sweep import find_layers
 from dscost.sweeping.model_layers import ModelLayers, cut, layers_of
 from dscost.sweeping.records import Case, Kernels, Row, Sum, Where
+from dscost.sweeping.timed_sweep import timed_sweep
 from dscost.timing import TimingOptions
 
 PUBLISHED = Path(__file__).parent / "data" / "torchvision_weights_meta.csv"
@@ -420,7 +421,7 @@ def test_layers_are_timed_beside_the_whole(tmp_path: Path) -> None:
         "input: [3, 8, 8]\nlayers:\n  - {conv: 3, out_channels: 8}\n  - {conv: 3, out_channels: 8}\n"
     )
     model = find_layers(path)
-    found = timed_layers(model, TimingOptions(threads=1))
+    found = timed_sweep(model, TimingOptions(threads=1))
     (one,) = found.sums
     assert [row.variant for row in found.rows] == ["convolution", "convolution"]
     assert one.calls == 2
@@ -430,9 +431,9 @@ def test_layers_are_timed_beside_the_whole(tmp_path: Path) -> None:
 
 def test_the_norms_of_a_model_are_its_own() -> None:
     with pytest.raises(
-        InputError, match="--with-norm: the layers of a model have the normalisations"
+        InputError, match="with norm: the layers of a model have the normalisations"
     ):
-        timed_layers(find_layers("resnet18"), TimingOptions(threads=1, with_norm=True))
+        timed_sweep(find_layers("resnet18"), TimingOptions(threads=1, with_norm=True))
 
 
 def test_a_page_begins_with_the_sum_and_data_has_it() -> None:

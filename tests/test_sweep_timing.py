@@ -247,6 +247,20 @@ def test_without_a_journal_nothing_is_said_to_be_kept() -> None:
         Engine(stops_after=2).run(cases_of_grid())
 
 
+def test_where_nothing_was_timed_yet_nothing_is_said_to_be_kept(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt, match=r"^nothing is kept$"):
+        Engine(stops_after=0).run(cases_of_grid(), tmp_path / "j")
+
+
+def test_one_case_is_and_with_fresh_one_goes_on_without_it(tmp_path: Path) -> None:
+    cases, path = cases_of_grid(), tmp_path / "j"
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        Engine(stops_after=1).run(cases, path, fresh=True)
+    assert str(stopped.value) == (
+        f"1 of 12 cases is in {path}: the same without --fresh goes on from there"
+    )
+
+
 def test_it_goes_on_in_what_is_measured_again_as_well(tmp_path: Path) -> None:
     cases = cases_of_grid()
     overs = all_off(cases, 1.5, 1.25, 1.1)

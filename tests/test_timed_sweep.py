@@ -85,7 +85,29 @@ def test_what_is_left_is_told_with_how_to_go_on() -> None:
     assert left_in_words(sweep_with(2, "j")) == (
         "2 of 3 cases are left: run the same command again to go on"
     )
-    assert left_in_words(sweep_with(2, None)).endswith("left: --time-budget was too short")
+    assert left_in_words(sweep_with(1, None)).endswith(
+        "1 of 3 cases is left: --time-budget was too short"
+    )
+
+
+def test_with_fresh_one_goes_on_without_it() -> None:
+    """The same once more would drop what was measured."""
+    told = left_in_words(sweep_with(2, "j")._replace(fresh=True))
+    assert told == "2 of 3 cases are left: run the same command without --fresh to go on"
+    case = Case({"dtype": "float32"}, (unit(8),))
+    key = case.key(HERE)
+    visits = {key: (visit(key),)}
+    found = Timed(visits, (HERE,), doubtful=2, journal=Path("j"), fresh=True)
+    sweep = swept_of(Cases("layers", 1, (case,)), found)
+    assert sweep.fresh
+    assert sweep.warnings[0].endswith("the same command without --fresh goes on with them")
+    page = str(sweep._replace(unfinished=2))
+    assert "the same command without --fresh goes on from there" in page
+
+
+def test_the_layers_of_a_model_are_not_timed_on_workers() -> None:
+    with pytest.raises(InputError, match="timed beside it on this machine alone"):
+        dscost.sweep(layers_of="resnet18", time=True, scheduler="tcp://127.0.0.1:1")
 
 
 @pytest.mark.parametrize(
@@ -93,6 +115,11 @@ def test_what_is_left_is_told_with_how_to_go_on() -> None:
     [
         (0, None, ()),
         (1, None, ("1 case is still to be measured once more",)),
+        (
+            1,
+            Path("j"),
+            ("1 case is still to be measured once more; the same command goes on with it",),
+        ),
         (
             2,
             Path("j"),

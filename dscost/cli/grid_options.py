@@ -24,6 +24,7 @@ OPTIONS = {
     "input_size": "--size",
     "sweep_file": "a file",
     "models": "--model",
+    "layers_of": "--layers-of",
 }
 """How axes are called on the command line, where that is not their name."""
 
@@ -218,7 +219,7 @@ class Swept(NamedTuple):
         refuse_layers(said, spelled, LAYERS_OF_MODEL)
         settings = opt.parse_settings(setting or ())
         dtype = self.dtype or "float32"
-        return find_layers(target, settings=settings, given=inputs, dtype=dtype)
+        return find_layers(target, settings=settings, given=inputs, dtype=dtype, spelled=spelled)
 
     def models(self, targets: Sequence[str]) -> "Said":
         """Return what is said of models, by names that are whole.

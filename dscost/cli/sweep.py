@@ -85,7 +85,9 @@ def sweep(
     )
     emissions = keeping.tables()
     exported = [path for _, path in (*out.exports, *emissions)]
-    check_places([*parted.paths, out.path, *exported], [*swept.files(), *keeping.read()])
+    written = [*parted.paths, *filter(None, [out.path]), *exported]
+    table = next(iter(written), None)
+    check_places(written, [*swept.files(), *keeping.read(table)])
     SweepSaid.check(out.view, out.says)
     if is_large:
         _stream(out, parted, grids)
@@ -98,7 +100,6 @@ def sweep(
         _write(out, parted, found)
         return
     check_emissions(found.rows, emissions)
-    table = next(iter([*parted.paths, *filter(None, [out.path]), *exported]), None)
     found = timed(out, swept.model_layers() or cases, options, keeping, table)
     for each in each_kind(out, parted, found):
         _write(*each)

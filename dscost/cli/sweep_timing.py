@@ -86,10 +86,16 @@ class Keeping(NamedTuple):
 
         return parse_emissions(self.emit)
 
-    def read(self) -> Iterator[Read]:
-        """Yield the file that is read."""
+    def read(self, table: Path | None = None) -> Iterator[Read]:
+        """Yield the file that is read: the journal that is named, or lies beside a table."""
         if self.journal is not None:
             yield "--journal", self.journal
+        elif self.time and table is not None:
+            from dscost.sweeping.journal import journal_beside
+
+            path = journal_beside(table)
+            if path is not None:
+                yield f"the journal of {table.name}", path
 
 
 UNTIMED = Keeping()

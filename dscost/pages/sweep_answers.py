@@ -28,12 +28,12 @@ from dscost.sweeping.answers import (
     Standing,
     named,
     outlines,
-    place_key,
     reduction_of,
     standings,
     value_key,
     varying_axes,
 )
+from dscost.sweeping.pooling import place_key
 from dscost.sweeping.records import Row as Measured
 
 UNCLEAR_MOSTLY = "Of most the clock cannot tell: a quieter machine or a longer time may."
@@ -93,7 +93,8 @@ def _timed_sentence(one: Standing, of_sizes: Sequence[Crossover], words_: Words)
     if faster == cells:
         pays = f"pays in {f'the one {noun}' if cells == 1 else f'all {many(cells, noun)}'}"
     elif not faster:
-        pays = f"is surely faster in none of {many(cells, noun)}"
+        none = f"surely faster in none of {many(cells, noun)}"
+        pays = f"is not surely faster in the one {noun}" if cells == 1 else f"is {none}"
     else:
         told = _where_it_pays(of_sizes, noun)
         pays = f"pays {told}; it is faster in {faster:,} of {many(cells, noun)}"

@@ -20,7 +20,15 @@ from dscost.pages.sweep_words import (
 from dscost.reports.records import MOST_SAME
 from dscost.sweeping.answers import varying_axes
 from dscost.sweeping.monotone import EXPANSION, Order, Violation
-from dscost.sweeping.records import NOT_YET, UNSTEADY, Drift, Row, Sweep, Where
+from dscost.sweeping.records import (
+    NOT_YET,
+    UNSTEADY,
+    Drift,
+    Row,
+    Sweep,
+    Where,
+    without_fresh,
+)
 
 TOLD = 4
 """Pairs and notes that are told."""
@@ -95,7 +103,9 @@ def drift_line(one: Drift) -> str:
         parts.append(f"{counted(one.again, 'case')} {was} measured again")
     if one.still:
         during = counted(one.still, "case")
-        parts.append(f"during {during} it was off by more than 3 % each time, see their notes")
+        parts.append(
+            f"during {during} it was off by more than 3 % each time: the column note tells which"
+        )
     return Toned(f"{'; '.join(parts)}.", "unclear" if one.still else "method")
 
 
@@ -107,7 +117,8 @@ def lacking_lines(sweep: Sweep) -> Iterator[str]:
     if sweep.unfinished:
         is_are = "is" if sweep.unfinished == 1 else "are"
         kept = f" What was measured is in {sweep.journal}:" if sweep.journal else ""
-        again = " the same command goes on from there." if sweep.journal else ""
+        command = without_fresh("the same command", fresh=sweep.fresh)
+        again = f" {command} goes on from there." if sweep.journal else ""
         yield Toned(
             f"{counted(sweep.unfinished, 'case')} {is_are} still to be timed.{kept}{again}",
             "unclear",
@@ -125,7 +136,9 @@ def _note_lines(rows: Sequence[Row]) -> Iterator[str]:
     for note, own in list(found.items())[:TOLD]:
         yield Toned(f"{_whose(own, every, varying)}: {note}", "method")
     if len(found) > TOLD:
-        yield Toned(f"{len(found) - TOLD} more notes are in the column note.", "method")
+        more = counted(len(found) - TOLD, "more note")
+        is_are = "is" if len(found) == TOLD + 1 else "are"
+        yield Toned(f"{more} {is_are} in the column note.", "method")
 
 
 def _whose(rows: Sequence[Row], every: Collection[str], varying: Sequence[str]) -> str:

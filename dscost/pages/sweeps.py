@@ -18,8 +18,9 @@ from dscost.pages.sweep_sums import lines_of_sum
 from dscost.pages.sweep_words import place_words
 from dscost.reports.figures import CONVENTIONS
 from dscost.reports.records import head, plain
-from dscost.sweeping.answers import by_place, crossovers, losses, place_key, varying_axes
+from dscost.sweeping.answers import by_place, crossovers, losses, varying_axes
 from dscost.sweeping.monotone import order_of
+from dscost.sweeping.pooling import place_key
 from dscost.sweeping.records import Drift, Row, Sweep, Where
 from dscost.sweeping.tables import COLUMNS, ON_REQUEST, TIMED, cells_of, columns_of, is_there
 

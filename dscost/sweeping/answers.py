@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from dscost.reports.records import Speedup
 from dscost.sweeping.grids import AXES
+from dscost.sweeping.pooling import place_key
 from dscost.sweeping.records import Row, Where
 from dscost.sweeping.tables import PLACE, plain_value
 
@@ -286,15 +287,6 @@ def value_key(value: Any) -> tuple[int, float, str]:
     if isinstance(value, tuple | list):
         return (1, float(prod(value)), str(value))
     return (2, 0.0, str(value))
-
-
-def place_key(where: Where | None) -> Hashable:
-    """Return what tells places apart, of which several machines of one kind are one."""
-    if where is None:
-        return None
-    own = zip(where._fields, where, strict=True)
-    plain = (value for name, value in own if name not in ("versions", "host"))
-    return (*plain, *sorted(where.versions.items()))
 
 
 def by_place(rows: Iterable[Row]) -> list[tuple[Where | None, list[Row]]]:

@@ -4,6 +4,7 @@ What comes back is kept here as it comes; see `dscost.sweeping.crew` for who doe
 `dscost.sweeping.timed` for the order, and for what is timed once more.
 """
 
+import pickle
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 
+from dscost.errors import InputError
 from dscost.foreign.memory import lines_of
-from dscost.notation.units import counted
 from dscost.sweeping.cluster import connected
 from dscost.sweeping.crew import PATIENCE_S, Crew
 from dscost.sweeping.joining import rows_of
@@ -20,8 +21,15 @@ from dscost.sweeping.journal import Journal
 from dscost.sweeping.measuring import measure_case, settings_of, where_of
 from dscost.sweeping.monotone import suspicious_keys
 from dscost.sweeping.pooling import due_again
-from dscost.sweeping.records import Case, Row, Visit
-from dscost.sweeping.timed import Measure, Suspicious, Timed
+from dscost.sweeping.records import Case, Row, Visit, without_fresh
+from dscost.sweeping.timed import (
+    Measure,
+    Suspicious,
+    Timed,
+    interrupted_words,
+    kept_in_words,
+)
+from dscost.sweeping.units import Unit
 from dscost.sweeping.work import Found, Job, Told, Work
 from dscost.timing import Progress, Setting, TimingOptions
 from dscost.version import __version__
@@ -89,7 +97,8 @@ def time_on_cluster(
         clock: Returns seconds.
 
     Raises:
-        InputError: The journal is none; something is asked for that a sweep does not vary.
+        InputError: The journal is none; something is asked for that a sweep does not vary; a case
+            is code, which is not sent.
         OutputError: The journal cannot be written: it has all that was measured before.
         UnavailableError: No scheduler is there, no worker that offers to time, or none that can.
         KeyboardInterrupt: It was interrupted; the text says what is kept.
@@ -106,10 +115,12 @@ def time_on_cluster(
         partial(ask, options, settings),
         partial(measure_there, measure, options, settings),
     )
+    _require_sendable(cases)
     with connected(scheduler) as cluster:
         crew = Crew(
             *(cluster, work, ledger.due, ledger.journal.put, progress),
             budget_s=options.budget_s,
+            go_on=without_fresh("run the same command", fresh=fresh, again=" again"),
             patience_s=patience_s,
             clock=clock,
             met=ledger.begin,
@@ -119,6 +130,24 @@ def time_on_cluster(
         except KeyboardInterrupt:
             raise KeyboardInterrupt(ledger.kept_in_words()) from None
     return ledger.timed(found, journal)
+
+
+def _require_sendable(cases: Sequence[Case]) -> None:
+    """Refuse what cannot go to another machine, as the code of a model does not.
+
+    Raises:
+        InputError: There is such a case.
+    """
+    for case in cases:
+        if all(isinstance(unit, Unit) for unit in case.units):
+            continue  # plain data
+        try:
+            pickle.dumps(case)
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            raise InputError(
+                f"--scheduler: {case.of.get('model', 'a model')} is code, which is not sent to "
+                "other machines: time it on this one, or give an architecture"
+            ) from error
 
 
 @dataclass(slots=True)
@@ -143,15 +172,13 @@ class _Ledger:
         self.known += known
         if self.note and known:
             device = next(iter(jobs.values())).where.device
-            cases = f"{known} of {counted(len(jobs), 'case')} of {device}"
-            self.note(f"{cases} are in {self.journal.path}")
+            cases = kept_in_words(known, len(jobs), f" of {device}")
+            self.note(f"{cases} in {self.journal.path}")
 
     def kept_in_words(self) -> str:
         """Return how much is kept, for whoever interrupted it."""
-        if not self.journal.path or not self.jobs:
-            return "nothing is kept"
-        known = f"{len(self.journal.among(self.jobs))} of {counted(len(self.jobs), 'case')}"
-        return f"{known} are in {self.journal.path}: the same goes on from there"
+        known = len(self.journal.among(self.jobs))
+        return interrupted_words(known, len(self.jobs), self.journal.path, fresh=self.fresh)
 
     def due(self, jobs: Mapping[str, Job]) -> list[str]:
         """Return the cases of a kind that were never timed, else those that have to be again."""
@@ -181,4 +208,5 @@ class _Ledger:
         return Timed(
             *(visits, places, len(missing), again, self.known, path, found.warnings),
             dtypes=self.options.dtypes,
+            fresh=self.fresh,
         )

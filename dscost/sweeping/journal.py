@@ -95,10 +95,17 @@ def journal_path(named: Path | None, output: Path | None, of: Mapping[str, Any])
     """
     if named is not None:
         return named
-    if output is not None and (output.is_file() or not output.exists()):
-        return output.with_name(output.name + ENDING)
+    beside = output and journal_beside(output)
+    if beside is not None:
+        return beside
     folder = cache_folder()
     return folder and path_in(folder.parent / FOLDER, of)
+
+
+def journal_beside(output: Path) -> Path | None:
+    """Return where the journal of a table is, beside it; none of what is no file."""
+    is_file = output.is_file() or not output.exists()
+    return output.with_name(output.name + ENDING) if is_file else None
 
 
 # -- lines

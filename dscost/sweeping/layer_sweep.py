@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from os import PathLike, fspath
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dscost.errors import InputError
@@ -10,14 +9,12 @@ from dscost.layers.convolution import Shape
 from dscost.notation.units import counted, format_shape
 from dscost.sweeping.model_axes import INPUT_EXAMPLE, Numbers, Sides, input_values
 from dscost.sweeping.model_layers import ModelLayers, layers_of
-from dscost.sweeping.records import Sweep
 from dscost.sweeping.swept import Cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dscost.networks.architectures import Network
-    from dscost.timing import Progress, TimingOptions
 
 
 def find_layers(
@@ -25,8 +22,8 @@ def find_layers(
     *,
     settings: Mapping[str, Any] | None = None,
     given: object = None,
-    batch: int | None = None,
     dtype: str = "float32",
+    spelled: "Callable[[str], str]" = str,
 ) -> ModelLayers:
     """Return the layers of an architecture.
 
@@ -34,8 +31,8 @@ def find_layers(
         target: A built-in name, or a YAML file.
         settings: What to change of it.
         given: Its input: a side, `160x224`, or a whole shape; by default its own.
-        batch: Inputs at once.
         dtype: Of weights and activations.
+        spelled: Returns what something is called where it is given, for errors.
 
     Raises:
         InputError: It is no architecture, or cannot be built so.
@@ -46,26 +43,31 @@ def find_layers(
     source = find_source(target)
     if not isinstance(source, ArchitectureSource):
         raise InputError(
-            f"--layers-of {fspath(target)}: takes an architecture, a built-in name or net.yaml "
-            "(dscost list models), whose layers can be made one by one; "
+            f"{spelled('layers_of')} {fspath(target)}: takes an architecture, a built-in name or "
+            "net.yaml (dscost list models), whose layers can be made one by one; "
             "dscost model --time times the layers of other models"
         )
 
     def built(shape: Shape | None) -> "Network":
         overrides = settings or {}
-        return build(source.architecture, overrides=overrides, shape=shape, batch=batch)
+        return build(source.architecture, overrides=overrides, shape=shape)
 
-    network = built(None) if given is None else built(_shape_of(given, lambda: built(None)))
+    network = (
+        built(None) if given is None else built(_shape_of(given, lambda: built(None), spelled))
+    )
     name = f"{network.name} on {format_shape(network.input_shape)}"
     changed = ", ".join(f"{key}={value}" for key, value in (settings or {}).items())
     return layers_of(f"{name}, {changed}" if changed else name, network.operations, dtype)
 
 
-def _shape_of(given: object, own: "Callable[[], Network]") -> Shape:
+def _shape_of(
+    given: object, own: "Callable[[], Network]", spelled: "Callable[[str], str]"
+) -> Shape:
     """Return the one shape that is said of an input."""
     values = input_values(given)
     if len(values) > 1:
-        raise InputError(f"--layers-of takes one input such as {INPUT_EXAMPLE.split(',')[0]}")
+        example = INPUT_EXAMPLE.split(",")[0]
+        raise InputError(f"{spelled('layers_of')} takes one input such as {example}")
     (said,) = values
     if isinstance(said, Numbers):
         return said.numbers
@@ -78,64 +80,6 @@ def _shape_of(given: object, own: "Callable[[], Network]") -> Shape:
 def cases_of_layers(model: ModelLayers) -> Cases:
     """Return the layers of a model as what is counted, each distinct one with its calls."""
     return Cases(title_of_layers(model), len(model.layers), model.layers, None, _warnings(model))
-
-
-def timed_layers(
-    model: ModelLayers,
-    options: "TimingOptions",
-    *,
-    journal: Path | None = None,
-    fresh: bool = False,
-    progress: "Progress | None" = None,
-    note: "Callable[[str], object] | None" = None,
-) -> Sweep:
-    """Return what the layers of a model take, and their sums beside the whole.
-
-    Args:
-        model: Its layers.
-        options: How to measure.
-        journal: Where visits are kept.
-        fresh: Whether what that has of these layers is dropped first.
-        progress: Told of each layer.
-        note: Told of what the journal has.
-
-    Raises:
-        InputError: Something is asked for that makes the layers others than the model's.
-        UnavailableError: Nothing can be timed.
-    """
-    from dscost.sweeping.adding_up import layers_among, measure_layer, sums_of, with_kernels
-    from dscost.sweeping.measuring import settings_of
-    from dscost.sweeping.timed import time_cases
-
-    if options.with_norm:
-        raise InputError("--with-norm: the layers of a model have the normalisations that it has")
-    dtype = model.whole.of["dtype"]
-    cases = [*model.layers, model.whole]
-    timed = time_cases(
-        cases,
-        options,
-        journal=journal,
-        fresh=fresh,
-        progress=progress,
-        note=note,
-        measure=measure_layer,
-    )
-    rows = timed.rows(cases)
-    of_runtime = {(one.runtime, one.dtype): one for one in settings_of(options, dtype)}
-    sums = [
-        with_kernels(found, model, of_runtime[found.where.runtime, found.where.dtype])
-        for found in sums_of(model, rows)
-    ]
-    return Sweep(
-        title_of_layers(model),
-        len(model.layers),
-        tuple(layers_among(rows)),
-        drift=timed.drifts,
-        unfinished=timed.unfinished,
-        warnings=_warnings(model),
-        journal=None if timed.journal is None else str(timed.journal),
-        sums=tuple(sums),
-    )
 
 
 def title_of_layers(model: ModelLayers) -> str:

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from dscost.reports.records import SAME_WITHIN
 from dscost.sweeping.answers import (
-    place_key,
     place_of,
     settings_of,
     tied_to,
     value_key,
     varying_axes,
 )
+from dscost.sweeping.pooling import place_key
 from dscost.sweeping.records import Row, Where
 from dscost.sweeping.tables import plain_value
 

@@ -7,8 +7,7 @@ another machine for one layer than for another. So only steady visits count wher
 all of them alike; where it has none, the one that is least off counts alone, and is said to be so.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from json import dumps
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from math import ceil, exp, log, sqrt
 from statistics import median
 
@@ -32,8 +31,8 @@ class Levels:
     """
 
     def __init__(self, visits: Iterable[Visit]) -> None:
-        machines: dict[str, list[float]] = {}
-        places: dict[str, list[float]] = {}
+        machines: dict[Hashable, list[float]] = {}
+        places: dict[Hashable, list[float]] = {}
         for visit in visits:
             if visit.beside:
                 machines.setdefault(_machine(visit.where), []).append(visit.reference_s)
@@ -69,13 +68,17 @@ class Levels:
         return min(self.off(visit) for visit in visits if visit.beside)
 
 
-def place_key(where: Where) -> str:
-    """Return what tells a place from others: machines of one kind are one."""
-    return dumps(where.key, sort_keys=True)
+def place_key(where: Where | None) -> Hashable:
+    """Return what tells a place from others, or from none: machines of one kind are one."""
+    if where is None:
+        return None
+    own = zip(where._fields, where, strict=True)
+    plain = (value for name, value in own if name not in ("versions", "host"))
+    return (*plain, *sorted(where.versions.items()))
 
 
-def _machine(where: Where) -> str:
-    return f"{place_key(where)} {where.host}"
+def _machine(where: Where) -> Hashable:
+    return place_key(where), where.host
 
 
 def due_again(visits: Mapping[str, Sequence[Visit]], suspicious: Collection[str] = ()) -> list[str]:
@@ -130,7 +133,7 @@ def pooled(speedups: Sequence[Speedup]) -> Speedup | None:
 def drifts_of(visits: Mapping[str, Sequence[Visit]]) -> tuple[Drift, ...]:
     """Return how far the reference layer moved in each place where something was timed."""
     levels = Levels(visit for of_case in visits.values() for visit in of_case)
-    places: dict[str, dict[str, Sequence[Visit]]] = {}
+    places: dict[Hashable, dict[str, Sequence[Visit]]] = {}
     for key, of_case in visits.items():
         timed = [visit for visit in of_case if visit.beside]
         if timed:

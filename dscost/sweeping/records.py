@@ -287,6 +287,17 @@ class Spread(NamedTuple):
     lacking: Impossible | None = None
 
 
+def without_fresh(what: str, *, fresh: bool, again: str = "") -> str:
+    """Return what one does to go on, `the same command`: with `--fresh` it would begin anew.
+
+    Args:
+        what: What is done.
+        fresh: Whether it was done with that.
+        again: What is said behind it otherwise.
+    """
+    return f"{what} without --fresh" if fresh else f"{what}{again}"
+
+
 class Sweep(Result):
     """What a sweep came to.
 
@@ -301,6 +312,7 @@ class Sweep(Result):
         journal: The file that holds what was measured.
         sums: Of a model's layers, beside the model: one for each place.
         spreads: What its rows come to, where they are too many to be held.
+        fresh: Whether what the journal had was dropped first, as the same would do once more.
     """
 
     title: str
@@ -313,6 +325,7 @@ class Sweep(Result):
     journal: str | None = None
     sums: tuple[Sum, ...] = ()
     spreads: tuple[Spread, ...] = ()
+    fresh: bool = False
 
     @property
     def left_out(self) -> str:

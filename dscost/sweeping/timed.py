@@ -3,7 +3,7 @@
 What is done is never lost, and never done again: whoever asks for the same goes on where it was.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -17,7 +17,7 @@ from dscost.sweeping.journal import Journal
 from dscost.sweeping.measuring import measure_case, settings_of, where_of
 from dscost.sweeping.monotone import suspicious_keys
 from dscost.sweeping.pooling import drifts_of, due_again
-from dscost.sweeping.records import Case, Drift, Row, Visit, Where
+from dscost.sweeping.records import Case, Drift, Row, Visit, Where, without_fresh
 from dscost.sweeping.tables import text_of
 from dscost.timing import Progress, Setting, TimingOptions
 from dscost.timing import Timed as Undisturbed
@@ -53,6 +53,7 @@ class Timed(NamedTuple):
         journal: The file that holds what was measured.
         warnings: What the reader must know.
         dtypes: In which all of them were timed, if not each in its own.
+        fresh: Whether what the journal had was dropped first.
     """
 
     visits: Mapping[str, Sequence[Visit]]
@@ -63,6 +64,7 @@ class Timed(NamedTuple):
     journal: Path | None = None
     warnings: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
+    fresh: bool = False
 
     def rows(self, cases: Sequence[Case]) -> list[Row]:
         """Return the table."""
@@ -119,12 +121,12 @@ def time_cases(
     known = len(kept.among(jobs))
     if note and known:
         going_on = "" if known == len(jobs) else "; going on"
-        note(f"{_so_many(known, jobs)} are in {journal}{going_on}")
+        note(f"{kept_in_words(known, len(jobs))} in {journal}{going_on}")
     run = _Run(jobs, options, kept, progress, measure, clock)
 
     def found(due: Sequence[str] = ()) -> Timed:
         left = len(run.missing()), len(due)
-        return Timed(run.visits, places, *left, known, journal, dtypes=options.dtypes)
+        return Timed(run.visits, places, *left, known, journal, dtypes=options.dtypes, fresh=fresh)
 
     def due() -> list[str]:
         return [] if run.missing() else due_again(run.visits, suspicious(found().rows(cases)))
@@ -136,8 +138,8 @@ def time_cases(
             run.visit(again)
             again = due()
     except KeyboardInterrupt:
-        kept_in = f"{_so_many(len(run.visits), jobs)} are in {journal}: the same goes on from there"
-        raise KeyboardInterrupt(kept_in if journal else "nothing is kept") from None
+        told = interrupted_words(len(run.visits), len(jobs), journal, fresh=fresh)
+        raise KeyboardInterrupt(told) from None
     return found(again)
 
 
@@ -154,8 +156,28 @@ def _jobs(
     return jobs, tuple(places.values())
 
 
-def _so_many(number: int, jobs: Sized) -> str:
-    return f"{number} of {counted(len(jobs), 'case')}"
+def kept_in_words(number: int, every: int, of: str = "") -> str:
+    """Return how many cases are somewhere, up to the verb.
+
+    >>> kept_in_words(1, 1), kept_in_words(2, 3, " of Xeon")
+    ('1 of 1 case is', '2 of 3 cases of Xeon are')
+    """
+    return f"{number} of {counted(every, 'case')}{of} {'is' if number == 1 else 'are'}"
+
+
+def interrupted_words(number: int, every: int, journal: Path | None, *, fresh: bool) -> str:
+    """Return what is kept of so many cases, for whoever interrupted them.
+
+    Args:
+        number: Of those that are kept.
+        every: How many there are.
+        journal: Where they are kept.
+        fresh: Whether what that had was dropped first.
+    """
+    if not journal or not number:
+        return "nothing is kept"
+    goes_on = f"{without_fresh('the same', fresh=fresh)} goes on from there"
+    return f"{kept_in_words(number, every)} in {journal}: {goes_on}"
 
 
 @dataclass(slots=True)

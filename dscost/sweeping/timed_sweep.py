@@ -8,9 +8,9 @@ from typing import Any
 
 from dscost.errors import InputError
 from dscost.notation.units import counted
-from dscost.sweeping.layer_sweep import timed_layers
+from dscost.sweeping.layer_sweep import cases_of_layers
 from dscost.sweeping.model_layers import ModelLayers
-from dscost.sweeping.records import NOT_YET, Row, Sweep
+from dscost.sweeping.records import NOT_YET, Row, Sweep, without_fresh
 from dscost.sweeping.swept import Cases
 from dscost.sweeping.timed import Timed, time_cases
 from dscost.timing import Progress, TimingOptions
@@ -44,7 +44,7 @@ def timed_sweep(
     if isinstance(what, ModelLayers):
         if scheduler is not None:
             raise InputError("the layers of a model are timed beside it on this machine alone")
-        return timed_layers(
+        return _timed_layers(
             what, options, journal=journal, fresh=fresh, progress=progress, note=note
         )
     time: Callable[..., Timed] = time_cases
@@ -67,16 +67,47 @@ def swept_of(cases: Cases, found: Timed) -> Sweep:
         found.unfinished,
         (*cases.warnings, *found.warnings, *doubts(found)),
         None if found.journal is None else str(found.journal),
+        fresh=found.fresh,
     )
+
+
+def _timed_layers(model: ModelLayers, options: TimingOptions, **how: Any) -> Sweep:
+    """Return what the layers of a model take, and their sums beside the whole.
+
+    Args:
+        model: Its layers.
+        options: How to measure.
+        how: What more `time_cases` takes.
+
+    Raises:
+        InputError: Something is asked for that makes the layers others than the model's.
+    """
+    from dscost.sweeping.adding_up import layers_among, measure_layer, sums_of, with_kernels
+    from dscost.sweeping.measuring import settings_of
+
+    if options.with_norm:
+        raise InputError("with norm: the layers of a model have the normalisations that it has")
+    cases = (*model.layers, model.whole)
+    found = swept_of(
+        cases_of_layers(model)._replace(cases=cases),
+        time_cases(cases, options, measure=measure_layer, **how),
+    )
+    settings = settings_of(options, model.whole.of["dtype"])
+    of_runtime = {(one.runtime, one.dtype): one for one in settings}
+    sums = tuple(
+        with_kernels(one, model, of_runtime[one.where.runtime, one.where.dtype])
+        for one in sums_of(model, found.rows)
+    )
+    return found._replace(rows=tuple(layers_among(found.rows)), sums=sums)
 
 
 def doubts(found: Timed) -> Iterable[str]:
     """Yield what is to be said of cases for whose second visit the time did not suffice."""
     if found.doubtful:
-        number = counted(found.doubtful, "case")
-        are = "is" if found.doubtful == 1 else "are"
-        goes_on = "; the same command goes on with them" if found.journal else ""
-        yield f"{number} {are} still to be measured once more{goes_on}"
+        are, them = ("is", "it") if found.doubtful == 1 else ("are", "them")
+        told = f"{counted(found.doubtful, 'case')} {are} still to be measured once more"
+        command = without_fresh("the same command", fresh=found.fresh)
+        yield f"{told}; {command} goes on with {them}" if found.journal else told
 
 
 def left_in_words(found: Sweep) -> str:
@@ -84,8 +115,10 @@ def left_in_words(found: Sweep) -> str:
     if not found.unfinished:
         return ""
     every = counted(len({row.key for row in found.rows if row.key}), "case")
-    how = "run the same command again to go on" if found.journal else "--time-budget was too short"
-    return f"{found.unfinished} of {every} are left: {how}"
+    is_are = "is" if found.unfinished == 1 else "are"
+    run = without_fresh("run the same command", fresh=found.fresh, again=" again")
+    how = f"{run} to go on" if found.journal else "--time-budget was too short"
+    return f"{found.unfinished} of {every} {is_are} left: {how}"
 
 
 def untimed_of(rows: Iterable[Row]) -> list[str]:
