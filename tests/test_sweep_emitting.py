@@ -239,9 +239,8 @@ def test_a_block_without_a_value_expands_as_its_variant_does(tmp_path: Path) -> 
     [
         (conv(3, 16, 3, 32, 2), conv(3, 16, 5, 32, 2), ("kernel_size 3", "kernel_size 5")),
         (conv(3, 16, 3, 32), conv(3, 16, 3, 32, bias=True), ("bias None", "bias True")),
-        (conv(3, 16, 3, 32, batch=1), conv(3, 16, 3, 32, batch=8), ("batch 1", "batch 8")),
     ],
-    ids=["kernels", "bias", "batch"],
+    ids=["kernels", "bias"],
 )
 def test_two_rows_of_one_key_are_refused(
     first: dict[str, Any], second: dict[str, Any], apart: tuple[str, str], tmp_path: Path
@@ -604,6 +603,37 @@ def test_once_for_all_has_no_place_for_a_convolution_with_its_norm(tmp_path: Pat
     ]
 
 
+@pytest.mark.parametrize(
+    ("swept", "label"), [({"model": "mobilenet_v1"}, "as_is"), ({"layers_of": "vgg16"}, "pooling")]
+)
+def test_what_has_no_key_is_told_and_the_rest_is_written(
+    swept: dict[str, str], label: str, tmp_path: Path
+) -> None:
+    rows = [row._replace(latency_s=1e-3, where=HERE) for row in dscost.sweep(**swept).rows]
+    for name in ("ofa", "proxylessnas", "nnmeter"):
+        (made,) = emit(rows, parse_emissions([f"{name}={tmp_path / name}"]))
+        assert made.left_out[label] == 1
+        assert made.rows == len(rows)
+
+
+# -- several inputs at once
+
+
+@pytest.mark.parametrize("name", ["ofa", "proxylessnas"])
+def test_a_table_says_of_which_batch_it_is_and_has_one_alone(name: str, tmp_path: Path) -> None:
+    one, eight = (rows_of({**conv(3, 16, 3, 224, 2), "batch": batch}) for batch in (1, 8))
+    assert "batch" not in written(one, name, tmp_path).splitlines()[0]
+    assert written(eight, name, tmp_path).splitlines()[0].endswith(", batch 8.")
+    with pytest.raises(InputError, match=r"does not tell batches apart, such as 1 and 8: sweep"):
+        written([*one, *eight], name, tmp_path)
+
+
+def test_kernels_of_nn_meter_are_of_one_input(tmp_path: Path) -> None:
+    rows = [row for batch in (1, 8) for row in rows_of({**conv(8, 16, 3, 14), "batch": batch})]
+    (made,) = emit(rows, parse_emissions([f"nnmeter={tmp_path / 'a'}"]))
+    assert (made.keys, dict(made.left_out)) == (1, {"standard at batch 8": 1})
+
+
 # -- the command line
 
 TINY = ["sweep", "--cin", "3", "--cout", "4", "-k", "3", "--size", "4", "--variant", "standard"]
@@ -628,7 +658,7 @@ def test_a_timed_sweep_writes_its_tables(tmp_path: Path) -> None:
         (["--time", "--emit", "oaf=lut.yaml"], "unknown table format 'oaf' (did you mean 'ofa'?)"),
         (
             ["--time", "--emit", "ofa=lut.yaml", "--batch", "1,2"],
-            "has one place, Conv-input:4x4x3-output:4x4x4",
+            "Once-for-all's table does not tell batches apart, such as 1 and 2: sweep them apart",
         ),
         (["--time", "--emit", "ofa=lut.yaml", "--export", "csv=lut.yaml"], "lut.yaml"),
     ],

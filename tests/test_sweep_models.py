@@ -302,6 +302,18 @@ def test_a_model_to_be_timed_can_go_to_another_process(tmp_path: Path) -> None:
     assert again.key(Where("CPU", 1)) == case.key(Where("CPU", 1))
 
 
+def test_a_model_of_another_dtype_is_the_same_case_elsewhere(tmp_path: Path) -> None:
+    """What of `float32,float16` is in float16 is what `float16` alone is."""
+    (tmp_path / "net.yaml").write_text(NETWORK)
+    keys = [
+        [case.key(Where("CPU", 1, dtype=dtype)) for dtype in ("float32", "float16")]
+        for own in ("float32", "float16")
+        for case in cases(tmp_path / "net.yaml", dtype=own)
+    ]
+    assert keys[0] == keys[1]
+    assert keys[0][0] != keys[0][1]
+
+
 def test_a_model_of_another_dtype_has_the_bytes_of_that(tmp_path: Path) -> None:
     """A weight takes 4 bytes, or 2: half of all, as of what is moved."""
     (tmp_path / "net.yaml").write_text(NETWORK)

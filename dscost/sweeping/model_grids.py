@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -23,7 +22,7 @@ from dscost.reports.figures import Cost
 from dscost.sweeping.axes import parse_axis
 from dscost.sweeping.cases import Impossibility
 from dscost.sweeping.model_axes import InputSaid, Numbers, Sides, input_values, setting_values
-from dscost.sweeping.records import Case
+from dscost.sweeping.records import Case, digest_of
 
 if TYPE_CHECKING:
     from dscost.analysis.running import Work
@@ -346,11 +345,12 @@ def _case(asked: Asked, found: CountedModel, versions: Sequence[str]) -> Case:
         "batch": report.batch,
         "dtype": found.own_dtype,
     }
-    layers = [
-        (one.name, one.type, one.conv, one.input_shape, one.output_shape, one.cost)
-        for one in report.layers
-    ]
-    digest = sha256(repr(layers).encode()).hexdigest()[:16]
+    digest = digest_of(  # no bytes, which are of the dtype: that is a part of each key
+        [
+            (*(one.name, one.type, one.conv, one.input_shape, one.output_shape), *one.cost[:2])
+            for one in report.layers
+        ]
+    )
     again = Again(asked, found, DTYPE_BYTES.get(found.own_dtype, 0))
     units = tuple(ModelUnit(name, (name, digest), shape, found, again=again) for name in versions)
     # whoever counts or times cases asks of a unit what both kinds have

@@ -33,24 +33,32 @@ class Case(NamedTuple):
 
     def key(self, where: "Where") -> str:
         """Return what tells it apart from others, and where it is timed from elsewhere."""
-        units = [
-            [unit.label, _told(unit.parts), list(unit.shape), unit.between_elements]
-            for unit in self.units
-        ]
-        told = json.dumps([units, where.key], sort_keys=True, default=repr)
-        return sha256(told.encode()).hexdigest()[:16]
+        return digest_of([self.timed, where.key])
+
+    @property
+    def timed(self) -> tuple[Any, ...]:
+        """What is timed, as far as that tells it from others."""
+        return tuple(
+            (unit.label, unit.parts, unit.shape, unit.between_elements) for unit in self.units
+        )
+
+
+def digest_of(value: Any) -> str:
+    """Return what is the same for equal values in every version of dscost: 16 hexadecimal digits.
+
+    Of a spec what is not as usual counts: one that learns to say more is what it was.
+    """
+    told = json.dumps(_told(value), sort_keys=True, default=repr)
+    return sha256(told.encode()).hexdigest()[:16]
 
 
 def _told(value: Any) -> Any:
-    """Return a part of a unit as JSON has it.
-
-    Of a spec what is not as usual is told: one that learns to say more keeps its key.
-    """
+    """Return a value as JSON has it."""
     if is_dataclass(value):
         own = ((field, getattr(value, field.name)) for field in fields(value))
         told = {field.name: _told(one) for field, one in own if one != field.default}
         return [type(value).__name__, told]
-    return [_told(one) for one in value] if isinstance(value, tuple) else value
+    return [_told(one) for one in value] if isinstance(value, tuple | list) else value
 
 
 class Where(NamedTuple):

@@ -74,6 +74,10 @@ class _Keyed(NamedTuple):
 def _keyed(entries: Sequence[Entry], title: str, key_of: Callable[[Unit], str | None]) -> _Keyed:
     rows: dict[str, Entry] = {}
     left_out: Counter[str] = Counter()
+    batches = _batches(entries)
+    if len(batches) > 1:
+        told = " and ".join(map(str, batches[:2]))
+        raise InputError(f"{title} does not tell batches apart, such as {told}: sweep them apart")
     for one in entries:
         key = key_of(one.unit)
         if key is None:
@@ -84,6 +88,11 @@ def _keyed(entries: Sequence[Entry], title: str, key_of: Callable[[Unit], str | 
             rows[key] = one
     times = {key: (one.mean_s, one.std_s, max(1, one.row.visits)) for key, one in rows.items()}
     return _Keyed(times, dict(left_out))
+
+
+def _batches(entries: Sequence[Entry]) -> list[int]:
+    """Return how many inputs at once the rows are of."""
+    return sorted({one.unit.shape[0] for one in entries})
 
 
 def _refuse_both(title: str, key: str, first: Entry, second: Entry) -> None:
@@ -101,7 +110,9 @@ def _written(value: Any) -> str:
 
 
 def _yaml_of(keyed: _Keyed, entries: Sequence[Entry]) -> Table:
-    lines = [f"# Latencies in milliseconds, measured by dscost {__version__}: {_place(entries)}."]
+    at_once = "".join(f", batch {batch}" for batch in _batches(entries) if batch != 1)
+    place = f"{_place(entries)}{at_once}"
+    lines = [f"# Latencies in milliseconds, measured by dscost {__version__}: {place}."]
     for key, (mean_s, std_s, count) in sorted(keyed.times.items()):
         # fixed digits: YAML 1.1 reads 1e-05 as text
         deviation = "" if std_s is None else f", std: {std_s * 1e3:.9f}"
@@ -222,9 +233,10 @@ _BEHIND = {"relu": "relu", "relu6": "relu6", "hard_swish": "hswish"}
 def nn_meter(entries: Sequence[Entry]) -> Table:
     """Return kernels by type, each with its configuration and its latency.
 
-    nn-Meter pads so that stride 1 keeps the size: rows that do otherwise have no place. A kernel
-    without `model` is passed over by its reader without a word. `+-` is how sure the median is, of
-    which `nan` says that it is unknown.
+    nn-Meter pads so that stride 1 keeps the size: rows that do otherwise have no place, nor have
+    those of several inputs at once, of which nothing in it could tell. A kernel without `model` is
+    passed over by its reader without a word. `+-` is how sure the median is, of which `nan` says
+    that it is unknown.
 
     Source:
         microsoft/nn-Meter, docs/builder/build_kernel_latency_predictor.md, Kernel Data Format;
@@ -234,6 +246,9 @@ def nn_meter(entries: Sequence[Entry]) -> Table:
     seen: dict[str, Entry] = {}
     left_out: Counter[str] = Counter()
     for one in entries:
+        if one.unit.shape[0] != 1:
+            left_out[f"{one.unit.label} at batch {one.unit.shape[0]}"] += 1
+            continue
         kernel = _kernel_of(one)
         if kernel is None:
             left_out[one.unit.label] += 1

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from dscost.errors import InputError
 from dscost.notation.units import counted
 from dscost.sweeping.layer_sweep import cases_of_layers
 from dscost.sweeping.model_layers import ModelLayers
-from dscost.sweeping.records import NOT_YET, Row, Sweep, without_fresh
+from dscost.sweeping.records import NOT_YET, Row, Sweep, digest_of, without_fresh
 from dscost.sweeping.swept import Cases
 from dscost.sweeping.timed import Timed, time_cases
 from dscost.timing import Progress, TimingOptions
@@ -129,8 +128,5 @@ def untimed_of(rows: Iterable[Row]) -> list[str]:
 
 def what_is_swept(what: Cases | ModelLayers) -> dict[str, Any]:
     """Return what tells the cases of a sweep from those of others, for the name of a journal."""
-    told = sha256()
     cases = [*what.layers, what.whole] if isinstance(what, ModelLayers) else what.cases
-    for case in cases:
-        told.update(repr([(unit.label, unit.parts, unit.shape) for unit in case.units]).encode())
-    return {"cases": told.hexdigest()}
+    return {"cases": digest_of([case.timed for case in cases])}
