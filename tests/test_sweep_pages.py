@@ -13,6 +13,7 @@ from swept import HERE, grid_of, rows_of, sweep_of
 from dscost import sweep
 from dscost.errors import DscostError, InputError
 from dscost.pages import View
+from dscost.pages.sweeps import headlines
 from dscost.rendering import render
 from dscost.reports.records import Speedup
 from dscost.schemas import schema
@@ -260,7 +261,7 @@ def test_drift_is_told_and_what_was_measured_again() -> None:
     page = render(TIMED._replace(drift=(drift,)))
     assert (
         "The reference layer took 1.23 ms, from −1.5 % to +4.0 % along the way; 3 cases were measured again; "
-        "during 1 case it was off by more than 3 % each time: the column note tells which."
+        "during 1 case it was off, or moved, by more than 3 % each time: the column note tells which."
     ) in page
     assert json.loads(render(TIMED._replace(drift=(drift,)), "json"))["drift"][0]["highest"] == 1.04
 
@@ -493,3 +494,23 @@ def test_a_table_that_differs_in_everything_has_short_headers_where_there_is_lit
     assert max(map(len, page.splitlines())) <= 60
     header = next(line for line in page.splitlines() if "variant" in line)
     assert header.split()[:9] == ["Cin", "Cout", "k", "s", "d", "g", "bias", "B", "variant"]
+
+
+def test_a_map_has_all_channels_where_those_of_the_output_follow_from_those_of_the_input() -> None:
+    grid = grid_of(ties={"out_channels": "2 * cin"}, in_channels=(16, 64, 256), kernel_size=(3, 5))
+    page = render(sweep_of(grid), "table")
+    assert re.findall(r"^ *(\d+→\d+) .*×$", page, re.MULTILINE) == ["16→32", "64→128", "256→512"]
+    assert "does not depend" not in page
+
+
+def test_a_map_leaves_out_what_its_cells_do_not_depend_on() -> None:
+    page = render(sweep_of(grid_of(in_channels=(16, 64), out_channels=(16, 32))), "table")
+    assert "That does not depend on Cin." in page
+
+
+def test_a_timed_sweep_has_its_answers_in_a_few_sentences() -> None:
+    drift = Drift(HERE, 1e-3, 0.9, 1.2, again=1, still=1)
+    said = headlines(TIMED._replace(drift=(drift,)))
+    assert said[0].startswith("On Xeon, ONNX Runtime, 1 thread: separable pays")
+    assert any("neighbours checked" in line for line in said)
+    assert said[-1].startswith("The reference layer took 1.00 ms, from −10.0 % to +20.0 %")

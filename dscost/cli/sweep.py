@@ -71,7 +71,7 @@ def sweep(
     asked: OfSweep = DEFAULTS,
 ) -> None:
     """Count, and time, a grid of layers, each as it is and in cheaper variants, into one table."""
-    from dscost.pages.sweeps import SweepSaid
+    from dscost.pages.sweeps import SweepSaid, headlines
     from dscost.sweeping.emitting import check_emissions
 
     dtypes = parse_dtypes(dtype, measuring, keeping)
@@ -103,6 +103,9 @@ def sweep(
     found = timed(out, swept.model_layers() or cases, options, keeping, table)
     for each in each_kind(out, parted, found):
         _write(*each)
+    if parted.has_result or out.path or out.says == "rows":  # which say not what comes of it
+        for line in headlines(found):
+            out.note(line)
     check_timed(found, measuring)
     emitted(out, found, emissions)
 

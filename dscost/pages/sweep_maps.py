@@ -88,17 +88,23 @@ def map_of(rows: Sequence[Measured], varying: Sequence[str]) -> Map | None:
 
 
 def _flat_axes(rows: Sequence[Measured], varying: Sequence[str]) -> list[str]:
-    """Return the axes that no cell depends on, as what is saved in MACs on no batch."""
+    """Return the axes that no cell depends on, as what is saved in MACs on no batch.
+
+    Every cell must stand beside that of the first value, all else equal: nothing can be said of
+    what another axis follows from.
+    """
     flat: list[str] = []
     for axis in varying:
+        first = value_key(rows[0].of.get(axis)) if rows else None
         others = [name for name in varying if name not in (axis, *flat)]
-        found: dict[tuple[Any, ...], set[str]] = {}
+        cells: dict[tuple[Any, ...], set[str]] = {}
+        values: dict[tuple[Any, ...], set[_ValueKey]] = {}
         for row in rows:
-            cells = found.setdefault((row.variant, *map(row.of.get, others)), set())
-            cells.add(cell_of(row))
-            if len(cells) > 1:
-                break
-        else:
+            at = (row.variant, *map(row.of.get, others))
+            cells.setdefault(at, set()).add(cell_of(row))
+            values.setdefault(at, set()).add(value_key(row.of.get(axis)))
+        are_alike = all(len(found) == 1 for found in cells.values())
+        if are_alike and all(first in found for found in values.values()):
             flat.append(axis)
     return flat
 

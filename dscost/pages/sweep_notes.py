@@ -104,7 +104,8 @@ def drift_line(one: Drift) -> str:
     if one.still:
         during = counted(one.still, "case")
         parts.append(
-            f"during {during} it was off by more than 3 % each time: the column note tells which"
+            f"during {during} it was off, or moved, by more than 3 % each time: "
+            "the column note tells which"
         )
     return Toned(f"{'; '.join(parts)}.", "unclear" if one.still else "method")
 

@@ -88,6 +88,18 @@ class SweepSaid(Said):
             yield {name: value for name, value in cells_of(row).items() if value is not None}
 
 
+def headlines(sweep: Sweep) -> list[str]:
+    """Return what a timed sweep answers in a few sentences, for whoever writes it to a file."""
+    lines = [line for one in sweep.sums for line in lines_of_sum(one)]
+    for where, rows in by_place(sweep.rows):
+        varying = varying_axes(rows)
+        drift = drift_of(sweep.drift, where)
+        lines += answer_lines(rows, varying)
+        lines += order_lines(order_of(rows), varying)[:1]
+        lines += [drift_line(drift)] if drift else []
+    return lines
+
+
 def drift_of(drifts: Sequence[Drift], where: Where | None) -> Drift | None:
     """Return how far the reference layer moved in a place, if that is known."""
     return next((one for one in drifts if place_key(one.where) == place_key(where)), None)
