@@ -70,6 +70,40 @@ def test_a_small_sweep_has_the_same_rows_as_a_large_one(
     )
 
 
+GRID = ("sweep", "--cin", "8,16", "--cout", "8", "-k", "3")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("--sort macs", "--sort has no meaning for --format {ending}"),
+        ("--top 1", "--top has no meaning for --format {ending}"),
+        ("--columns latency_s", "unknown column 'latency_s'"),
+        ("--columns macs,host", "unknown column 'host'"),
+        ("--columns grid", "unknown column 'grid'"),
+        ("--columns note", "unknown column 'note'"),
+    ],
+)
+def test_parquet_is_refused_what_csv_is(ending: str, asked: str, told: str, tmp_path: Path) -> None:
+    ran = run(*GRID, *asked.split(), "-o", f"t.{ending}", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith(f"dscost: {told.format(ending=ending)}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_rows_are_sorted_in_no_format(tmp_path: Path) -> None:
+    ran = run(*LARGE, "--sort", "macs", "-o", "t.csv", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (2, "dscost: --sort has no meaning for --format csv\n")
+
+
+@pytest.mark.parametrize("format_name", ["csv", "table"])
+def test_the_grids_of_a_file_are_a_column_that_can_be_chosen(format_name: str) -> None:
+    ran = run("sweep", "heads", "--columns", "grid,macs", "--format", format_name)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "last convolution" in ran.stdout
+
+
 def test_columns_are_chosen_by_name() -> None:
     text = run(*LARGE, "--format", "csv", "--columns", "macs,flops,in_channels").stdout
     assert text.splitlines()[:2] == ["macs,flops,in_channels", f"{9 * 196},{2 * 9 * 196},1"]

@@ -229,6 +229,7 @@ def test_a_crossover_is_plain_in_json() -> None:
         "threads": 1,
         "clock": "wall",
         "device": "Xeon",
+        "versions": None,
         "dtype": "float32",
         "variant": "depthwise_separable",
         "of": {},

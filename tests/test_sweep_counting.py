@@ -15,7 +15,7 @@ from properties import dear_law
 from dscost import register_variant
 from dscost.errors import InputError, SpecError, UnknownNameError
 from dscost.layers.choosing import parse_variants
-from dscost.layers.convolution import ConvSpec, conv2d
+from dscost.layers.convolution import ConvSpec, conv2d, size_keeping_padding
 from dscost.layers.variants import VARIANTS, depthwise_separable
 from dscost.networks.expressions import Expression
 from dscost.notation.units import DTYPE_BYTES
@@ -135,10 +135,12 @@ def test_paddings_are_worked_out_for_no_more_layers_than_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[object] = []
-    keeping = following.size_keeping_padding
-    monkeypatch.setattr(
-        following, "size_keeping_padding", lambda *given: asked.append(given) or keeping(*given)
-    )
+
+    def keeping(*given: Any) -> Any:
+        asked.append(given)
+        return size_keeping_padding(*given)
+
+    monkeypatch.setattr(following, "size_keeping_padding", keeping)
     grid = grid_of(
         in_channels=range(1, 2000),
         out_channels=range(1, 2000),

@@ -41,7 +41,8 @@ def figures(found: Sweep, variant: str = "as_is") -> dict[tuple[Any, ...], int]:
         ("1.0", (1.0,)),
         ("relu, hswish", ("relu", "hswish")),
         ("true,false", (True, False)),
-        ("[1, 2],[3]", ([1, 2], [3])),
+        ("[1, 2],[3]", ((1, 2), (3,))),
+        ([[1, [2]], [1, [2]]], ((1, (2,)),)),
         ([0.5, 1.0, 0.5], (0.5, 1.0)),
         ([1, 1.0, True], (1, 1.0, True)),
         (0.5, (0.5,)),
@@ -251,6 +252,40 @@ def test_the_command_line_says_the_same() -> None:
     assert found["1.0", "224"] == 568_740_352  # as torchvision's and others' counters have it
     assert len(found) == 4
     assert len(rows) == 3 * 4
+
+
+def test_a_setting_may_be_a_list() -> None:
+    several = (
+        "sweep",
+        "--model",
+        "resnet18",
+        "--set",
+        "repeats=[1,1,1,1],[2,2,2,2]",
+        "--input",
+        "64",
+    )
+    page = run(*several)
+    assert (page.returncode, page.stderr) == (0, "")
+    assert "repeats [1, 1, 1, 1], [2, 2, 2, 2]" in page.stdout
+    rows = list(csv.DictReader(StringIO(run(*several, "--format", "csv").stdout)))
+    params = {row["repeats"]: int(row["params"]) for row in rows if row["variant"] == "as_is"}
+    assert set(params) == {"1x1x1x1", "2x2x2x2"}
+    assert params["2x2x2x2"] == 11_689_512  # as torchvision has it
+
+
+def test_models_are_shown_and_sorted_by_what_they_are_of() -> None:
+    models = ("sweep", "--model", "mobilenet_v1", "--set", "width=0.5,1.0", "--input", "64")
+    wanted = ("--columns", "model,width,input,params")
+    page = run(*models, *wanted, "--sort", "width")
+    assert (page.returncode, page.stderr) == (0, "")
+    table = page.stdout[page.stdout.index("The table") :]
+    assert "mobilenet_v1" in table
+    assert table.index("1.0") < table.index("0.5")
+    text = run(*models, *wanted, "--format", "csv").stdout
+    assert text.startswith("model,width,input,params\nmobilenet_v1,0.5,64,")
+    wrong = run(*models, "--columns", "widht,macs")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "unknown column 'widht' (did you mean 'width'?)" in wrong.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from jsonschema import Draft7Validator
 from swept import HERE, grid_of, rows_of, sweep_of
 
 from dscost import sweep
-from dscost.errors import DscostError, InputError
+from dscost.errors import DscostError, InputError, UnknownNameError
 from dscost.pages import View
 from dscost.pages.sweeps import headlines
 from dscost.rendering import render
@@ -35,9 +35,28 @@ def test_rows_have_the_columns_of_every_table_of_a_sweep_and_only_those_that_som
     )
     first, *_ = render(TIMED, "csv").splitlines()
     assert first.partition("macs_reduction,")[2] == (
-        "runtime,threads,clock,device,latency_s,latency_low_s,latency_high_s,"
+        "runtime,threads,clock,device,versions,latency_s,latency_low_s,latency_high_s,"
         "speedup,speedup_low,speedup_high,verdict,visits"
     )
+
+
+def test_rows_tell_versions_always_and_the_machine_where_it_is_asked_for() -> None:
+    where = HERE._replace(versions={"torch": "2.13.0+cpu", "dscost": "0.1.0"}, host="desk")
+    sweep = sweep_of(grid_of(in_channels=(3,)), lambda of, variant: 2.0, where=where)
+    row, *_ = csv.DictReader(StringIO(render(sweep, "csv")))
+    assert row["versions"] == "dscost 0.1.0; torch 2.13.0+cpu"
+    document = json.loads(render(sweep, "json"))
+    assert document["rows"][0]["versions"] == row["versions"]
+    for text in (render(sweep, "csv"), json.dumps(document), render(sweep)):
+        assert "desk" not in text
+    asked = View(columns=("host", "versions"))
+    assert render(sweep, "csv", asked).splitlines()[1] == f"desk,{row['versions']}"
+    page = render(sweep, view=asked)
+    assert "desk" in page
+    assert row["versions"] in page
+    assert "desk" not in render(sweep, view=View(wide=True))
+    with pytest.raises(UnknownNameError, match="unknown column 'host'"):
+        render(COUNTED, "csv", asked)
 
 
 def test_figures_are_exact_in_csv_and_json_and_the_same() -> None:

@@ -121,7 +121,8 @@ class Models(NamedTuple):
         typer.Option(
             "--set",
             metavar="NAME=VALUES",
-            help="Settings of it, such as width=0.25:1.0:0.25,1.3; repeatable.",
+            help="Settings of the model that --model or --layers-of names, such as "
+            "width=0.25:1.0:0.25,1.3; repeatable.",
         ),
     ] = None
     inputs: Annotated[
@@ -129,7 +130,8 @@ class Models(NamedTuple):
         typer.Option(
             "--input",
             metavar="SIZES",
-            help="Its inputs: sides 128,160 or 160x224, or whole shapes 1,3,224,224; repeatable.",
+            help="Inputs of the model that --model or --layers-of names: sides 128,160 or 160x224, "
+            "or whole shapes 1,3,224,224; repeatable.",
         ),
     ] = None
 
@@ -201,6 +203,16 @@ class Swept(NamedTuple):
 
         beside = {"variant": self.variant, "dims": self.dims, "dtype": self.dtype}
         return grids_of_file(self.sweep_file, {**self.axes.given(), **beside}, spelled)
+
+    def first_columns(self, grids: "Sequence[Grid]") -> list[str]:
+        """Return the columns that stand before those of every sweep.
+
+        Raises:
+            InputError: What is said of the settings of models is none.
+        """
+        if self.targets:
+            return ["model", *self.of_models.settings(), "input"]
+        return ["grid"] if any(grid.name for grid in grids) else []
 
     def model_layers(self) -> "ModelLayers | None":
         """Return the layers of a model, if these are swept.

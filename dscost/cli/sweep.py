@@ -88,7 +88,9 @@ def sweep(
     written = [*parted.paths, *filter(None, [out.path]), *exported]
     table = next(iter(written), None)
     check_places(written, [*swept.files(), *keeping.read(table)])
-    SweepSaid.check(out.view, out.says)
+    parted.check(out.view)
+    says = "rows" if parted.has_result else out.says
+    SweepSaid.check(out.view, says, swept.first_columns(grids), is_timed=keeping.time)
     if is_large:
         _stream(out, parted, grids)
         return
@@ -144,8 +146,12 @@ def _cases(out: Output, swept: Swept, grids: "Sequence[Grid]", *, are_timed: boo
 def _write(out: Output, parted: Split, found: "Sweep") -> None:
     """Write rows that are held."""
     if parted.tables:
+        from dscost.pages.sweeps import SweepSaid
+
         with needing("numpy", "sweep"):
             from dscost.sweeping.row_tables import table_of
+        if parted.has_result:
+            SweepSaid(found).check_rows(out.view)
         for at, file in enumerate(parted.tables):
             columns = out.view.columns if at == 0 and parted.has_result else None
             write_table(file, [table_of(found.rows, columns)], out)

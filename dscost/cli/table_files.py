@@ -8,6 +8,7 @@ from dscost.cli.output_options import Asked
 from dscost.cli.printing import Output
 from dscost.cli.streams import result_stream
 from dscost.errors import InputError, OutputError
+from dscost.pages import View
 
 if TYPE_CHECKING:
     from dscost.sweeping.column_tables import Table
@@ -48,6 +49,16 @@ class Split(NamedTuple):
     def paths(self) -> list[Path]:
         """The files that are to be written."""
         return [one.path for one in self.tables if one.path is not None]
+
+    def check(self, view: View) -> None:
+        """Refuse what has no meaning for the result where that is a table of all rows.
+
+        Raises:
+            InputError: It is to be sorted or cut.
+        """
+        for option, value in (("sort", view.sort), ("top", view.top)):
+            if self.has_result and value is not None:
+                raise InputError(f"--{option} has no meaning for --format {self.tables[0].format}")
 
 
 def split(asked: Asked, *, is_large: bool) -> Split:

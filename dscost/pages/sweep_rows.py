@@ -32,7 +32,7 @@ from dscost.reports.figures import FIGURES, ON_REQUEST
 from dscost.sweeping.answers import named
 from dscost.sweeping.grids import AXES
 from dscost.sweeping.records import Row as Measured
-from dscost.sweeping.tables import cells_of, is_there, text_of
+from dscost.sweeping.tables import HOST, PLACE, cells_of, is_there, text_of
 
 LONG = 30
 """A table of more rows is folded away where it is read among other things."""
@@ -54,6 +54,8 @@ _COLUMNS = [
     Column("threads", "threads", ON_REQUEST),
     words("clock", ON_REQUEST),
     words("device", ON_REQUEST),
+    words("versions", ON_REQUEST),
+    words(HOST, ON_REQUEST),
     Column("latency_s", LATENCY, DECIDES, narrow=without_interval),
     Column("speedup", SPEEDUP, DECIDES, narrow=without_interval),
     words("verdict", ON_REQUEST),
@@ -63,7 +65,9 @@ _COLUMNS = [
 PAGE_COLUMNS = (*(column.key for column in _AXIS_COLUMNS), *(column.key for column in _COLUMNS))
 """What `--columns` takes."""
 SORT_KEYS = tuple(
-    name for name in PAGE_COLUMNS if name not in ("padding", "bias", "device", "note", "verdict")
+    name
+    for name in PAGE_COLUMNS
+    if name not in ("padding", "bias", "device", "versions", HOST, "note", "verdict")
 )
 """What `--sort` takes."""
 
@@ -119,9 +123,11 @@ def _columns(rows: Sequence[Measured], varying: Sequence[str], view: View) -> li
         by_key["macs"] = by_key["macs"]._replace(priority=DECIDES)
     known = {column.key for column in names}
     if view.columns is not None:
-        check_columns(view, {*by_key, *known})
+        also = dict.fromkeys(name for row in rows for name in row.of if name not in by_key)
+        by_key |= {name: _axis_column(name, rows, is_telling=False) for name in also}
+        check_columns(view, by_key)
         return [*names, *(by_key[key] for key in view.columns if key not in known)]
-    others = [column for column in by_key.values() if column.key not in known]
+    others = [column for column in by_key.values() if column.key not in (*known, HOST)]
     return [*names, *(one for one in others if view.wide or one.priority < ON_REQUEST)]
 
 
@@ -142,7 +148,7 @@ def _cells(row: Measured) -> dict[str, str]:
             if value is not None
         }
     exact = cells_of(row)
-    for name in ("dtype", "runtime", "threads", "clock", "device", "verdict", "visits"):
+    for name in ("dtype", *PLACE, HOST, "verdict", "visits"):
         if exact[name] is not None:
             cells[name] = str(exact[name])
     cells |= {"variant": variant_title(row.variant), "note": row.note}

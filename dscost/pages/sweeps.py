@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from dscost.errors import UnknownNameError
 from dscost.pages import Said
-from dscost.pages.page import Page, Toned, View
+from dscost.pages.page import Page, Toned, View, check_columns
 from dscost.pages.sweep_answers import answer_lines, crossover_sheet
 from dscost.pages.sweep_maps import map_of, map_pages
 from dscost.pages.sweep_notes import drift_line, lacking_lines, method_line, order_lines
@@ -22,7 +23,15 @@ from dscost.sweeping.answers import by_place, crossovers, losses, varying_axes
 from dscost.sweeping.monotone import order_of
 from dscost.sweeping.pooling import place_key
 from dscost.sweeping.records import Drift, Row, Sweep, Where
-from dscost.sweeping.tables import COLUMNS, ON_REQUEST, TIMED, cells_of, columns_of, is_there
+from dscost.sweeping.tables import (
+    COLUMNS,
+    HOST,
+    ON_REQUEST,
+    TIMED,
+    cells_of,
+    columns_of,
+    is_there,
+)
 
 
 class SweepSaid(Said):
@@ -32,13 +41,46 @@ class SweepSaid(Said):
     columns = PAGE_COLUMNS
     sort_keys = SORT_KEYS
     row_columns: Sequence[str] = COLUMNS
-    further_columns = ON_REQUEST
+    further_columns: Sequence[str] = ON_REQUEST
     _result: Sweep
 
     def __init__(self, sweep: Sweep) -> None:
         super().__init__(sweep)
         self._there = [row for row in sweep.rows if is_there(row)]
         self.row_columns = columns_of(self._there)
+        if any(row.where for row in self._there):
+            self.further_columns = (*ON_REQUEST, HOST)
+
+    @classmethod
+    def check(
+        cls, view: View, says: str, first: Sequence[str] = (), *, is_timed: bool = True
+    ) -> None:
+        """Refuse a view that asks for what there is not, before the work that comes to the sweep.
+
+        Args:
+            view: As asked for.
+            says: What is shown: `rows` have other columns than `pages`.
+            first: What stands before the columns of every sweep, such as settings of models.
+            is_timed: Whether anything is.
+
+        Raises:
+            UnknownNameError: There is no such column or sort key.
+        """
+        own: Sequence[str] = cls.columns
+        if says == "rows":
+            own = [name for name in cls.row_columns if is_timed or name not in TIMED]
+        check_columns(view, (*first, *own))
+        keys = (*first, *cls.sort_keys)
+        if view.sort is not None and view.sort not in keys:
+            raise UnknownNameError("sort key", view.sort, keys)
+
+    def check_rows(self, view: View) -> None:
+        """Refuse columns that no row has.
+
+        Raises:
+            UnknownNameError: The view asks for one.
+        """
+        check_columns(view, (*self.row_columns, *self.further_columns))
 
     def pages(self, view: View) -> list[Page]:
         """Return the answers, the map and the rows of each place, one after the other."""
@@ -134,5 +176,6 @@ def _notes(sweep: Sweep) -> Iterator[str]:
 def _loss(row: Row) -> dict[str, Any]:
     """Return which layer is slower, and by how much."""
     cells = cells_of(row)
-    kept = [*row.of, "variant", *TIMED, "macs_reduction"]
+    timed = (name for name in TIMED if name != HOST)
+    kept = [*row.of, "variant", *timed, "macs_reduction"]
     return {name: cells[name] for name in dict.fromkeys(kept) if cells[name] is not None}

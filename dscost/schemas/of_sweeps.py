@@ -16,7 +16,7 @@ from dscost.sweeping.tables import COLUMNS, PLACE
 VALUE: Schema = {"type": ["integer", "number", "string", "boolean", "null"]}
 """Of an axis: pairs are text, `5x3`."""
 VALUES: Schema = {"type": "array", "items": VALUE}
-TEXTS = ("dtype", "variant", "runtime", "clock", "device", "verdict", "note")
+TEXTS = ("dtype", "variant", "runtime", "clock", "device", "versions", "host", "verdict", "note")
 COUNTS = ("calls", "threads", "visits", "params", "macs", "flops", "activations")
 
 

@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any, Literal, NamedTuple
 
 from dscost.reports.records import Speedup
+from dscost.sweeping import tables
 from dscost.sweeping.grids import AXES
 from dscost.sweeping.pooling import place_key
 from dscost.sweeping.records import Row, Where
@@ -284,7 +285,7 @@ def value_key(value: Any) -> tuple[int, float, str]:
     """Return what values of an axis are told apart and sorted by: pairs by their product."""
     if isinstance(value, int | float):
         return (0, float(value), "")
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple) and all(isinstance(one, int | float) for one in value):
         return (1, float(prod(value)), str(value))
     return (2, 0.0, str(value))
 
@@ -305,7 +306,10 @@ def by_place(rows: Iterable[Row]) -> list[tuple[Where | None, list[Row]]]:
 
 def place_of(where: Where | None) -> dict[str, Any]:
     """Return the columns of a table that tell of a place; none where nothing was timed."""
-    return {} if where is None else {name: getattr(where, name) for name in (*PLACE, "dtype")}
+    if where is None:
+        return {}
+    told = tables.place_of(where)
+    return {**{name: told[name] for name in PLACE}, "dtype": where.dtype}
 
 
 def _crossovers(rows: Iterable[Row], along: str, apart: Sequence[str]) -> Iterator[Crossover]:

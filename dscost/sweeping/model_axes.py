@@ -1,7 +1,7 @@
 """What people say of settings and inputs of models → their values: `0.25:1.0:0.25`, `128,160`.
 
 >>> setting_values("0.25:1.0:0.25,1.3"), setting_values("relu, hswish"), setting_values("[1, 2]")
-((0.25, 0.5, 0.75, 1.0, 1.3), ('relu', 'hswish'), ([1, 2],))
+((0.25, 0.5, 0.75, 1.0, 1.3), ('relu', 'hswish'), ((1, 2),))
 """
 
 import re
@@ -46,7 +46,7 @@ InputSaid = Sides | Whole | Numbers
 
 
 def setting_values(given: object) -> tuple[Any, ...]:
-    """Return the values of a setting, each once.
+    """Return the values of a setting, each once; what is a list is a tuple, which can be a key.
 
     Args:
         given: A text as on the command line, a value, or a list or range of such.
@@ -60,10 +60,20 @@ def setting_values(given: object) -> tuple[Any, ...]:
     found: dict[tuple[str, str], Any] = {}
     for entry in entries:
         for value in _values_of(entry) if isinstance(entry, str) else (entry,):
-            found.setdefault((type(value).__name__, repr(value)), value)
+            one = _unchanging(value)
+            found.setdefault((type(one).__name__, repr(one)), one)
     if not found:
         raise InputError("no value is given")
     return tuple(found.values())
+
+
+def _unchanging(value: Any) -> Any:
+    return tuple(map(_unchanging, value)) if isinstance(value, list | tuple) else value
+
+
+def as_said(value: Any) -> Any:
+    """Return the value of a setting as a model takes it: what is a tuple was said as a list."""
+    return list(map(as_said, value)) if isinstance(value, tuple) else value
 
 
 def _values_of(text: str) -> Iterator[Any]:

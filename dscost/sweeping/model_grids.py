@@ -21,7 +21,14 @@ from dscost.notation.units import DTYPE_BYTES, dtype_bytes, format_shape
 from dscost.reports.figures import Cost
 from dscost.sweeping.axes import parse_axis
 from dscost.sweeping.cases import Impossibility
-from dscost.sweeping.model_axes import InputSaid, Numbers, Sides, input_values, setting_values
+from dscost.sweeping.model_axes import (
+    InputSaid,
+    Numbers,
+    Sides,
+    as_said,
+    input_values,
+    setting_values,
+)
 from dscost.sweeping.records import Case, digest_of
 
 if TYPE_CHECKING:
@@ -283,7 +290,8 @@ def _asked(grid: ModelGrid) -> Iterator[Asked]:
 def _counted(asked: Asked, dtype: str | None, *, by_runtime: bool = False) -> CountedModel | str:
     """Return a counted model, or why it cannot exist."""
     try:
-        request = Request(asked.shape, asked.batch, dtype, asked.settings or None)
+        settings = {name: as_said(value) for name, value in asked.settings.items()}
+        request = Request(asked.shape, asked.batch, dtype, settings or None)
         return count(asked.model, request._replace(by_runtime=by_runtime))
     except (UnknownNameError, NoFileError, FileProblems, NoShapeError):
         raise
@@ -359,7 +367,7 @@ def _case(asked: Asked, found: CountedModel, versions: Sequence[str]) -> Case:
 
 def _named(asked: Asked) -> str:
     """Return which model of a grid it is."""
-    told = [f"{name} {value}" for name, value in asked.settings.items()]
+    told = [f"{name} {as_said(value)}" for name, value in asked.settings.items()]
     if asked.input is not None:
         told.append(f"input {_input_text(asked.input)}")
     return ", ".join([asked.model, *told])
@@ -372,7 +380,7 @@ def title_of_models(grid: ModelGrid) -> str:
     '2 models: mobilenet_v1, width 0.5, 1.0, input 128'
     """
     told = [first_of(grid.models, MOST_TOLD)]
-    told += [f"{name} {_values_text(values)}" for name, values in grid.settings.items()]
+    told += [f"{name} {_values_text(as_said(values))}" for name, values in grid.settings.items()]
     inputs = [_input_text(said) for said, _ in grid.inputs.get(grid.models[0], ()) if said]
     if inputs:
         told.append(f"input {_values_text(inputs)}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from dscost.notation.units import format_shape
 from dscost.sweeping.grids import AXES
-from dscost.sweeping.records import Row
+from dscost.sweeping.records import Row, Where
 
 ON_REQUEST = ("flops", "flops_per_byte", "activations")
 """Columns that a table has only where they are asked for: they follow from others, or are long."""
@@ -16,10 +16,12 @@ _COSTS = (
     *ON_REQUEST,
 )
 _SPEEDUPS = ("speedup", "speedup_low", "speedup_high", "verdict")
-PLACE = ("runtime", "threads", "clock", "device")
+PLACE = ("runtime", "threads", "clock", "device", "versions")
 """Columns that tell where a row was timed, and by what."""
+HOST = "host"
+"""The name of the machine, which a table has only where it is asked for: it may be private."""
 TIMED = (
-    *PLACE,
+    *(*PLACE, HOST),
     *("latency_s", "latency_low_s", "latency_high_s"),
     *_SPEEDUPS,
     "visits",
@@ -94,7 +96,8 @@ def _timed(row: Row) -> Mapping[str, Any]:
     latency_ends = row.ci95_s or (None, None)
     speedup_ends = speedup.ci95 if speedup else (None, None)
     return {
-        **{name: getattr(where, name, None) for name in PLACE},
+        **dict.fromkeys((*PLACE, HOST)),
+        **(place_of(where) if where else {}),
         "latency_s": row.latency_s,
         **dict(zip(("latency_low_s", "latency_high_s"), latency_ends, strict=True)),
         "speedup": speedup.median if speedup else None,
@@ -102,6 +105,13 @@ def _timed(row: Row) -> Mapping[str, Any]:
         "verdict": speedup.verdict if speedup else None,
         "visits": row.visits if where else None,
     }
+
+
+def place_of(where: Where) -> dict[str, Any]:
+    """Return the columns that tell of a place; versions as text, `dscost 1.0; torch 2.13.0+cpu`."""
+    versions = "; ".join(f"{name} {version}" for name, version in sorted(where.versions.items()))
+    own = {name: getattr(where, name) for name in (*PLACE, HOST)}
+    return {**own, "versions": versions or None, HOST: where.host or None}
 
 
 def is_there(row: Row) -> bool:
