@@ -192,3 +192,19 @@ def test_from_python_it_is_the_same() -> None:
         dscost.sweep(file="separable_pays", dtype="int8")
     with pytest.raises(dscost.DscostError, match=r"^in_channels: 8:4 is empty.*\nout_channels: "):
         dscost.sweep("8:4", 0, 3)
+
+
+@pytest.mark.parametrize("last", ["9", "6000"], ids=["held", "streamed"])
+def test_a_table_without_variants_that_layers_do_not_have_says_how_many(
+    last: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "table.csv"
+    grid = ("sweep", "--cin", f"8:{last}", "--cout", "18", "-k", "3", "--variant", "ghost:4")
+    ran = run(*grid, "-o", str(path))
+    number = int(last) - 7
+    why = "s=4 does not divide out_channels=18"
+    assert (
+        f"{number:,} layers have no ghost:4 and no row for it, such as: variant ghost:4: {why}"
+        in ran.stderr
+    )
+    assert len(path.read_text().splitlines()) == 1 + number

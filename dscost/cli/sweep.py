@@ -1,6 +1,6 @@
 """`dscost sweep`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,7 +31,7 @@ from dscost.sweeping import HELD_ROWS
 
 if TYPE_CHECKING:
     from dscost.sweeping.grids import Grid
-    from dscost.sweeping.records import Sweep
+    from dscost.sweeping.records import Impossible, Sweep
     from dscost.sweeping.swept import Cases
 
 
@@ -156,6 +156,19 @@ def _write(out: Output, parted: Split, found: "Sweep") -> None:
             columns = out.view.columns if at == 0 and parted.has_result else None
             write_table(file, [table_of(found.rows, columns)], out)
     out._replace(is_silent=out.is_silent or parted.has_result).write(found)
+    from dscost.sweeping.tables import lacking_of
+
+    written = [out.format_name, *(name for name, _ in out.exports)]
+    if parted.tables or any(renderer(name).says == "rows" for name in written):
+        tell_lacking(out, lacking_of(found.rows))
+
+
+def tell_lacking(out: Output, lacking: "Mapping[str, Impossible]") -> None:
+    """Say which variants have no row for some layers in the tables that were written."""
+    from dscost.sweeping.tables import lacking_in_words
+
+    for line in lacking_in_words(lacking):
+        out.note(line)
 
 
 def _stream(out: Output, parted: Split, grids: "Sequence[Grid]") -> None:
@@ -178,7 +191,9 @@ def _stream(out: Output, parted: Split, grids: "Sequence[Grid]") -> None:
             # on a terminal that the rows go to nothing else is to be seen
             told = None if file.path is None else progress
             tables = watched(count_grids(grids, columns), grids, told, "writing")
-            found = unheld(grids, write_table(file, tables, out))
+            written = write_table(file, tables, out)
+            found = unheld(grids, written)
+            tell_lacking(out, written.lacking if at == 0 else {})
         if found is None or not parted.has_result:
             found = spread_sweep(grids, progress)
     if found.impossible:

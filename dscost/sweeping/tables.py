@@ -1,12 +1,12 @@
 """A row of a sweep as the columns of a table, every figure exact: one order for every format."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 from dscost.notation.units import format_shape
 from dscost.sweeping.grids import AXES
-from dscost.sweeping.records import Row, Where
+from dscost.sweeping.records import Impossible, Row, Where
 
 ON_REQUEST = ("flops", "flops_per_byte", "activations")
 """Columns that a table has only where they are asked for: they follow from others, or are long."""
@@ -112,6 +112,29 @@ def place_of(where: Where) -> dict[str, Any]:
     versions = "; ".join(f"{name} {version}" for name, version in sorted(where.versions.items()))
     own = {name: getattr(where, name) for name in (*PLACE, HOST)}
     return {**own, "versions": versions or None, HOST: where.host or None}
+
+
+def lacking_of(rows: Iterable[Row]) -> dict[str, Impossible]:
+    """Return the variants that layers do not have, by label: how many, and why one has not."""
+    found: dict[str, Impossible] = {}
+    for row in rows:
+        if not is_there(row):
+            number, example = found.get(row.variant, Impossible(0, row.note))
+            found[row.variant] = Impossible(number + 1, example)
+    return found
+
+
+def lacking_in_words(lacking: Mapping[str, Impossible]) -> list[str]:
+    """Return which variants have no rows for some layers, a sentence each.
+
+    >>> lacking_in_words({"ghost:9": Impossible(2, "s=9 does not divide out_channels=8")})
+    ['2 layers have no ghost:9 and no row for it, such as: s=9 does not divide out_channels=8']
+    """
+    return [
+        f"{number:,} layer{' has' if number == 1 else 's have'} no {label.replace('_', '-')} "
+        f"and no row for it, such as: {example}"
+        for label, (number, example) in lacking.items()
+    ]
 
 
 def is_there(row: Row) -> bool:
