@@ -296,7 +296,7 @@ def test_models_are_shown_and_sorted_by_what_they_are_of() -> None:
         ("--set width=1", "--set and --input are of --model; the input of layers is --size"),
         ("--model resnet18 --set width", "--set: expected NAME=VALUES such as width=0.25:1.0:0.25, found 'width'"),
         ("--model resnet18 --set a=1 --set a=2", "--set: a is given twice: write a,b"),
-        ("--model mobilenet_v1 --set width=1:0.5:1", "--set width: 1:0.5:1 is empty: a range rises, as in 0.5:1:1"),
+        ("--model mobilenet_v1 --set width=1:0.5:1", "--set width: 1:0.5:1 is empty: a range rises, as in 0.5:1"),
         ("--model mobilenet_v1 --input x", "--input: expected something like 128,160"),
         ("--model mobilenet_v1 --variant ghost", "unknown version of a model 'ghost'"),
         ("--model mobilenet_v9", "unknown model 'mobilenet_v9'"),

@@ -15,12 +15,13 @@ import pytest
 from test_sweep_counting import cells, grid_of
 
 from dscost.errors import OutputError, UnavailableError, UnknownNameError
+from dscost.sweeping import FORMATS
 from dscost.sweeping.ahead import ahead
 from dscost.sweeping.chunks import count_grid
 from dscost.sweeping.column_tables import Table
 from dscost.sweeping.counting import COUNTED
 from dscost.sweeping.grids import Grid
-from dscost.sweeping.writing import FORMATS, write_tables
+from dscost.sweeping.writing import write_tables
 
 SMALL = grid_of(
     ["depthwise_separable", "grouped:8"],

@@ -9,22 +9,18 @@ from dscost.cli.printing import Output
 from dscost.cli.streams import result_stream
 from dscost.errors import InputError, OutputError
 from dscost.pages import View
+from dscost.sweeping import FORMATS, PARQUET
 
 if TYPE_CHECKING:
     from dscost.sweeping.column_tables import Table
     from dscost.sweeping.writing import Written
-
-PARQUET = "parquet"
-"""A format of sweeps alone: it is no text."""
-STREAMED = ("csv", "jsonl", PARQUET)
-"""What tables are written in that are too large to be held, as their files end."""
 
 
 class TableFile(NamedTuple):
     """A table that is to be written.
 
     Args:
-        format: Of `STREAMED`.
+        format: Of `dscost.sweeping.FORMATS`.
         path: Where to; stdout where there is none.
     """
 
@@ -71,7 +67,7 @@ def split(asked: Asked, *, is_large: bool) -> Split:
     Raises:
         InputError: Parquet is to go to stdout, or many rows into a document.
     """
-    streamed = STREAMED if is_large else (PARQUET,)
+    streamed = FORMATS if is_large else (PARQUET,)
     others: list[str] = []
     tables: list[TableFile] = []
     for entry in asked.export or ():

@@ -13,6 +13,7 @@ from dscost.errors import InputError, did_you_mean
 from dscost.layers.convolution import MAX_EXTENT
 from dscost.networks.expressions import FUNCTIONS, Expression
 from dscost.sweeping.grids import AXES, SHORT, Value
+from dscost.sweeping.ranges import range_of
 
 Said = tuple[Value, ...] | Expression
 """What is said of an axis: its values, each once, or what it follows by from others."""
@@ -53,7 +54,6 @@ MOST_SHOWN = 60
 _WORD = re.compile(r"(?<![0-9A-Za-z_.])[^\W\d]\w*")
 """What is no number, nor the x of 5x3."""
 _NUMBER = re.compile(r"[-+]?[0-9]{1,18}")
-_RANGE = re.compile(r"([-+]?[0-9]{1,18})\s*:\s*([-+]?[0-9]{1,18})(?:\s*:\s*([-+]?[0-9]{1,18}))?")
 _SIZES = re.compile(r"([0-9]{1,18})(?:\s*[xX×]\s*([0-9]{1,18}))+")
 
 
@@ -175,29 +175,16 @@ def _of_part(name: str, part: str, text: str) -> Sequence[Value]:
         raise _unexpected(name, text)
     if _NUMBER.fullmatch(part):
         return (_within(name, int(part)),)
-    spread = _RANGE.fullmatch(part)
-    if spread:
-        return _range(name, *spread.groups())
+    spread = range_of(part)
+    if isinstance(spread, range):
+        _within(name, spread.start)
+        _within(name, spread.stop - 1)
+        return spread
     if name in OF_SIZES and _SIZES.fullmatch(part):
         sizes = tuple(_within(name, int(one)) for one in re.split(r"\s*[xX×]\s*", part))
         if len(sizes) <= 3:
             return (sizes,)
     raise _unexpected(name, text)
-
-
-def _range(name: str, first: str, last: str, step: str | None) -> range:
-    """Return the numbers from the first to the last, which is among them if the steps hit it."""
-    start, stop, stride = int(first), int(last), int(step or 1)
-    told = f"{first}:{last}" if step is None else f"{first}:{last}:{step}"
-    if stride == 0:
-        raise InputError(f"{told} never gets on: its step is 0")
-    if stride < 0 or stop < start:
-        low, high = sorted((start, stop))
-        by = "" if abs(stride) == 1 else f":{abs(stride)}"
-        raise InputError(f"{told} is empty: a range rises, as in {low}:{high}{by}")
-    _within(name, start)
-    _within(name, stop)
-    return range(start, stop + 1, stride)
 
 
 # -- expressions

@@ -14,12 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dscost.layers.whole import Several, Whole
-from dscost.sweeping.intervals import Bounds, bounds_of, fits, known
+from dscost.sweeping.intervals import EXACT_REAL, Bounds, bounds_of, fits, known
 
 Array = NDArray[Any]
-
-_EXACT_REAL = 2**53
-"""Whole numbers up to here are exact as floats."""
 
 
 class Split(Several):
@@ -321,14 +318,15 @@ def _compared(sign: str, left: Any, right: Any) -> Any:
 def _operands(left: Any, right: Any) -> tuple[Any, Any]:
     """Return what numpy computes with: ints of Python wherever one operand has such."""
     a, b = _array(left), _array(right)
-    return (_exact(a), _exact(b)) if _is_exact(a) or _is_exact(b) else (a, b)
+    return (_exact(a), _exact(b)) if is_exact(a) or is_exact(b) else (a, b)
 
 
 def _array(value: Any) -> Any:
     return value.array if isinstance(value, Lazy) else value
 
 
-def _is_exact(value: Any) -> bool:
+def is_exact(value: Any) -> bool:
+    """Whether something holds ints of Python, since 64 bits would not hold them."""
     if isinstance(value, np.ndarray):
         return bool(value.dtype == object)
     return isinstance(value, int) and not fits((value, value))
@@ -355,7 +353,7 @@ def _is_exact_real(value: Any) -> bool:
     if not _is_whole(value):
         return True
     low, high = _bounds(value)
-    return low >= -_EXACT_REAL and high <= _EXACT_REAL
+    return low >= -EXACT_REAL and high <= EXACT_REAL
 
 
 def _key(value: Any) -> Any:

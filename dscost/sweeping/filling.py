@@ -5,14 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from dscost.sweeping.columns import Array, Lazy
-from dscost.sweeping.intervals import fits
+from dscost.sweeping.columns import Array, Lazy, is_exact
+from dscost.sweeping.intervals import EXACT_REAL
 from dscost.sweeping.pieces import Piece
 
 REAL = ("flops_per_byte",)
 """Figures that are no whole numbers."""
-_EXACT_REAL = 2**53
-"""Whole numbers up to here are exact as floats."""
 
 
 class Filling:
@@ -47,7 +45,7 @@ class Filling:
             if value is None:
                 continue
             numbers = self.figures[name]
-            if numbers.dtype != object and _is_large(value):
+            if numbers.dtype != object and is_exact(value):
                 numbers = self.figures[name] = numbers.astype(object)
             _put(numbers[..., unit], where, piece, value)
 
@@ -71,7 +69,7 @@ class Filling:
         ratios = np.full(macs.shape, np.nan)
         before, after = np.broadcast_arrays(macs[..., :1], macs[..., 1:])
         known = self.present[..., 1:] & (after != 0).astype(bool)
-        if macs.dtype != object and macs.max() <= _EXACT_REAL:
+        if macs.dtype != object and macs.max() <= EXACT_REAL:
             np.divide(before, after, out=ratios[..., 1:], where=known)
         else:  # ints of Python are divided without being rounded before
             pairs = zip(before[known].tolist(), after[known].tolist(), strict=True)
@@ -85,12 +83,6 @@ def _slice(places: Array) -> slice | None:
         return slice(first, first + 1)
     step = int(places[1]) - first
     return slice(first, last + 1, step) if (np.diff(places) == step).all() else None
-
-
-def _is_large(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return bool(value.dtype == object)
-    return isinstance(value, int) and not fits((value, value))
 
 
 def _put(target: Array, where: Any, piece: Piece, value: Any) -> None:

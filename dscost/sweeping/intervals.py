@@ -7,6 +7,8 @@ Bounds = tuple[int, int]
 
 LEAST, MOST = -(2**63), 2**63 - 1
 """What 64 bits hold."""
+EXACT_REAL = 2**53
+"""Whole numbers up to here are exact as floats."""
 
 
 def fits(bounds: Bounds) -> bool:

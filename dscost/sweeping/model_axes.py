@@ -10,13 +10,9 @@ from typing import Any, NamedTuple
 
 from dscost.errors import FileProblems, InputError
 from dscost.layers.convolution import MAX_EXTENT
+from dscost.sweeping.ranges import MOST_VALUES, check_number, range_of
 
-MOST_VALUES = 10_000
-"""Values of a setting."""
 INPUT_EXAMPLE = "128,160,192,224, 160x224 or 1,3,224,224"
-
-_DECIMAL = r"[-+]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})"
-_RANGE = re.compile(rf"({_DECIMAL})\s*:\s*({_DECIMAL})(?:\s*:\s*({_DECIMAL}))?")
 
 
 class Sides(NamedTuple):
@@ -80,9 +76,10 @@ def _values_of(text: str) -> Iterator[Any]:
     from dscost.notation.marked_yaml import parse_scalar
 
     for part in _parts(text):
-        spread = _RANGE.fullmatch(part)
-        if spread:
-            yield from _range(*spread.groups())
+        spread = range_of(part)
+        if spread is not None:
+            check_number(part, len(spread))
+            yield from spread
             continue
         if not part:
             raise InputError(f"expected a value such as 0.5 or 0.25:1.0:0.25, found '{text:.60}'")
@@ -102,27 +99,6 @@ def _parts(text: str) -> list[str]:
         else:
             parts[-1] += sign
     return [part.strip() for part in parts]
-
-
-def _range(first: str, last: str, step: str | None) -> list[int | float]:
-    """Return the numbers from the first to the last, exactly as decimals add up."""
-    from decimal import Decimal
-
-    told = f"{first}:{last}" if step is None else f"{first}:{last}:{step}"
-    are_whole = not any("." in one for one in (first, last, step or "1"))
-    if step is None and not are_whole:
-        raise InputError(f"{told} has no step: write it as in {told}:0.25")
-    start, stop, stride = Decimal(first), Decimal(last), Decimal(step or "1")
-    if stride == 0:
-        raise InputError(f"{told} never gets on: its step is 0")
-    if stride < 0 or stop < start:
-        low, high = sorted((start, stop))
-        raise InputError(f"{told} is empty: a range rises, as in {low}:{high}:{abs(stride)}")
-    number = int((stop - start) / stride) + 1
-    if number > MOST_VALUES:
-        raise InputError(f"{told} has {number:,} values: at most {MOST_VALUES:,}")
-    kind = int if are_whole else float
-    return [kind(start + at * stride) for at in range(number)]
 
 
 # -- inputs
@@ -175,10 +151,11 @@ def _of_text(text: str) -> Iterator[InputSaid]:
         yield from (Sides((one,)) for one in numbers)
         return
     for part in parts:
-        spread = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})(?::([0-9]{1,9}))?", part)
+        spread = range_of(part)
         pair = re.fullmatch(r"([0-9]{1,9})(?:[xX×]([0-9]{1,9})){1,2}", part)
-        if spread:
-            yield from (Sides((_within(int(one)),)) for one in _range(*spread.groups()))
+        if isinstance(spread, range):
+            check_number(part, len(spread))
+            yield from (Sides((_within(one),)) for one in spread)
         elif pair:
             yield Sides(tuple(_within(int(one)) for one in re.split("[xX×]", part)))
         elif re.fullmatch(r"[0-9]{1,18}", part):

@@ -9,7 +9,7 @@ from dscost.errors import InputError, needing
 from dscost.files import check_folder
 from dscost.layers.choosing import parse_variants
 from dscost.layers.variants import SEPARABLE
-from dscost.sweeping import HELD_ROWS
+from dscost.sweeping import FORMATS, HELD_ROWS
 from dscost.sweeping.grids import AXES, Grid
 from dscost.sweeping.making_grids import Setup, check_size, grid_of
 from dscost.sweeping.model_grids import ModelGrid, Said, model_grid
@@ -261,10 +261,6 @@ def _with_table(found: Sweep, table: "str | PathLike[str] | None") -> Sweep:
     return found
 
 
-TABLES = ("csv", "jsonl", "parquet")
-"""What rows are written in, as their files end."""
-
-
 def check_table(table: "str | PathLike[str] | None") -> None:
     """Refuse a file that rows cannot be written to, before any work.
 
@@ -274,8 +270,8 @@ def check_table(table: "str | PathLike[str] | None") -> None:
     """
     if table is not None:
         check_folder(Path(table))
-        if _format_of(table) not in TABLES:
-            endings = ", ".join(f".{one}" for one in TABLES)
+        if _format_of(table) not in FORMATS:
+            endings = ", ".join(f".{one}" for one in FORMATS)
             raise InputError(f"table: expected a file that ends in {endings}, found '{table}'")
 
 

@@ -7,13 +7,11 @@ from typing import BinaryIO, NamedTuple
 
 from dscost.errors import OutputError, UnknownNameError
 from dscost.files import reason_of, replacing
+from dscost.sweeping import FORMATS, PARQUET
 from dscost.sweeping.ahead import ahead
 from dscost.sweeping.column_tables import Table
 from dscost.sweeping.records import Impossible
 from dscost.sweeping.row_texts import csv_header, csv_lines, json_lines
-
-FORMATS = ("csv", "jsonl", "parquet")
-"""What tables are written as, by the ending of their files."""
 
 
 class Written(NamedTuple):
@@ -54,7 +52,7 @@ def write_tables(tables: Iterable[Table], to: Path | BinaryIO, format: str) -> W
     if format not in FORMATS:
         raise UnknownNameError("format", format, FORMATS)
     if not isinstance(to, Path):
-        if format == "parquet":
+        if format == PARQUET:
             raise OutputError("Parquet is written to a file, not to a stream: -o TABLE.parquet")
         try:
             return _write_lines(tables, to, format)
@@ -63,7 +61,7 @@ def write_tables(tables: Iterable[Table], to: Path | BinaryIO, format: str) -> W
         except OSError as error:
             raise OutputError(f"cannot write: {reason_of(error)}") from error
     with replacing(to) as temporary:
-        if format == "parquet":
+        if format == PARQUET:
             from dscost.sweeping.parquet import write_parquet
 
             return _counted(tables, lambda counted: write_parquet(counted, temporary, to))
