@@ -57,6 +57,7 @@ class Played:
             if self.there.get(worker) and worker not in self.hung
         ]
         self.now += 1.0
+        assert self.now < 10_000, "it waits for ever"
         event = self.events.pop(self.answered, None)
         if event is not None:
             event(self)
