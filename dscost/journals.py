@@ -184,15 +184,19 @@ def _whole_size(handle: int) -> int:
 
 
 def _write_or_cut(handle: int, content: bytes, size: int) -> None:
-    """Write at the end of a file of that size; where that fails, it is as long as before."""
+    """Write at the end of a file of that size; where that fails, it is as long as before.
+
+    Who is interrupted once all is written leaves it there.
+    """
     try:
         left = memoryview(content)
         while left:  # a disk that is nearly full takes a part
             left = left[os.write(handle, left) :]
         os.fsync(handle)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):  # whoever reads it next cuts what is not whole
-            os.ftruncate(handle, size)
+            if isinstance(error, OSError) or os.fstat(handle).st_size < size + len(content):
+                os.ftruncate(handle, size)
         raise
 
 

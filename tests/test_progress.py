@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,20 @@ def test_a_library_is_named_before_its_import_keeps_everybody_waiting(
     assert line.after(1) == ["⠹ loading net, 1 s"]
 
 
+def test_a_library_that_is_only_looked_for_is_named_once_at_most(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "timm.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    del sys.modules["timm"]
+    told: list[str] = []
+    monkeypatch.setattr(sys, "meta_path", [_Noticing(told.append), *sys.meta_path])
+    for _ in range(3):
+        assert find_spec("timm") is not None
+    assert told == ["timm"]
+
+
 def test_what_is_written_meanwhile_has_the_place_of_the_line() -> None:
     line = Line()
     line.after(1)
@@ -166,6 +181,7 @@ def test_a_part_of_the_work_is_a_part_of_the_bar() -> None:
 
 def test_measuring_tells_what_is_timed_and_that_it_is() -> None:
     told: list[tuple[float | None, str]] = []
+
     report = dscost.layer(8, 8, 3)
     options = TimingOptions(budget_s=0.2)
     measure_layer(report, options, lambda share, doing: told.append((share, doing)))

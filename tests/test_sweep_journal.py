@@ -245,6 +245,37 @@ def test_what_is_written_is_what_is_read() -> None:
 # -- two at once
 
 
+def test_who_is_interrupted_once_a_line_is_written_leaves_it_there(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    journal = Journal(path)
+    journal.put(visit("k1"))
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        journal.put(visit("k2"))
+    assert [json.loads(line)["key"] for line in lines_of(path)[1:]] == ["k1", "k2"]
+
+
+def test_of_a_line_that_was_interrupted_half_way_nothing_is_left(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, write = Journal(path), os.write
+    journal.put(visit("k1"))
+
+    def half(handle: int, content: memoryview) -> int:
+        write(handle, content[: len(content) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(KeyboardInterrupt):
+        journal.put(visit("k2"))
+    assert [json.loads(line)["key"] for line in lines_of(path)[1:]] == ["k1"]
+    assert not journal.visits("k2")  # what is told is what is there
+
+
 def put_many(path: Path, name: str, ready: Any) -> None:
     journal = Journal(path)
     ready.wait()

@@ -5,6 +5,7 @@ import json
 import re
 from io import StringIO
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from jsonschema import Draft7Validator
@@ -533,3 +534,13 @@ def test_a_timed_sweep_has_its_answers_in_a_few_sentences() -> None:
     assert said[0].startswith("On Xeon, ONNX Runtime, 1 thread: separable pays")
     assert any("neighbours checked" in line for line in said)
     assert said[-1].startswith("The reference layer took 1.00 ms, from −10.0 % to +20.0 %")
+
+
+def test_a_sweep_saves_itself_as_parquet_too(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is an extra")
+    path = tmp_path / "table.parquet"
+    COUNTED.save(path)
+    macs = [16 * 32 * 9 * 14 * 14, (16 * 9 + 16 * 32) * 14 * 14]
+    assert parquet.read_table(path).column("macs").to_pylist()[-2:] == macs
+    COUNTED.save(tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_text().startswith("in_channels,")

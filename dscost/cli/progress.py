@@ -177,14 +177,22 @@ def _is_importing(library: str) -> bool:
 
 
 class _Noticing(MetaPathFinder):
-    """Tells of the import of a large library before it begins, and finds nothing."""
+    """Tells of the import of a large library before it begins, and finds nothing.
+
+    Whoever only looks whether one is here asks as well: where none came of it, another time is not
+    told.
+    """
 
     def __init__(self, told: Callable[[str], None]) -> None:
         self._told = told
+        self._asked: set[str] = set()
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> None:
         """Tell of it."""
-        if path is None and name in LARGE and PathFinder.find_spec(name) is not None:
+        if path is not None or name not in LARGE or name in self._asked:
+            return
+        self._asked.add(name)
+        if PathFinder.find_spec(name) is not None:
             self._told(name)
 
 

@@ -47,7 +47,8 @@ class Keeping(NamedTuple):
         typer.Option(
             metavar="FILE",
             help="Keep there what was timed, so that nothing is timed twice  "
-            "[default: TABLE.journal beside -o TABLE, else in the cache folder]",
+            "[default: TABLE.journal beside the first TABLE of -o or --export, else in the cache "
+            "folder]",
         ),
     ] = None
     fresh: Annotated[

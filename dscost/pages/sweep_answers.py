@@ -263,7 +263,8 @@ def _pays(one: Crossover) -> str:
         case "never":
             return Toned(f"never, up to {name} {last}", "bad")
     paying = [value for value in values if one.pays_at(value)]
-    return Toned(f"only at {name} {_among(one, paying)}", "unclear")
+    at = f"at {name} {_among(one, paying)}"
+    return Toned(f"surely {at}" if one.unclear else f"only {at}", "unclear")
 
 
 def _among(one: Crossover, values: Sequence[Any]) -> str:

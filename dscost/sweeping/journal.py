@@ -54,8 +54,11 @@ class Journal:
         Raises:
             OutputError: The file cannot be written; all that was there is still there.
         """
-        if self._take(visit) and self._file:
+        if visit in self._visits.get(visit.key, ()):
+            return
+        if self._file:
             self._file.append(written(visit))
+        self._take(visit)
 
     def forget(self, keys: Collection[str]) -> None:
         """Drop what was measured of some cases; what else there is stays.
@@ -69,13 +72,11 @@ class Journal:
         for key in wanted:
             self._visits.pop(key, None)
 
-    def _take(self, visit: Visit) -> bool:
+    def _take(self, visit: Visit) -> None:
         """Keep a visit in memory, unless it is there."""
         found = self._visits.setdefault(visit.key, [])
-        if visit in found:  # two lines that say the same
-            return False
-        found.append(visit)
-        return True
+        if visit not in found:  # two lines may say the same
+            found.append(visit)
 
     def _visit_of(self, line: Line) -> Visit:
         assert self._file is not None

@@ -7,9 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from hashlib import sha256
+from importlib import import_module
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dscost.errors import needing
 from dscost.reports.figures import Cost
 from dscost.reports.records import Reduction, Speedup
 from dscost.reports.result import Result
@@ -343,6 +346,23 @@ class Sweep(Result):
         what = "models" if any("model" in row.of for row in self.rows) else "layers"
         number, example = self.impossible
         return f"{number:,} of {self.size:,} {what} cannot exist, such as {example}"
+
+    def save(self, path: "str | PathLike[str]") -> None:
+        """Write it to a file, see `Result.save`; `table.parquet` has its rows as Parquet.
+
+        Raises:
+            InputError: No format has that ending.
+            OutputError: The file cannot be written.
+            UnavailableError: Parquet needs a package that is not installed.
+        """
+        if Path(path).suffix.lower() != ".parquet":
+            super().save(path)
+            return
+        with needing("numpy", "sweep"):
+            # what writes tables stands above what they are made of
+            rows = import_module("dscost.sweeping.row_tables").table_of(self.rows)
+            write_tables = import_module("dscost.sweeping.writing").write_tables
+        write_tables([rows], Path(path), "parquet")
 
     def in_a_line(self) -> str:
         """Return what was swept, and over how many rows."""
