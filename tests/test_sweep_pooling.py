@@ -58,11 +58,11 @@ def test_a_visit_is_off_by_its_level_or_by_what_moved_within(
     assert levels.is_steady(visit("x", over=over, moved=moved)) == (off <= 0.03)
 
 
-def test_steady_visits_count_and_else_the_least_off_alone() -> None:
+def test_steady_visits_count_and_else_all() -> None:
     levels = levels_of(STEADY)
     good, also, off, worse = (visit("x", over=over) for over in (1.0, 0.99, 1.1, 0.5))
     assert levels.counting([worse, good, off, also]) == [good, also]
-    assert levels.counting([worse, off]) == [off]
+    assert levels.counting([worse, off]) == [worse, off]
     assert levels.counting([]) == []
 
 
@@ -120,9 +120,19 @@ def test_what_cannot_be_timed_is_not_tried_again() -> None:
     assert due_again({**STEADY, "a": (visit("a", {}, over=0.0),)}, {"a"}) == []
 
 
+def test_what_contradicts_its_neighbours_is_done_again_where_a_third_was_for_want_of_a_steady_visit() -> (
+    None
+):
+    cases: Cases = {str(number): (visit(str(number), moved=0.5),) * 2 for number in range(4)}
+    cases |= {str(number): (visit(str(number)),) for number in range(4, 12)}
+    assert due_again(cases) == []  # 4 of 12 were
+    assert due_again(cases, {"0", "5"}) == ["0", "5"]
+    assert len(due_again(cases, set(cases))) == 8 - 4
+
+
 @law
 @given(st.lists(st.floats(0.5, 2.0), min_size=1, max_size=40), st.randoms())
-def test_it_comes_to_an_end_with_at_most_a_third_more_visits_whatever_is_measured(
+def test_it_comes_to_an_end_with_at_most_two_thirds_more_visits_whatever_is_measured(
     overs: list[float], random: Random
 ) -> None:
     cases: Cases = {
@@ -133,7 +143,7 @@ def test_it_comes_to_an_end_with_at_most_a_third_more_visits_whatever_is_measure
             cases[key] = (*cases[key], visit(key, over=random.uniform(0.5, 2.0)))
     visits = [len(of_case) for of_case in cases.values()]
     assert max(visits) <= MOST_VISITS
-    assert sum(visits) - len(cases) <= -(-len(cases) // 3)
+    assert sum(visits) - len(cases) <= -(-2 * len(cases) // 3)
     assert due_again(cases, {"0", "1"}) == []
 
 

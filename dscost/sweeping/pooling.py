@@ -3,8 +3,9 @@
 A visit is steady where the reference layer took, within 3 %, what it usually takes in that place,
 and as long at the end of the visit as at its beginning. What was measured beside it is a ratio, of
 which a slower machine takes nothing away; yet one that is throttled, or shares its caches, is
-another machine for one layer than for another. So only steady visits count where a case has some,
-all of them alike; where it has none, the one that is least off counts alone, and is said to be so.
+another machine for one layer than for another. So only steady visits count where a case has some;
+where it has none all count, and it is said that none was steady. By how much visits disagree, their
+interval is wider.
 """
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
@@ -19,8 +20,11 @@ MOST_OFF = 0.03
 MOST_VISITS = 3
 """A case is measured again twice at most: what is never steady would be for ever."""
 AGAIN_SHARE = 1 / 3
-"""Of the cases, so many visits are made again in all, the most doubtful first: on a machine that is
-never quiet all are, and twice the time would not make it quieter."""
+"""Of the cases, so many visits are made again for want of a steady one, the most doubtful first: on
+a machine that is never quiet all are, and twice the time would not make it quieter."""
+ODD_SHARE = 2 / 3
+"""Of the cases, so many visits are made again in all, those of cases that contradict their
+neighbours among them."""
 
 
 class Levels:
@@ -60,8 +64,7 @@ class Levels:
     def counting(self, visits: Sequence[Visit]) -> list[Visit]:
         """Return the visits of a case that count, at least one if something was timed in one."""
         timed = [visit for visit in visits if visit.beside]
-        steady = [visit for visit in timed if self.is_steady(visit)]
-        return steady or sorted(timed, key=self.off)[:1]
+        return [visit for visit in timed if self.is_steady(visit)] or timed
 
     def worst(self, visits: Sequence[Visit]) -> float:
         """Return how far off a case was during the best of its visits, one of them timed."""
@@ -84,17 +87,18 @@ def _machine(where: Where) -> Hashable:
 def due_again(visits: Mapping[str, Sequence[Visit]], suspicious: Collection[str] = ()) -> list[str]:
     """Return the cases that are to be measured once more, the most doubtful first.
 
-    These are those that contradict their neighbours, and those without a steady visit, the least
-    steady first; each has `MOST_VISITS` at most, and all together `AGAIN_SHARE` more visits than
-    there are cases. It follows from the visits alone: whoever goes on after an interruption does
-    what would have been done, and nothing where all is done.
+    These are those that contradict their neighbours, as long as all together have no more than
+    `ODD_SHARE` more visits than there are cases, and those without a steady visit, the least steady
+    first, up to `AGAIN_SHARE`; each has `MOST_VISITS` at most. It follows from the visits alone:
+    whoever goes on after an interruption does what would have been done, and nothing where all is
+    done.
 
     Args:
         visits: Of all cases, by key; each has at least one.
         suspicious: Keys of cases that contradict their neighbours.
     """
     levels = Levels(visit for of_case in visits.values() for visit in of_case)
-    left = ceil(AGAIN_SHARE * len(visits)) - sum(len(of_case) - 1 for of_case in visits.values())
+    made = sum(len(of_case) - 1 for of_case in visits.values())
     # what could not be timed cannot be next time
     timed = {key: of_case for key, of_case in visits.items() if any(one.beside for one in of_case)}
     doubts = {
@@ -102,8 +106,11 @@ def due_again(visits: Mapping[str, Sequence[Visit]], suspicious: Collection[str]
         for key, of_case in timed.items()
         if len(of_case) < MOST_VISITS
     }
-    due = [key for key, (is_odd, worst) in doubts.items() if is_odd or worst > MOST_OFF]
-    return sorted(due, key=lambda key: doubts[key], reverse=True)[: max(0, left)]
+    order = sorted(doubts, key=lambda key: doubts[key], reverse=True)
+    odd = [key for key in order if key in suspicious]
+    odd = odd[: max(0, ceil(ODD_SHARE * len(visits)) - made)]
+    unsteady = [key for key in order if key not in suspicious and doubts[key][1] > MOST_OFF]
+    return [*odd, *unsteady[: max(0, ceil(AGAIN_SHARE * len(visits)) - made - len(odd))]]
 
 
 def pooled(speedups: Sequence[Speedup]) -> Speedup | None:
