@@ -2,8 +2,8 @@
 
 Method: every distinct layer and the whole, each in turns with the reference layer, in a shuffled order (what
 `dscost sweep --layers-of MODEL --time` does), one thread. Under torch each layer is timed twice: as copies that take
-turns, so that it finds of its weights and activations what a pass of the model leaves in the caches, and alone in a loop,
-where it finds all. Under other runtimes the kernels that they ran of layers and whole are told beside, with their own
+turns on one input, so that it finds of its weights what a pass of the model leaves in the caches and its input as if it
+was just written, and alone in a loop, where it finds all. Under other runtimes the kernels that they ran of layers and whole are told beside, with their own
 clock. Run: `python benchmarks/sweep_sums.py [MODEL …]`; a few minutes.
 """
 

@@ -79,7 +79,7 @@ def test_a_layer_of_a_model_is_cooled_by_the_dtype_that_it_is_timed_in(
     """A pass of VGG-16 uses 138,357,544 weights, and at most the image and the largest maps."""
     used: list[int] = []
 
-    def in_turns(work: object, shapes: object, weights: int, between: int) -> _Work:
+    def in_turns(work: object, weights: int, between: int) -> _Work:
         used.append(between)
         return _Work()
 

@@ -198,11 +198,22 @@ def test_copies_take_turns() -> None:
             return self.factor * x
 
     turns = InTurns([Times(1), Times(2), Times(3)])
-    inputs = [torch.tensor(10.0 ** (at + 1)) for at in range(3)]
-    made = [turns(*inputs) for _ in range(7)]
-    assert [one.item() for one in made] == [10, 200, 3000, 10, 200, 3000, 10]
-    addresses = [one.data_ptr() for one in made[-3:]]
-    assert len(set(addresses)) == 3  # what is kept is nobody else's memory
+    made = [turns(torch.tensor(10.0)) for _ in range(7)]
+    assert [one.item() for one in made] == [10, 20, 30, 10, 20, 30, 10]
+
+
+def test_what_has_no_weights_takes_no_turns() -> None:
+    from dscost.analysis.cooling import in_turns
+    from dscost.layers.others import JoinSpec
+    from dscost.sweeping.measuring import work_of_unit
+    from dscost.sweeping.units import Unit
+    from dscost.timing import Setting, TimingOptions
+
+    add = Unit("add", (("add", JoinSpec("add"), ("input", "input")),), (1, 8, 8, 8))
+    work = work_of_unit(add, TimingOptions(), Setting())
+    assert in_turns(work, 0, 10**9) is work
+    assert in_turns(work, 1000, 4000) is work  # one copy is all that is used
+    assert in_turns(work, 1000, 40_000).needed_bytes == work.needed_bytes + 10 * 4000
 
 
 # -- the sum

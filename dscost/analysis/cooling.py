@@ -1,20 +1,17 @@
-"""A layer called over and over, each time with other memory, as a model calls it. No torch here.
+"""A layer called over and over, each time with other weights, as a model calls it. No torch here.
 
-Alone in a loop, a layer finds its weights, its input and the place of its output in the caches. In
-a model they were last used a pass ago: all the others have been used since.
+Alone in a loop, a layer finds all that it uses in the caches. In a model its weights were last used
+a pass ago, and all others have been used since; its input was just written, and its output goes
+where memory was just freed, as they do in the loop.
 """
 
-from math import prod
 from typing import TYPE_CHECKING
 
 from dscost.analysis.running import Work
-from dscost.layers.convolution import Shape
 from dscost.notation.units import dtype_bytes
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from dscost.tracing import Arguments
 
 MOST_BYTES = 64 * 2**20
 """Copies take no more together: twice what the caches of most processors hold."""
@@ -31,18 +28,16 @@ def copies_of(used_bytes: int, between_bytes: int) -> int:
     return max(1, min(MOST_COPIES, wanted))
 
 
-def in_turns(work: Work, shapes: tuple[Shape, Shape], weights: int, between_bytes: int) -> Work:
-    """Return what torch calls as copies that take turns, each with an input and output of its own.
+def in_turns(work: Work, weights: int, between_bytes: int) -> Work:
+    """Return what torch calls as copies that take turns on one input, each with its own weights.
 
     Args:
         work: To be called by torch, with one input.
-        shapes: Of its input and its output.
-        weights: How many it has.
+        weights: How many it has; without any it stays as it is.
         between_bytes: How much memory is used between two calls of it.
     """
-    element_bytes = dtype_bytes(work.setting.dtype)
-    used = (weights + sum(map(prod, shapes))) * element_bytes
-    number = copies_of(used, between_bytes)
+    weight_bytes = weights * dtype_bytes(work.setting.dtype)
+    number = copies_of(weight_bytes, between_bytes) if weights else 1
     if number == 1:
         return work
 
@@ -51,12 +46,5 @@ def in_turns(work: Work, shapes: tuple[Shape, Shape], weights: int, between_byte
 
         return InTurns([work.build() for _ in range(number)])
 
-    def arguments() -> "Arguments":
-        from dscost.modules.building import random_input
-        from dscost.tracing import Arguments
-
-        inputs = (random_input(shapes[0], **work.setting.place) for _ in range(number))
-        return Arguments(tuple(inputs), {})
-
-    needed = number * work.needed_bytes
-    return work._replace(build=build, arguments=arguments, needed_bytes=needed)
+    needed = work.needed_bytes + number * weight_bytes
+    return work._replace(build=build, needed_bytes=needed)

@@ -65,7 +65,7 @@ def _reasons_of_torch(one: Sum) -> Iterator[str]:
     else:
         yield (
             "torch runs a model layer by layer; alone, each layer is called as a module of its "
-            "own, and its input has left the caches, which in the model was just written"
+            "own, which in the model is a part of one call"
         )
 
 

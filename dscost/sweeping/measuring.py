@@ -73,8 +73,8 @@ def work_of_unit(unit: Unit | MadeByItself, options: TimingOptions, setting: Set
     stages = unit.stages(element_bytes)
     work = work_of(stages, setting, parts, seed=options.program_seed)
     if unit.between_elements and setting.runtime == TORCH:
-        shapes, weights = (unit.shape, stages[-1].output_shape), sum(s.cost.params for s in stages)
-        work = in_turns(work, shapes, weights, unit.between_elements * element_bytes)
+        weights = sum(stage.cost.params for stage in stages)
+        work = in_turns(work, weights, unit.between_elements * element_bytes)
     return work._replace(name=unit.label if unit.label == WHOLE else f"the layer {unit.label}")
 
 

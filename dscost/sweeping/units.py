@@ -27,8 +27,8 @@ class Unit(NamedTuple):
         parts: Its stages.
         shape: Of its input.
         between_elements: How many weights and activations are used between two calls of it: what it
-            finds in the caches depends on that. By default none is, so that it finds all of its
-            own.
+            finds of its weights in the caches depends on that. By default none is, so that it finds
+            all of them.
     """
 
     label: str
