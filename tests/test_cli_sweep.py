@@ -208,3 +208,10 @@ def test_a_table_without_variants_that_layers_do_not_have_says_how_many(
         in ran.stderr
     )
     assert len(path.read_text().splitlines()) == 1 + number
+
+
+def test_columns_may_be_called_as_the_options_of_a_grid_are() -> None:
+    ran = run(*GRID, "--format", "csv", "--columns", "cin,k,macs")
+    assert ran.stdout.splitlines()[:2] == ["in_channels,kernel_size,macs", f"256,3,{STANDARD // 2}"]
+    ran = run(*GRID, "--columns", "cout", "--sort", "cout", "-n", "1")
+    assert ran.stdout.splitlines()[-4].split()[0] == "256"

@@ -79,9 +79,9 @@ def sweep(
     swept = Swept(sweep_file, axes, of_models, variant, dims, dtypes.dtype)
     grids = swept.grids()
     is_large = options is None and _is_large(grids)
-    parted = split(asked, is_large=is_large)
+    parted = split(asked._replace(columns=_in_full(asked.columns)), is_large=is_large)
     out = parted.asked.output(
-        "sweep", View(sort=sort, top=top), read=[*swept.files(), *keeping.read()]
+        "sweep", View(sort=_in_full(sort), top=top), read=[*swept.files(), *keeping.read()]
     )
     emissions = keeping.tables()
     exported = [path for _, path in (*out.exports, *emissions)]
@@ -110,6 +110,20 @@ def sweep(
             out.note(line)
     check_timed(found, measuring)
     emitted(out, found, emissions)
+
+
+def _in_full(columns: str | None) -> str | None:
+    """Return columns as tables have them, which options of a grid call shorter.
+
+    >>> _in_full("cin,k,macs")
+    'in_channels,kernel_size,macs'
+    """
+    if columns is None:
+        return None
+    from dscost.sweeping.grids import SHORT
+
+    names = {short: name for name, short in SHORT.items()}
+    return ",".join(names.get(one.strip(), one) for one in columns.split(","))
 
 
 def _is_large(grids: "Sequence[Grid]") -> bool:
