@@ -103,10 +103,13 @@ def test_what_is_interrupted_while_it_is_written_is_not_there(
     path = tmp_path / "j"
     journal(path).append({"a": 1})
 
-    def interrupted(handle: int) -> None:
+    write = os.write
+
+    def interrupted(handle: int, content: bytes) -> int:
+        write(handle, content[:3])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "fsync", interrupted)
+    monkeypatch.setattr(os, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         journal(path).append({"b": 2})
     assert path.read_text(encoding="utf-8") == HEADER + ONE

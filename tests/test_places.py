@@ -1,7 +1,10 @@
 """No command writes over what it reads, nor two results to one file: refused before anything is counted."""
 
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -172,13 +175,23 @@ def test_a_file_that_may_not_be_written_is_not_replaced_in_an_open_folder(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def refusing_in(folder: Path) -> Callable[..., tuple[int, str]]:
+    """Return what makes a temporary file anywhere but in a folder, nor puts another in a place there."""
+    make = tempfile.mkstemp
+
+    def refused(*args: object, **more: Any) -> tuple[int, str]:
+        if not args and more.get("dir") != folder:
+            return make(**more)
+        raise PermissionError(1, "Operation not permitted")
+
+    return refused
+
+
 @pytest.mark.parametrize("step", ["replace", "mkstemp"], ids=["sticky", "read-only"])
 def test_a_file_that_may_be_written_is_where_its_folder_allows_no_new_one(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*args: object, **more: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
+    refused = refusing_in(tmp_path)
     path = tmp_path / "shared.json"
     path.write_text("what was there, longer than what comes")
     monkeypatch.setattr(
@@ -192,9 +205,6 @@ def test_a_file_that_may_be_written_is_where_its_folder_allows_no_new_one(
 def test_a_full_disk_brings_back_what_a_shared_file_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*args: object, **more: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
     synced = []
 
     def full_once(handle: int) -> None:
@@ -204,7 +214,7 @@ def test_a_full_disk_brings_back_what_a_shared_file_held(
 
     path = tmp_path / "shared.json"
     path.write_text("before")
-    monkeypatch.setattr("tempfile.mkstemp", refused)
+    monkeypatch.setattr("tempfile.mkstemp", refusing_in(tmp_path))
     monkeypatch.setattr("os.fsync", full_once)
     with pytest.raises(OutputError, match="No space left on device"):
         write_whole(path, "new, and longer")

@@ -405,7 +405,8 @@ def test_the_command_times_real_layers_on_workers_and_writes_a_table(
     table = tmp_path / "lut.csv"
     grid = ("--cin", "4", "--cout", "8", "-k", "1", "--size", "8", "--variant", "standard")
     ran = run("sweep", *grid, "--time", "--time-budget", "1s", "--scheduler", two, "-o", str(table))
-    assert (ran.returncode, ran.stderr.splitlines()[-1]) == (0, f"wrote {table}")
+    assert ran.returncode == 0
+    assert f"wrote {table}" in ran.stderr.splitlines()
     (row,) = csv.DictReader(table.read_text().splitlines())
     assert (row["in_channels"], row["device"]) == ("4", cpu_name())
     assert float(row["latency_s"]) > 0

@@ -199,6 +199,7 @@ def _stream(out: Output, parted: Split, grids: "Sequence[Grid]") -> None:
         from dscost.sweeping.chunks import count_grids
         from dscost.sweeping.spreading import spread_sweep, unheld, watched
     found: Sweep | None = None
+    lacking: Mapping[str, Impossible] = {}
     with out.progress() as progress:
         for at, file in enumerate(parted.tables):
             columns = out.view.columns if at == 0 and parted.has_result else None
@@ -206,12 +207,12 @@ def _stream(out: Output, parted: Split, grids: "Sequence[Grid]") -> None:
             told = None if file.path is None else progress
             tables = watched(count_grids(grids, columns), grids, told, "writing")
             written = write_table(file, tables, out)
-            found = unheld(grids, written)
-            tell_lacking(out, written.lacking if at == 0 else {})
+            found, lacking = unheld(grids, written), written.lacking
         if found is None or not parted.has_result:
             found = spread_sweep(grids, progress)
     if found.impossible:
         out.lacks([found.left_out])
+    tell_lacking(out, lacking)
     if not parted.has_result:
         out.write(found)
 
