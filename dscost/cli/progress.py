@@ -179,20 +179,18 @@ def _is_importing(library: str) -> bool:
 class _Noticing(MetaPathFinder):
     """Tells of the import of a large library before it begins, and finds nothing.
 
-    Whoever only looks whether one is here asks as well: where none came of it, another time is not
-    told.
+    Who only looks whether one is here, by `importlib.util`, imports nothing.
     """
 
     def __init__(self, told: Callable[[str], None]) -> None:
         self._told = told
-        self._asked: set[str] = set()
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> None:
         """Tell of it."""
-        if path is not None or name not in LARGE or name in self._asked:
+        if path is not None or name not in LARGE:
             return
-        self._asked.add(name)
-        if PathFinder.find_spec(name) is not None:
+        asking = sys._getframe(2).f_globals.get("__name__")  # behind what asks all finders
+        if asking != "importlib.util" and PathFinder.find_spec(name) is not None:
             self._told(name)
 
 

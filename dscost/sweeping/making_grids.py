@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
+from dscost.analysis.counting import LAYER_DEFAULTS
 from dscost.errors import InputError, MissingInputError, UnknownNameError
 from dscost.layers.choosing import Asked
 from dscost.layers.making import DIMS
@@ -33,13 +34,7 @@ KINDS: Mapping[Operation, str] = {
 REQUIRED = ("in_channels", "out_channels", "kernel_size")
 """What has no default, where the operation has it."""
 DEFAULTS: Mapping[str, Value] = {
-    "stride": 1,
-    "padding": None,
-    "dilation": 1,
-    "groups": 1,
-    "bias": False,
-    "input_size": 14,
-    "batch": 1,
+    name: value for name, value in LAYER_DEFAULTS.items() if name in AXES
 }
 """What holds of a convolution where nothing is said, as in `dscost layer`."""
 
