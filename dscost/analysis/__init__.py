@@ -56,6 +56,7 @@ def layer(
     depth_multiplier: int | None = None,
     dtype: str | None = None,
     variants: str | Sequence[str] = (),
+    convention: str | Sequence[str] = (),
     time: bool = False,
     on: str | Sequence[str] = (),
     device: str | Sequence[str] = "cpu",
@@ -92,6 +93,8 @@ def layer(
         dtype: Data type of weights and activations, such as `float16`; `float32` if left out.
         variants: What to compare it with instead: names of `dscost list variants`, as `ghost` or
             `grouped:8`.
+        convention: By whose rules to count as well, such as `fvcore`, or several
+            (`dscost list conventions`).
         time: Whether to measure as well; imports torch where that runs it.
         on: Named devices (`dscost list devices`) whose rooflines are to be applied.
         device: Where to measure: `cpu`, `cuda` or both.
@@ -112,6 +115,7 @@ def layer(
     >>> report.totals.standard.macs, report.totals.depthwise_separable.macs
     (115605504, 13296640)
     """
+    kind = {"dims": dims, "transposed": transposed, "output_padding": output_padding}
     report = count_layer(
         in_channels=in_channels,
         out_channels=out_channels,
@@ -121,14 +125,13 @@ def layer(
         dilation=dilation,
         groups=groups,
         bias=bias,
-        dims=dims,
-        transposed=transposed,
-        output_padding=output_padding,
         input_size=input_size,
         batch=batch,
         depth_multiplier=depth_multiplier,
         dtype=dtype,
         variants=_several(variants),
+        conventions=_several(convention),
+        **kind,
     )
     if time:
         given = device, threads, memory_format, time_budget_s, timing
@@ -147,6 +150,7 @@ def analyze(
     trust: bool = False,
     strict: bool = False,
     train: bool = False,
+    convention: str | Sequence[str] = (),
     time: bool = False,
     on: str | Sequence[str] = (),
     device: str | Sequence[str] = "cpu",
@@ -173,6 +177,8 @@ def analyze(
             without.
         strict: Whether an operator of unknown cost is an error.
         train: Whether to count the backward pass as well.
+        convention: By whose rules to count as well, such as `fvcore`, or several
+            (`dscost list conventions`).
         time: Whether to measure as well.
         on: Named devices (`dscost list devices`) whose rooflines are to be applied.
         device: Where to measure: `cpu`, `cuda` or both.
@@ -195,7 +201,8 @@ def analyze(
     >>> analyze("resnet18", (1, 3, 160, 160)).totals.as_is.macs
     925798400
     """
-    request = Request(input, batch, dtype, settings, kwargs, trust)
+    conventions = _several(convention)
+    request = Request(input, batch, dtype, settings, kwargs, trust, conventions=conventions)
     if time:
         given = device, threads, memory_format, time_budget_s, timing
         options = timing_options(*given, runtime=runtime, clock=clock)

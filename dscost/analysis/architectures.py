@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dscost.runtimes.programs import Program
     from dscost.sources import ArchitectureSource
     from dscost.timing import Setting
+    from dscost.traces.calls import Call
     from dscost.tracing import Arguments
 
 
@@ -108,6 +109,12 @@ class ArchitectureVersions:
         if setting.batch is not None:
             operations = with_batch(operations, setting.batch)
         return OperationsProgram("the whole model", operations, seed), {}
+
+    def calls(self, variant: str, swaps: "Sequence[Swap]") -> "Iterator[Call]":
+        """Return what counters of others would see of a version, were it written in torch."""
+        from dscost.conventions.operations import calls_of
+
+        return calls_of(self.written(variant, swaps))
 
     def written(self, variant: str, swaps: "Sequence[Swap]") -> Sequence[Operation]:
         """Return the operations of a version of the model by its name."""

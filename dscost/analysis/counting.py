@@ -143,11 +143,12 @@ def count_layer(
     out_channels: int,
     kernel_size: int | Sequence[int],
     variants: Sequence[str] = (),
+    conventions: Sequence[str] = (),
     **given: Any,
 ) -> Report:
     """Return the analytic report of a convolution and its variants: the usual, or those asked for.
 
-    What else is `given` are keys of `LAYER_DEFAULTS`, which are assumed and listed as such where
+    With conventions also by those. What else is `given` are keys of `LAYER_DEFAULTS`, which are assumed and listed as such where
     left out or `None`, and of `KIND_DEFAULTS`.
 
     Raises:
@@ -169,7 +170,7 @@ def count_layer(
         from dscost.analysis.varying import with_variants
 
         layer, settings["variants"] = with_variants(layer, variants, element_bytes)
-    return Report(
+    report = Report(
         target=f"{spec.type} {in_channels} → {out_channels}, {format_shape(spec.kernel_size)}",
         source="layer",
         inputs=(Input(input_shape, values["dtype"]),),
@@ -180,6 +181,11 @@ def count_layer(
         settings=settings,
         assumed=tuple(_assumed(chosen)),
     )
+    if not conventions:
+        return report
+    from dscost.analysis.by_convention import layer_with_conventions
+
+    return layer_with_conventions(report, conventions)
 
 
 def _shaped(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.analysis.architectures import count_architecture
+from dscost.analysis.by_convention import functions_for, with_conventions
 from dscost.analysis.counting import CountedModel
 from dscost.errors import InputError
 from dscost.reports.records import Report
@@ -31,6 +32,7 @@ class Request(NamedTuple):
             without.
         by_runtime: Whether it is to be timed by a runtime that makes int8 of what is float32: what
             has values of its own is counted as it is then.
+        conventions: Names of those by which it is to be counted as well.
     """
 
     input: Any = None
@@ -40,18 +42,23 @@ class Request(NamedTuple):
     kwargs: Mapping[str, Any] | None = None
     trust: bool = False
     by_runtime: bool = False
+    conventions: tuple[str, ...] = ()
 
     @property
     def arguments(self) -> dict[str, Any]:
         """What was said, as functions of the library take it that time nothing."""
-        return {name: value for name, value in self._asdict().items() if name != "by_runtime"}
+        return {name: value for name, value in self._asdict().items() if name not in _BESIDE}
 
     @property
     def changes(self) -> list[str]:
         """The names of what is not left to the model."""
         left = {"settings": self.settings or None, "kwargs": self.kwargs or None}
-        given = {**self._asdict(), **left, "trust": None, "by_runtime": None}
+        given = {**self._asdict(), **left, "trust": None, **dict.fromkeys(_BESIDE)}
         return [name for name, value in given.items() if value is not None]
+
+
+_BESIDE = ("by_runtime", "conventions")
+"""What a request says beside how a model is counted."""
 
 
 QUANTISED = "int8"
@@ -88,7 +95,8 @@ def count(
         return _as_saved(source.report, name, strict=strict)
     if isinstance(source, ArchitectureSource) and not train:
         shape = _one_shape(request.input, request.dtype)
-        return count_architecture(source, request, shape, target=name)
+        counted = count_architecture(source, request, shape, target=name)
+        return with_conventions(counted, request.conventions)
     is_quantised = request.by_runtime and request.dtype == QUANTISED
     request = request._replace(dtype=None) if is_quantised else request
     if isinstance(source, GraphSource):
@@ -100,7 +108,15 @@ def count(
 
         module, arguments = with_arguments(source, name, request)
         _tell(progress, f"tracing {name}")
-        counted = analyze_module(module, arguments, target=name, strict=strict, train=train)
+        counted = analyze_module(
+            module,
+            arguments,
+            target=name,
+            strict=strict,
+            train=train,
+            functions=functions_for(request.conventions),
+        )
+    counted = with_conventions(counted, request.conventions)
     return _quantised(counted) if is_quantised else counted
 
 

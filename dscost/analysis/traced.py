@@ -1,6 +1,6 @@
 """A traced torch model → its report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from torch import nn
@@ -8,15 +8,24 @@ from torch import nn
 from dscost.analysis.collecting import collector_paused
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, without_pair
-from dscost.analysis.traced_layers import costs_of, counting_swaps, totals_of
+from dscost.analysis.traced_layers import (
+    costs_of,
+    counting_swaps,
+    totals_of,
+    with_computed_weights,
+)
+from dscost.conventions.operations import calls_of
 from dscost.errors import InputError
 from dscost.layers.convolution import Shape
+from dscost.layers.variants import SEPARABLE
 from dscost.modules.building import placed
+from dscost.networks.network import stage_operations
 from dscost.networks.swaps import Swap, find_swaps
 from dscost.reports.records import Input, Totals
 from dscost.runtimes.programs import ModuleProgram
 from dscost.sources import ModuleSource
 from dscost.timing import Setting
+from dscost.traces.calls import Call
 from dscost.traces.rules import gradient_macs
 from dscost.tracing import Arguments, Event, Trace, trace
 from dscost.tracing.sparse import nbytes_of
@@ -30,15 +39,24 @@ def analyze_module(
     target: str,
     strict: bool = False,
     train: bool = False,
+    functions: Collection[str] | None = None,
 ) -> CountedModel:
     """Return any torch model counted on the given arguments; `train` counts the backward pass too.
+
+    With `functions`, also as counters of others see it, which look at these functions of torch.
 
     Raises:
         InputError: The model cannot be run on them, or `strict` and an operator is of unknown cost.
     """
     try:
         with source.importing():
-            traced = trace(source.module, arguments, training=train, make_real=source.make_real)
+            traced = trace(
+                source.module,
+                arguments,
+                training=train,
+                make_real=source.make_real,
+                functions=functions,
+            )
     except InputError as error:
         if source.stated is None:
             raise
@@ -121,6 +139,26 @@ class TracedVersions:
     def totals(self, swaps: Sequence[Swap]) -> Totals:
         """Return what the versions cost with these swaps and no others."""
         return totals_of(self.traced, costs_of(self.traced), _given(self._arguments).nbytes, swaps)
+
+    def calls(self, variant: str, swaps: Sequence[Swap]) -> Iterator[Call]:
+        """Yield what counters of others would see of a version, its swaps as `torch.nn` has them.
+
+        Nothing is known where the trace was not asked for it.
+        """
+        events = self.traced.events
+        due = [swap for swap in swaps if swap.is_pair != (variant == SEPARABLE)]
+        due = [] if variant == "as_is" else due
+        gone = with_computed_weights(events, due) if due else set()
+        for call in self.traced.seen:
+            within = range(*call.events)
+            if not within or not gone.issuperset(within):
+                yield call
+        for swap in due:
+            first = events[swap.positions[0]]
+            parts = stage_operations(swap.convs(variant), first.batched_input_shape)
+            for call in calls_of(parts):
+                for _ in range(first.times):
+                    yield call._replace(path=first.module)
 
     def build(self, variant: str, swaps: Sequence[Swap]) -> tuple[nn.Module, Mapping[str, str]]:
         """Return a version of the model with values, and why layers had to be left, by name."""

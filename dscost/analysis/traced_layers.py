@@ -88,7 +88,7 @@ def _version(
         return as_is
     # Counting the difference, not the whole anew: what no swap touches is known by its trace alone.
     events = traced.events
-    gone = _with_computed_weights(events, due)
+    gone = with_computed_weights(events, due)
     kept = {name for at, event in enumerate(events) if at not in gone for name in event.weights}
     lost = {name for at in gone for name in events[at].weights} - kept
     new = _cost_of_swaps(events, due, variant)
@@ -107,7 +107,7 @@ def _cost_of_swaps(events: Sequence[Event], swaps: Sequence[Swap], variant: str)
     return cost_of_calls(costs, [_weights_of(events, swap) for swap in calls])
 
 
-def _with_computed_weights(events: Sequence[Event], swaps: Sequence[Swap]) -> set[int]:
+def with_computed_weights(events: Sequence[Event], swaps: Sequence[Swap]) -> set[int]:
     """Return the positions of swaps and of what computes their weights, as weight norm does."""
     gone = {at for swap in swaps for at in swap.positions}
     firsts = {swap.positions[0] for swap in swaps}

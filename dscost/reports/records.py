@@ -361,6 +361,7 @@ class Layer(NamedTuple):
         dtype: What it multiplies in, where that is known by itself and not by the inputs of the
             model, as of a layer of an ONNX file: `int8` for all whole numbers of 8 bits, and for
             those that a runtime may take instead of what they stand for.
+        by_convention: What it counts by conventions of others that were asked for, by their names.
     """
 
     name: str
@@ -388,6 +389,7 @@ class Layer(NamedTuple):
     frozen_params: int | None = None
     origin: str | None = None
     dtype: str | None = None
+    by_convention: Mapping[str, int] = MappingProxyType({})
 
     @property
     def path(self) -> str:
@@ -668,6 +670,8 @@ class Report(Result):
         untimed: Those of the warnings that tell what was to be timed and was not.
         advice: Which convolutions are worth swapping; `None` where no layer was timed that could
             be swapped.
+        by_convention: What the whole counts by conventions of others that were asked for, by name
+            and version.
     """
 
     target: str
@@ -689,6 +693,7 @@ class Report(Result):
     blocks: Mapping[str, Block] = MappingProxyType({})
     untimed: tuple[Untimed, ...] = ()
     advice: Advice | None = None
+    by_convention: Mapping[str, Mapping[str, int]] = MappingProxyType({})
 
     @property
     def timing(self) -> Timing | None:
@@ -715,6 +720,7 @@ REPORT_KEYS = (
     *("target", "source", "settings", "assumed", "inputs", "totals", "layers"),
     *("peak_activation_bytes", "latency", "predictions", "skipped", "coverage"),
     *("shared_weights", "warnings", "doubts", "blocks", "untimed", "advice"),
+    "by_convention",
 )
 """The keys of a `Report` in the JSON; its environment stands in the document."""
 

@@ -7,6 +7,7 @@ from dscost.layers.convolution import ConvSpec, Shape
 from dscost.networks.axes import Map, feature_map, viewed
 from dscost.networks.network import Mixing
 from dscost.reports.records import Doubt
+from dscost.traces.calls import Call
 from dscost.traces.carrying import carried, mixing
 from dscost.traces.parameters import Parameter
 
@@ -158,6 +159,7 @@ class Trace(NamedTuple):
             where that can be told.
         why_partial: Why the figures are partial, where that is more than `unknown` tells.
         deciding: Sentences on what decides which parts of it run.
+        seen: What counters of other kinds would have seen, where that was asked for.
     """
 
     events: Sequence[Event]
@@ -179,6 +181,7 @@ class Trace(NamedTuple):
     origins: Mapping[str, str] = {}
     why_partial: str = ""
     deciding: tuple[str, ...] = ()
+    seen: Sequence[Call] = ()
 
     def doubted(self, *doubts: Doubt) -> "Trace":
         """Return the same trace with doubts before those that it has."""

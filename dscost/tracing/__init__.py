@@ -6,7 +6,7 @@ numbers are as `dscost.foreign.randomness` promises. No method of the model is c
 forward. There are several ways to run a model, see `dscost.tracing.ways`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from torch import nn
@@ -53,6 +53,7 @@ def trace(
     *,
     training: bool = False,
     make_real: Callable[[], nn.Module] | None = None,
+    functions: Collection[str] | None = None,
 ) -> Trace:
     """Run a model once, on meta tensors or, where those cannot go, the CPU; return what it did.
 
@@ -62,6 +63,8 @@ def trace(
         training: Whether to run it in training mode.
         make_real: Makes the model anew with values, should it have to run for real; by default a
             copy does.
+        functions: Functions of torch that other counters look at, see `dscost.tracing.witness`; if
+            given, the trace has what those would have seen.
 
     Raises:
         InputError: The model cannot be run on these arguments; the text has the reason.
@@ -72,7 +75,8 @@ def trace(
         raise InputError(
             f"{type(model).__name__} predicts on files: give its .model, a {type(network).__name__}"
         )
-    task = Task(model, arguments, training, make_real or partial(real_copy, model))
+    make_real = make_real or partial(real_copy, model)
+    task = Task(model, arguments, training, make_real, functions)
     way: Way | None = FAST
     attempts: list[Attempt] = []
     with one_at_a_time():

@@ -1,6 +1,6 @@
 """One way of running a model: what runs, under what recorder, and the trace of what it did."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ from dscost.tracing.threads import FollowingRecorder, watched_threads
 from dscost.tracing.unseen import Outside, undifferentiated, unseen
 from dscost.tracing.values import ValueRecorder
 from dscost.tracing.ways import Attempt, Way
+from dscost.tracing.witness import Witness
 
 
 class Task(NamedTuple):
@@ -39,6 +40,7 @@ class Task(NamedTuple):
     arguments: Arguments
     training: bool
     make_real: Callable[[], nn.Module]
+    functions: Collection[str] | None = None
 
 
 def attempt(task: Task, way: Way) -> Attempt:
@@ -127,13 +129,25 @@ def _traced(task: Task, run: _Run) -> Trace:
             stack.enter_context(conversions)
         stack.enter_context(watched_threads(run.start_thread))
         stack.enter_context(watched_autocast(recorder.enters_autocast, on_meta=run.way.on_meta))
-        with recorder:
+        with recorder, ExitStack() as witnessing:
+            witness = _witness(task, subject, recorder)
+            if witness is not None:
+                witnessing.enter_context(witness.watching())
             returned = Arguments((called(subject.running, subject.arguments),), {}).tensors
+            witnessing.close()
             trained, functions = _gradients_of(recorder, returned)
         run.is_over = True
         traced = _trace_of(subject, run, recorder, conversions, returned)
         doubts = (*traced.doubts, *undifferentiated(functions), *_decided_by_chance(run, recorder))
-        return traced._replace(trained=trained, doubts=doubts)
+        seen = () if witness is None else witness.calls
+        return traced._replace(trained=trained, doubts=doubts, seen=seen)
+
+
+def _witness(task: Task, subject: "_Subject", recorder: Recorder) -> Witness | None:
+    """Return what sees the run as other counters do, where that is asked for."""
+    if task.functions is None:
+        return None
+    return Witness(subject.modules, recorder.events, recorder.stack, task.functions)
 
 
 def _gradients_of(

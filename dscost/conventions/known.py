@@ -1,0 +1,64 @@
+"""Conventions by name: the built-in files, those of other packages, and a user's own file."""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from dscost.configs import config_folder
+from dscost.conventions.files import read_convention
+from dscost.conventions.records import Convention
+from dscost.errors import InputError, UnknownNameError
+from dscost.registries import Registry
+
+ENDINGS = (".yaml", ".yml")
+"""What tells the path of a file from the name of a convention."""
+
+CONVENTIONS: Registry[Convention] = Registry("convention", "conventions")
+"""Those of other packages, by the entry points `dscost.conventions` or registered from Python."""
+
+
+def convention_names() -> list[str]:
+    """Return the names of all conventions, the built-in ones first."""
+    return list(dict.fromkeys([*_files(), *CONVENTIONS]))
+
+
+def find_convention(name: str) -> Convention:
+    """Return a convention by its name, by the first part of it, or by the path of a file.
+
+    `fvcore` stands for `fvcore-0.1.5` as long as there is one release of it only.
+
+    Raises:
+        UnknownNameError: There is no such convention.
+        InputError: A file cannot be read or is wrong, or several releases have that name.
+    """
+    if name.endswith(ENDINGS):
+        return read_convention(Path(name))
+    if name in _files():
+        return _built_in(name)
+    if name in CONVENTIONS.here():
+        return CONVENTIONS[name]
+    known = convention_names()
+    releases = [one for one in known if one.partition("-")[0] == name]
+    if len(releases) > 1:
+        raise InputError(f"{name} has several releases: {', '.join(releases)}")
+    if releases and name not in known:
+        return find_convention(releases[0])
+    if name not in known:
+        raise UnknownNameError("convention", name, known, ", or a file .yaml")
+    found = CONVENTIONS[name]
+    if not isinstance(found, Convention):
+        raise InputError(f"the entry point '{name}' of dscost.conventions is no Convention")
+    return found
+
+
+@cache
+def _built_in(name: str) -> Convention:
+    return read_convention(_files()[name])
+
+
+def _files() -> dict[str, Path]:
+    return {path.stem: path for path in _sorted()}
+
+
+def _sorted() -> Iterator[Path]:
+    yield from sorted(config_folder("conventions").glob("*.yaml"))

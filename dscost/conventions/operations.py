@@ -1,0 +1,115 @@
+"""Layers of an architecture → what counters would see if it were written in torch as usual.
+
+A layer is a module of `torch.nn`, and runs the function and the operator of its kind; sums and
+products are written as operators of Python. Global pooling may be a function alone.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.others import (
+    ActivationSpec,
+    BatchNormSpec,
+    GlobalPoolSpec,
+    LinearSpec,
+    PoolSpec,
+    Spec,
+)
+from dscost.networks.network import Operation
+from dscost.traces.calls import Call
+
+
+class _Written(NamedTuple):
+    """How a layer is written in torch: its module, the function that calls, and the operator."""
+
+    module: str | None
+    function: str | None
+    operator: str
+
+
+_F = "torch.nn.functional."
+_ACTIVATIONS: Mapping[str, _Written] = {
+    "relu": _Written("ReLU", f"{_F}relu", "aten::relu"),
+    "relu6": _Written("ReLU6", f"{_F}hardtanh", "aten::hardtanh"),
+    "silu": _Written("SiLU", f"{_F}silu", "aten::silu"),
+    "hard_swish": _Written("Hardswish", f"{_F}hardswish", "aten::hardswish"),
+    "hard_sigmoid": _Written("Hardsigmoid", f"{_F}hardsigmoid", "aten::hardsigmoid"),
+    "sigmoid": _Written("Sigmoid", None, "aten::sigmoid"),
+    "gelu": _Written("GELU", f"{_F}gelu", "aten::gelu"),
+    "tanh": _Written("Tanh", None, "aten::tanh"),
+    "softmax": _Written("Softmax", f"{_F}softmax", "aten::softmax"),
+}
+
+
+def calls_of(operations: Iterable[Operation]) -> Iterator[Call]:
+    """Yield what counters would see of operations, the position of each being its event."""
+    for at, operation in enumerate(operations):
+        yield from _calls(operation, at)
+
+
+def _calls(operation: Operation, at: int) -> Iterator[Call]:
+    spec = operation.spec
+    written = _written(spec)
+    macs = spec.macs(operation.input_shapes, operation.output_shape)
+    seen = Call(
+        "operators",
+        written.operator,
+        operation.name,
+        operation.input_shapes,
+        operation.output_shape,
+        macs,
+        (at, at + 1),
+        _parameters(spec),
+    )
+    yield seen
+    if written.function:
+        yield seen._replace(kind="functions", name=written.function)
+    if written.module:
+        settings = _attributes(spec)
+        yield seen._replace(kind="modules", name=written.module, attributes=settings)
+
+
+def _written(spec: Spec) -> _Written:
+    match spec:
+        case ConvSpec():
+            dims, word = len(spec.kernel_size), "conv_transpose" if spec.transposed else "conv"
+            return _Written(spec.type, f"{_F}{word}{dims}d", f"aten::{word}{dims}d")
+        case LinearSpec():
+            return _Written("Linear", f"{_F}linear", "aten::linear")
+        case BatchNormSpec():
+            return _Written(f"BatchNorm{spec.dims}d", f"{_F}batch_norm", "aten::batch_norm")
+        case ActivationSpec():
+            return _ACTIVATIONS[spec.kind]
+        case PoolSpec():
+            name = f"{spec.kind}_pool2d"
+            return _Written(spec.type, f"{_F}{name}", f"aten::{name}")
+        case GlobalPoolSpec():
+            name = "adaptive_avg_pool2d"
+            return _Written(spec.type, f"{_F}{name}", f"aten::{name}")
+    return _Written(spec.type, None, f"aten::{spec.op}")
+
+
+def _parameters(spec: Spec) -> dict[str, Shape]:
+    """Return the shapes of the parameters that the module of a layer owns."""
+    match spec:
+        case ConvSpec():
+            first, second = spec.out_channels, spec.in_channels
+            if spec.transposed:
+                first, second = second, first
+            weight = (first, second // spec.groups, *spec.kernel_size)
+            return _weighted(weight, spec.out_channels if spec.bias else 0)
+        case LinearSpec():
+            features = spec.out_features
+            return _weighted((features, spec.in_features), features if spec.bias else 0)
+        case BatchNormSpec():
+            return _weighted((spec.channels,), spec.channels)
+    return {}
+
+
+def _weighted(weight: Shape, biases: int) -> dict[str, Shape]:
+    return {"weight": weight, "bias": (biases,)} if biases else {"weight": weight}
+
+
+def _attributes(spec: Spec) -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in type(spec).__dataclass_fields__}

@@ -1,0 +1,76 @@
+"""A convention as its file describes it, and what comes of it."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+Kind = Literal["operators", "modules", "functions"]
+KINDS: tuple[Kind, ...] = ("operators", "modules", "functions")
+"""What a rule may be of."""
+
+
+class Rule(NamedTuple):
+    """What some operators, modules or functions count.
+
+    Args:
+        kind: Of what.
+        names: Which, see `dscost.traces.calls.Call`; `*` stands for any letters, and is held
+            against the class of a module alone.
+        counts: Coefficients by quantity, see `dscost.conventions.quantities`.
+        called: What it is in a sentence, such as `BatchNorm at 2 per element`; empty for what is
+            nothing but MACs.
+    """
+
+    kind: Kind
+    names: tuple[str, ...]
+    counts: Mapping[str, Fraction]
+    called: str = ""
+
+
+class Convention(NamedTuple):
+    """How a tool, or a literature, counts.
+
+    Args:
+        key: Its name on the command line, that of the file.
+        title: As people call it.
+        counts: What it calls its figure: FLOPs, MACs, mult-adds.
+        means: What it counts and what not, in a sentence.
+        source: Where its rules are written.
+        rules: Those of one name replace those of another before them.
+        nested: Which modules it looks at: all, those that no other hides that has a rule itself,
+            or those without children.
+        per_sample: Whether it divides what modules count by the batch.
+        faults: What it is known to get wrong, in sentences.
+        variations: Rules that replace others where a model is written otherwise or where other
+            releases count otherwise, by what that is.
+    """
+
+    key: str
+    title: str
+    counts: str
+    means: str
+    source: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    nested: Literal["all", "hidden", "leaves"] = "all"
+    per_sample: bool = False
+    faults: tuple[str, ...] = ()
+    variations: Mapping[str, tuple[Rule, ...]] = MappingProxyType({})
+
+    def varied(self, variation: str) -> "Convention":
+        """Return it with the rules of one of its variations before its own."""
+        return self._replace(rules=(*self.rules, *self.variations[variation]))
+
+
+class Tally(NamedTuple):
+    """What a model counts by a convention.
+
+    Args:
+        total: Of the whole, as the tool gives it: a whole number.
+        by_layer: By the path of the module that it is due to.
+        by_rule: By rule, in the order of the rules; those that count nothing are left out.
+    """
+
+    total: int
+    by_layer: Mapping[str, Fraction]
+    by_rule: Sequence[tuple[Rule, Fraction]]

@@ -1,0 +1,88 @@
+"""What ran, by the rules of a convention → a figure: the whole, by layer and by rule."""
+
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from fractions import Fraction
+
+from dscost.conventions.quantities import QUANTITIES
+from dscost.conventions.records import Convention, Rule, Tally
+from dscost.traces.calls import Call
+
+
+def functions_of(conventions: Iterable[Convention]) -> frozenset[str]:
+    """Return the functions of torch that conventions have rules for."""
+    of_all = (rules for one in conventions for rules in (one.rules, *one.variations.values()))
+    found = (rule.names for rules in of_all for rule in rules if rule.kind == "functions")
+    return frozenset(name for names in found for name in names)
+
+
+def tally(convention: Convention, calls: Iterable[Call], *, batch: int = 1) -> Tally:
+    """Return what calls count by a convention.
+
+    Args:
+        convention: Whose rules.
+        calls: What ran.
+        batch: How many inputs at once they are of.
+    """
+    index = _Index(convention)
+    by_layer: dict[str, Fraction] = {}
+    by_rule: dict[int, Fraction] = {}
+    for call in calls:
+        at = index.rule_of(call)
+        if at is None or index.is_hidden(call):
+            continue
+        amount = _amount(convention, convention.rules[at], call, batch)
+        by_layer[call.path] = by_layer.get(call.path, Fraction()) + amount
+        by_rule[at] = by_rule.get(at, Fraction()) + amount
+    shares = [(convention.rules[at], by_rule[at]) for at in sorted(by_rule) if by_rule[at]]
+    return Tally(int(sum(by_rule.values())), by_layer, shares)
+
+
+def _amount(convention: Convention, rule: Rule, call: Call, batch: int) -> Fraction:
+    parts = (Fraction(QUANTITIES[name](call)) * share for name, share in rule.counts.items())
+    amount = sum(parts, Fraction())
+    if call.kind != "modules":
+        return amount
+    if convention.nested == "hidden":  # it walks the tree, and meets what is shared again
+        amount *= call.places
+    return amount / batch if convention.per_sample else amount
+
+
+class _Index:
+    """Finds the rule of a call by its name; the last of several wins, an exact name before all."""
+
+    def __init__(self, convention: Convention) -> None:
+        self._nested = convention.nested
+        self._exact: dict[tuple[str, str], int] = {}
+        self._patterns: list[tuple[str, str, int]] = []
+        self._found: dict[tuple[str, str], int | None] = {}
+        for at, rule in enumerate(convention.rules):
+            for name in rule.names:
+                if "*" in name:
+                    self._patterns.insert(0, (rule.kind, name, at))
+                else:
+                    self._exact[rule.kind, name] = at
+
+    def rule_of(self, call: Call) -> int | None:
+        """Return the place of the rule of a call among the rules, if it has one."""
+        if self._nested == "leaves" and not call.is_leaf:
+            return None
+        return self._rule(call.kind, call.name)
+
+    def is_hidden(self, call: Call) -> bool:
+        """Whether a module that holds a module has a rule, and counts for both."""
+        if self._nested != "hidden" or call.kind != "modules":
+            return False
+        return any(self._rule("modules", name) is not None for name in call.inside)
+
+    def _rule(self, kind: str, name: str) -> int | None:
+        key = kind, name
+        if key not in self._found:
+            self._found[key] = self._exact.get(key, next(self._matching(kind, name), None))
+        return self._found[key]
+
+    def _matching(self, kind: str, name: str) -> Iterator[int]:
+        last = name.rpartition(".")[2]
+        for of, pattern, at in self._patterns:
+            if of == kind and fnmatchcase(last, pattern):
+                yield at

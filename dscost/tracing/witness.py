@@ -1,0 +1,241 @@
+"""Sees a forward pass as counters of other kinds do: whole operators, modules, functions of torch.
+
+What it sees is what `dscost.traces.calls` describes. It stands in front of the recorder, and
+changes nothing of what that sees.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dscost.foreign.dispatch import Args, tensors_in
+from dscost.layers.convolution import Shape
+from dscost.traces.calls import Call
+from dscost.traces.events import Event
+from dscost.tracing.operators import operator_name
+
+_SIMPLE = (bool, int, float, str)
+
+
+class Witness:
+    """Keeps a `Call` for every operator, every call of a module, and some functions of torch.
+
+    Args:
+        modules: All that may run, with their paths.
+        events: Those of the recorder, which grow as the model runs.
+        stack: Paths of the modules that are running, innermost last.
+        functions: The functions of torch that are to be seen, such as `torch.matmul`.
+
+    Attributes:
+        calls: In the order in which they ended.
+    """
+
+    def __init__(
+        self,
+        modules: Sequence[tuple[str, nn.Module]],
+        events: Sequence[Event],
+        stack: Sequence[str],
+        functions: Collection[str],
+    ) -> None:
+        self._events, self._stack, self._functions = events, stack, functions
+        self._paths = {id(module): path for path, module in modules}
+        self._names = {path: name_of(type(module)) for path, module in modules}
+        self._places = _places(modules)
+        self._began: list[tuple[int, int]] = []
+        self.calls: list[Call] = []
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """See what happens meanwhile; the recorder must be watching already."""
+        with ExitStack() as stack:
+            stack.enter_context(_without_fast_paths())
+            stack.enter_context(_Operators(self.operator))
+            hooks = (
+                register_module_forward_pre_hook(self._begins),
+                register_module_forward_hook(self._ends, with_kwargs=True),
+            )
+            for hook in hooks:
+                stack.callback(hook.remove)
+            for name in self._functions:
+                stack.enter_context(_replaced(name, self._function))
+            yield
+
+    def operator(self, func: Any, args: Args, kwargs: Mapping[str, Any]) -> Any:
+        """Run an operator, and keep it."""
+        start = len(self._events)
+        given = _shapes((args, kwargs))  # before: it may change them in place
+        result = func(*args, **kwargs)
+        name = operator_name(func)
+        schema = getattr(func, "_schema", None)
+        names = [one.name for one in schema.arguments] if schema else ()
+        by_name = {**dict(zip(names, args, strict=False)), **kwargs}
+        if schema and schema.overload_name == "padding":  # of a convolution, as a word
+            name = f"{name}.padding"
+        held = {key: tuple(by_name[key].shape) for key in _HELD if _is_tensor(by_name, key)}
+        self._keep("operators", name, self._stack[-1], given, result, start, held, _plain(by_name))
+        return result
+
+    def _function(self, name: str, inner: Callable[..., Any], args: Args, kwargs: Any) -> Any:
+        start, given = len(self._events), _shapes((args, kwargs))
+        result = inner(*args, **kwargs)
+        by_place = {**{str(at): value for at, value in enumerate(args)}, **kwargs}
+        self._keep("functions", name, self._stack[-1], given, result, start, {}, _plain(by_place))
+        return result
+
+    def _begins(self, module: nn.Module, args: Args) -> None:
+        self._began.append((id(module), len(self._events)))
+
+    def _ends(self, module: nn.Module, args: Args, kwargs: Any, result: Any) -> None:
+        start = len(self._events)
+        while self._began:  # those in between ended by an error
+            begun, start = self._began.pop()
+            if begun == id(module):
+                break
+        path = self._paths.get(id(module))
+        if path is None:
+            return
+        own = module._parameters.items()
+        held = {name: tuple(one.shape) for name, one in own if one is not None}
+        attributes = _plain(module.__dict__)
+        name, given = self._names[path], _shapes((args, kwargs))
+        self._keep("modules", name, path, given, result, start, held, attributes)
+        parts = path.split(".") if path else []
+        above = [".".join(parts[:size]) for size in range(len(parts))]
+        self.calls[-1] = self.calls[-1]._replace(
+            is_leaf=not module._modules,
+            inside=tuple(self._names[one] for one in above if one in self._names),
+            places=self._places.get(id(module), 1),
+        )
+
+    def _keep(
+        self,
+        kind: Any,
+        name: str,
+        path: str,
+        given: tuple[Shape, ...],
+        result: Any,
+        start: int,
+        held: Mapping[str, Shape],
+        attributes: Mapping[str, Any],
+    ) -> None:
+        made = _shapes(result)
+        macs = sum(event.macs * event.times for event in self._events[start:])
+        where = start, len(self._events)
+        output = made[0] if made else ()
+        self.calls.append(
+            Call(kind, name, path, given, output, macs, where, dict(held), attributes)
+        )
+
+
+_HELD = ("weight", "bias")
+"""Arguments of an operator that a module would own."""
+
+
+def name_of(kind: type) -> str:
+    """Return a class as a rule names it: one of `torch.nn` by its name alone."""
+    if kind.__module__.startswith("torch.nn.modules."):
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _is_tensor(arguments: Mapping[str, Any], name: str) -> bool:
+    return isinstance(arguments.get(name), Tensor)
+
+
+def _shapes(value: Any) -> tuple[Shape, ...]:
+    return tuple(tuple(tensor.shape) for tensor in tensors_in(value))
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are numbers, words, or some numbers."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if type(value) in _SIMPLE
+        or (isinstance(value, tuple | list) and all(type(one) in _SIMPLE for one in value))
+    }
+
+
+def _places(modules: Sequence[tuple[str, nn.Module]]) -> dict[int, int]:
+    """Return in how many places of the tree each module stands, by its id.
+
+    A module that stands twice among the children of one is met there once.
+    """
+    places = {id(modules[0][1]): 1} if modules else {}
+    children = {id(one): list({id(c): c for c in one._modules.values() if c}) for _, one in modules}
+    waiting = dict.fromkeys(children, 0)
+    for below in children.values():
+        for child in below:
+            waiting[child] = waiting.get(child, 0) + 1
+    ready = [one for one in children if not waiting[one]]
+    while ready:
+        above = ready.pop()
+        for child in children.get(above, ()):
+            places[child] = places.get(child, 0) + places.get(above, 1)
+            waiting[child] -= 1
+            if not waiting[child]:
+                ready.append(child)
+    return places
+
+
+class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Shows whole operators, before whoever else watches takes them apart."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self, run: Callable[[Any, Args, Mapping[str, Any]], Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._run = run
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
+        return self._run(func, args, kwargs or {})
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+@contextmanager
+def _without_fast_paths() -> Iterator[None]:
+    """Have attention run by its parts, as it does where gradients are on: so do other counters."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def _replaced(
+    name: str, run: Callable[[str, Callable[..., Any], Args, Any], Any]
+) -> Iterator[None]:
+    """Have a function of torch, such as `torch.nn.functional.relu`, run by another."""
+    where, _, last = name.rpartition(".")
+    owner: Any = torch.Tensor if where == "torch.Tensor" else import_module(where)
+    inner = getattr(owner, last, None)
+    if inner is None:  # of another release of torch
+        yield
+        return
+    is_own = last in vars(owner)
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return run(name, inner, args, kwargs)
+
+    setattr(owner, last, wrapper)
+    try:
+        yield
+    finally:
+        if is_own:
+            setattr(owner, last, inner)
+        else:
+            delattr(owner, last)
