@@ -115,14 +115,12 @@ def layer(
     >>> report.totals.standard.macs, report.totals.depthwise_separable.macs
     (115605504, 13296640)
     """
+    extents = {"stride": stride, "padding": padding, "dilation": dilation}
     kind = {"dims": dims, "transposed": transposed, "output_padding": output_padding}
     report = count_layer(
         in_channels=in_channels,
         out_channels=out_channels,
         kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
         groups=groups,
         bias=bias,
         input_size=input_size,
@@ -131,6 +129,7 @@ def layer(
         dtype=dtype,
         variants=_several(variants),
         conventions=_several(convention),
+        **extents,
         **kind,
     )
     if time:

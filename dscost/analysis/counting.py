@@ -148,8 +148,8 @@ def count_layer(
 ) -> Report:
     """Return the analytic report of a convolution and its variants: the usual, or those asked for.
 
-    With conventions also by those. What else is `given` are keys of `LAYER_DEFAULTS`, which are assumed and listed as such where
-    left out or `None`, and of `KIND_DEFAULTS`.
+    With conventions also by those. What else is `given` are keys of `LAYER_DEFAULTS`, which are
+    assumed and listed as such where left out or `None`, and of `KIND_DEFAULTS`.
 
     Raises:
         InputError: The layer cannot exist, or a variant with the value that was given.
