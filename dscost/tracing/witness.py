@@ -6,7 +6,10 @@ changes nothing of what that sees.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import update_wrapper
 from importlib import import_module
+from threading import get_ident
+from types import MethodType
 from typing import Any
 
 import torch
@@ -18,6 +21,7 @@ from torch.nn.modules.module import (
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dscost.foreign.dispatch import Args, tensors_in
+from dscost.foreign.parts import children_of, own_tensors
 from dscost.layers.convolution import Shape
 from dscost.traces.calls import Call
 from dscost.traces.events import Event
@@ -51,6 +55,7 @@ class Witness:
         self._names = {path: name_of(type(module)) for path, module in modules}
         self._places = _places(modules)
         self._began: list[tuple[int, int]] = []
+        self._thread = get_ident()
         self.calls: list[Call] = []
 
     @contextmanager
@@ -85,6 +90,8 @@ class Witness:
         return result
 
     def _function(self, name: str, inner: Callable[..., Any], args: Args, kwargs: Any) -> Any:
+        if get_ident() != self._thread:
+            return inner(*args, **kwargs)
         start, given = len(self._events), _shapes((args, kwargs))
         result = inner(*args, **kwargs)
         by_place = {**{str(at): value for at, value in enumerate(args)}, **kwargs}
@@ -92,9 +99,12 @@ class Witness:
         return result
 
     def _begins(self, module: nn.Module, args: Args) -> None:
-        self._began.append((id(module), len(self._events)))
+        if get_ident() == self._thread:
+            self._began.append((id(module), len(self._events)))
 
     def _ends(self, module: nn.Module, args: Args, kwargs: Any, result: Any) -> None:
+        if get_ident() != self._thread:
+            return
         start = len(self._events)
         while self._began:  # those in between ended by an error
             begun, start = self._began.pop()
@@ -103,7 +113,7 @@ class Witness:
         path = self._paths.get(id(module))
         if path is None:
             return
-        own = module._parameters.items()
+        own = own_tensors(module)[0].items()
         held = {name: tuple(one.shape) for name, one in own if one is not None}
         attributes = _plain(module.__dict__)
         name, given = self._names[path], _shapes((args, kwargs))
@@ -111,7 +121,7 @@ class Witness:
         parts = path.split(".") if path else []
         above = [".".join(parts[:size]) for size in range(len(parts))]
         self.calls[-1] = self.calls[-1]._replace(
-            is_leaf=not module._modules,
+            is_leaf=not children_of(module),
             inside=tuple(self._names[one] for one in above if one in self._names),
             places=self._places.get(id(module), 1),
         )
@@ -171,7 +181,7 @@ def _places(modules: Sequence[tuple[str, nn.Module]]) -> dict[int, int]:
     A module that stands twice among the children of one is met there once.
     """
     places = {id(modules[0][1]): 1} if modules else {}
-    children = {id(one): list({id(c): c for c in one._modules.values() if c}) for _, one in modules}
+    children = {id(one): list(dict.fromkeys(_children(one))) for _, one in modules}
     waiting = dict.fromkeys(children, 0)
     for below in children.values():
         for child in below:
@@ -185,6 +195,11 @@ def _places(modules: Sequence[tuple[str, nn.Module]]) -> dict[int, int]:
             if not waiting[child]:
                 ready.append(child)
     return places
+
+
+def _children(module: nn.Module) -> Iterator[int]:
+    """Yield the ids of the modules that a module holds, whatever these say of themselves."""
+    return (id(child) for child in children_of(module).values() if child is not None)
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -228,14 +243,40 @@ def _replaced(
         return
     is_own = last in vars(owner)
 
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return run(name, inner, args, kwargs)
-
-    setattr(owner, last, wrapper)
+    standin = _StandIn(name, inner, run)
+    setattr(owner, last, standin)
     try:
         yield
     finally:
-        if is_own:
+        if vars(owner).get(last) is not standin:
+            pass  # the model has put its own there, to stay
+        elif is_own:
             setattr(owner, last, inner)
         else:
             delattr(owner, last)
+
+
+class _StandIn:
+    """Runs in place of a function, and is equal to it: some look functions up by what they are."""
+
+    def __init__(
+        self,
+        name: str,
+        inner: Callable[..., Any],
+        run: Callable[[str, Callable[..., Any], Args, Any], Any],
+    ) -> None:
+        update_wrapper(self, inner, updated=())
+        self._name, self._inner, self._run = name, inner, run
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(self._name, self._inner, args, kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Return what is called as a method of a tensor, as a function would."""
+        return self if instance is None else MethodType(self, instance)
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or other is self._inner
+
+    def __hash__(self) -> int:
+        return hash(self._inner)
