@@ -1,13 +1,14 @@
 """A counted model → the same with what it counts by the conventions of others. No torch."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from dscost.conventions import Convention, Tally, find_convention, functions_of, tally
+from dscost.conventions import Convention, Rule, Tally, find_convention, tally
+from dscost.errors import InputError
 from dscost.layers.variants import STANDARD, VERSIONS
 from dscost.networks.network import stage_operations
-from dscost.reports.records import Report
+from dscost.reports.records import CountedBy, Report
 
 if TYPE_CHECKING:
     from dscost.analysis.counting import CountedModel
@@ -22,31 +23,69 @@ if TYPE_CHECKING:
             ...
 
 
-def functions_for(names: Sequence[str]) -> frozenset[str] | None:
-    """Return the functions of torch that conventions look at; `None` where none is asked for."""
-    return functions_of(map(find_convention, names)) if names else None
+UNSEEN = "Not counted by {}: what its counter would see of this model is not known."
+UNSAVED = (
+    "Not counted by {}: a saved report has the conventions that it was saved with; "
+    "save the model anew with --convention."
+)
+TRAINING = (
+    "conventions of others count the forward pass alone: --train and --convention "
+    "contradict each other"
+)
+_Key = TypeVar("_Key")
 
 
-def with_conventions(model: "CountedModel", names: Sequence[str]) -> "CountedModel":
+def conventions_of(names: Iterable[str]) -> tuple[Convention, ...]:
+    """Return conventions by their names, each once.
+
+    Raises:
+        InputError: There is no such convention, its file is wrong, or two have one name.
+    """
+    found: dict[str, Convention] = {}
+    for name in names:
+        one = find_convention(name)
+        if found.setdefault(one.key, one) != one:
+            raise InputError(f"two conventions are called {one.key}: rename the file {name}")
+    return tuple(found.values())
+
+
+def with_conventions(model: "CountedModel", conventions: Sequence[Convention]) -> "CountedModel":
     """Return a counted model with what it counts by conventions, version by version and by layer.
 
-    Raises:
-        InputError: There is no such convention, or its file is wrong.
+    One that cannot be counted so, or was saved without, has a warning that says so.
     """
-    if not names or not hasattr(model.versions, "calls"):
-        return model
-    conventions = list(map(find_convention, names))
-    versions = cast("Seen", model.versions)
-    seen = {name: list(versions.calls(name, model.swaps)) for name in VERSIONS}
-    return model._replace(report=counted_by(model.report, conventions, seen))
+    if not hasattr(model.versions, "calls"):
+        return model._replace(report=_lacking(model, conventions))
+    seen = _seen(model.versions, model.swaps)
+    report = counted_by(model.report, conventions, seen)
+    return model._replace(report=report, conventions=tuple(conventions))
 
 
-def layer_with_conventions(report: Report, names: Sequence[str]) -> Report:
-    """Return the report of one layer with what each of its variants counts by conventions.
+def totals_by(
+    report: Report, conventions: Sequence[Convention], versions: Any, swaps: "Sequence[Swap]"
+) -> Mapping[str, Mapping[str, int]]:
+    """Return what the versions of a model count by conventions with these swaps and no others."""
+    return counted_by(report, conventions, _seen(versions, swaps)).by_convention
 
-    Raises:
-        InputError: There is no such convention, or its file is wrong.
-    """
+
+def _seen(versions: Any, swaps: "Sequence[Swap]") -> dict[str, "Sequence[Call]"]:
+    """Return what counters of others would see of every version of a model."""
+    seen = cast("Seen", versions)
+    return {name: list(seen.calls(name, swaps)) for name in VERSIONS}
+
+
+def _lacking(model: "CountedModel", conventions: Sequence[Convention]) -> Report:
+    """Return the report of a model with a warning of the conventions that it has not."""
+    report = model.report
+    lacking = [one.title for one in conventions if one.key not in report.by_convention]
+    if not lacking:
+        return report
+    warning = (UNSAVED if model.saved else UNSEEN).format(" and ".join(lacking))
+    return report._replace(warnings=(*report.warnings, warning))
+
+
+def layer_with_conventions(report: Report, conventions: Sequence[Convention]) -> Report:
+    """Return the report of one layer with what each of its variants counts by conventions."""
     from dscost.analysis.varying import parts_of
     from dscost.conventions.operations import calls_of
 
@@ -56,7 +95,7 @@ def layer_with_conventions(report: Report, names: Sequence[str]) -> Report:
         for label in layer.variants
     }
     seen["as_is"] = [call._replace(path=layer.name) for call in seen[STANDARD]]
-    return counted_by(report, list(map(find_convention, names)), seen)
+    return counted_by(report, conventions, seen)
 
 
 def counted_by(
@@ -64,16 +103,20 @@ def counted_by(
 ) -> Report:
     """Return a report with what its versions count by conventions, given what is seen of each."""
     totals: dict[str, Mapping[str, int]] = {}
+    how: dict[str, CountedBy] = {}
     by_layer: dict[str, dict[str, int]] = {layer.name: {} for layer in report.layers}
     for one in conventions:
         tallies = {
             version: tally(one, calls, batch=report.batch) for version, calls in seen.items()
         }
         totals[one.key] = {version: found.total for version, found in tallies.items()}
-        for name, amount in _of_layers(tallies["as_is"], by_layer).items():
+        found = tallies["as_is"]
+        shares = _shares(found)
+        how[one.key] = CountedBy(one.title, one.counts, one.means, shares, one.per_sample)
+        for name, amount in _of_layers(found, by_layer).items():
             by_layer[name][one.key] = amount
     layers = tuple(layer._replace(by_convention=by_layer[layer.name]) for layer in report.layers)
-    return report._replace(layers=layers, by_convention=totals)
+    return report._replace(layers=layers, by_convention=totals, conventions=how)
 
 
 def _of_layers(found: Tally, layers: Iterable[str]) -> dict[str, int]:
@@ -84,4 +127,28 @@ def _of_layers(found: Tally, layers: Iterable[str]) -> dict[str, int]:
             path = path.rpartition(".")[0]
         if path in amounts:
             amounts[path] += amount
-    return {name: int(amount) for name, amount in amounts.items()}
+    return dict(_whole(amounts))
+
+
+def _shares(found: Tally) -> dict[str, int]:
+    """Return how much each kind of thing counts, by what it is called."""
+    amounts: dict[str, Fraction] = {}
+    for rule, amount in found.by_rule:
+        called = _called(rule)
+        amounts[called] = amounts.get(called, Fraction()) + amount
+    return dict(_whole(amounts))
+
+
+def _called(rule: Rule) -> str:
+    """Return what a rule counts in a sentence: multiply-accumulates, if it says nothing itself."""
+    is_of_macs = not rule.called or rule.called.startswith("with")
+    return f"MACs {rule.called}".rstrip() if is_of_macs else rule.called
+
+
+def _whole(amounts: Mapping[_Key, Fraction]) -> Iterator[tuple[_Key, int]]:
+    """Yield amounts as whole numbers that add up to what the whole is, cut to a whole number."""
+    total, before = Fraction(), 0
+    for key, amount in amounts.items():
+        total += amount
+        yield key, int(total) - before
+        before = int(total)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from dscost.conventions import Convention
     from dscost.networks.swaps import Swap
     from dscost.runtimes.programs import Program
     from dscost.timing import Setting
@@ -98,6 +99,7 @@ class CountedModel(NamedTuple):
         saved: Whether it is a saved report.
         is_graph: Whether it is an ONNX file, which no torch module is made of.
         timed_in: The dtype that a runtime makes of it, where that is another than its own.
+        conventions: Those of others by which it is counted as well.
     """
 
     report: Report
@@ -106,6 +108,7 @@ class CountedModel(NamedTuple):
     saved: bool = False
     is_graph: bool = False
     timed_in: str | None = None
+    conventions: "tuple[Convention, ...]" = ()
 
     @property
     def runnable(self) -> "Versions | None":
@@ -183,9 +186,9 @@ def count_layer(
     )
     if not conventions:
         return report
-    from dscost.analysis.by_convention import layer_with_conventions
+    from dscost.analysis.by_convention import conventions_of, layer_with_conventions
 
-    return layer_with_conventions(report, conventions)
+    return layer_with_conventions(report, conventions_of(conventions))
 
 
 def _shaped(

@@ -27,7 +27,7 @@ def time_model(counted: CountedModel, options: TimingOptions, progress: Progress
     """
     report, versions = counted.report, counted.runnable
     assert versions is not None
-    model = SwappableModel(report, counted.swaps, versions)
+    model = SwappableModel(report, counted.swaps, versions, counted.conventions)
     every = options.settings(
         dtype=counted.own_dtype, batch=report.batch, memory_formats=MEMORY_FORMATS[:1]
     )

@@ -11,6 +11,7 @@ from dscost.reports.records import Report
 
 if TYPE_CHECKING:
     from dscost.analysis.counting import Versions
+    from dscost.conventions import Convention
 
 
 LEFT_SHOWN = 3
@@ -24,11 +25,12 @@ def left_in_words(left: Mapping[str, str]) -> str:
 
 
 class SwappableModel(NamedTuple):
-    """A counted model, its swaps, and what writes it anew."""
+    """A counted model, its swaps, what writes it anew, and by whose conventions it is counted."""
 
     report: Report
     swaps: Sequence[Swap]
     versions: "Versions"
+    conventions: Sequence["Convention"] = ()
 
     def layer_of(self, swap: Swap) -> str:
         """Return the name of the layer that a swap stands with."""
@@ -46,4 +48,9 @@ class SwappableModel(NamedTuple):
         losing = tuple(layer.name for layer in layers if layer.verdict == "slower")
         kept = [swap for swap in self.swaps if self.layer_of(swap) not in losing]
         report = self.report._replace(totals=self.versions.totals(kept), skipped=losing)
+        if self.conventions:
+            from dscost.analysis.by_convention import totals_by
+
+            totals = totals_by(report, self.conventions, self.versions, kept)
+            report = report._replace(by_convention=totals)
         return self._replace(report=report, swaps=kept)

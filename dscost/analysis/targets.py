@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.analysis.architectures import count_architecture
-from dscost.analysis.by_convention import functions_for, with_conventions
 from dscost.analysis.counting import CountedModel
 from dscost.errors import InputError
 from dscost.reports.records import Report
@@ -14,6 +13,7 @@ from dscost.reports.records import Report
 if TYPE_CHECKING:
     from torch import nn
 
+    from dscost.conventions import Convention
     from dscost.sources import ArchitectureSource, ModuleSource, Source
     from dscost.timing import Progress
     from dscost.tracing import Arguments
@@ -89,14 +89,14 @@ def count(
     """
     from dscost.sources import ArchitectureSource, GraphSource, SavedSource
 
+    conventions = _conventions(request, train=train)
     source, name = found_source(target, request, folder, progress)
     if isinstance(source, SavedSource):
         _refuse_counting_again(name, request, train=train)
-        return _as_saved(source.report, name, strict=strict)
+        return _with(conventions, _as_saved(source.report, name, strict=strict))
     if isinstance(source, ArchitectureSource) and not train:
         shape = _one_shape(request.input, request.dtype)
-        counted = count_architecture(source, request, shape, target=name)
-        return with_conventions(counted, request.conventions)
+        return _with(conventions, count_architecture(source, request, shape, target=name))
     is_quantised = request.by_runtime and request.dtype == QUANTISED
     request = request._replace(dtype=None) if is_quantised else request
     if isinstance(source, GraphSource):
@@ -114,10 +114,43 @@ def count(
             target=name,
             strict=strict,
             train=train,
-            functions=functions_for(request.conventions),
+            functions=_functions_for(conventions),
         )
-    counted = with_conventions(counted, request.conventions)
+    counted = _with(conventions, counted)
     return _quantised(counted) if is_quantised else counted
+
+
+def _conventions(request: Request, *, train: bool) -> "tuple[Convention, ...]":
+    """Return the conventions that are asked for; who asks for none does not pay for them.
+
+    Raises:
+        InputError: There is no such convention, or the backward pass is to be counted.
+    """
+    if not request.conventions:
+        return ()
+    from dscost.analysis.by_convention import TRAINING, conventions_of
+
+    if train:
+        raise InputError(TRAINING)
+    return conventions_of(request.conventions)
+
+
+def _functions_for(conventions: "tuple[Convention, ...]") -> frozenset[str] | None:
+    """Return the functions of torch that conventions look at; `None` where there are none."""
+    if not conventions:
+        return None
+    from dscost.conventions import functions_of
+
+    return functions_of(conventions)
+
+
+def _with(conventions: "tuple[Convention, ...]", counted: CountedModel) -> CountedModel:
+    """Return a counted model with what it counts by conventions, if some are asked for."""
+    if not conventions:
+        return counted
+    from dscost.analysis.by_convention import with_conventions
+
+    return with_conventions(counted, conventions)
 
 
 def _quantised(counted: CountedModel) -> CountedModel:

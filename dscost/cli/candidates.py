@@ -112,6 +112,12 @@ def _named_devices(ctx: typer.Context, incomplete: str) -> list[str]:
     return device_names()
 
 
+def _conventions(ctx: typer.Context, incomplete: str) -> list[str]:
+    from dscost.conventions import convention_names
+
+    return convention_names()
+
+
 def _devices(ctx: typer.Context, incomplete: str) -> list[str]:
     return [*DEVICES, *_named_devices(ctx, incomplete)]
 
@@ -203,6 +209,7 @@ _EVERYWHERE: Mapping[str, _Found] = {
     "dtype": _dtypes,
     "device": _one_of(DEVICES),
     "on": _named_devices,
+    "convention": _conventions,
     "memory_format": _several_of(MEMORY_FORMATS),
     "mode": _several_of(MODES),
     "runtime": _runtimes,

@@ -13,7 +13,17 @@ GROUPS: Mapping[str, Sequence[str]] = {
     ),
     "Accuracy": ("score", "calibrate", "score_budget", "score_timeout", "journal"),
     "Judging": ("against", "model", "accept", "raise_limits", "config"),
-    "Model": ("inputs", "batch", "dtype", "train", "setting", "kwargs", "weights", "trust"),
+    "Model": (
+        "inputs",
+        "batch",
+        "dtype",
+        "train",
+        "convention",
+        "setting",
+        "kwargs",
+        "weights",
+        "trust",
+    ),
     "Measuring": (
         *("time", "time_budget", "runtime", "device", "threads", "memory_format", "mode"),
         *(

@@ -40,6 +40,7 @@ def layer(
         ),
     ] = False,
     on: opt.On = None,
+    convention: opt.Convention = None,
     explain: opt.Explain = False,
     stages: Stages = False,
     asked: OfLayer = DEFAULTS,
@@ -60,6 +61,7 @@ def layer(
         depth_multiplier=depth_multiplier,
         dtype=cases.dtype,
         variants=tuple(variant or ()),
+        conventions=tuple(convention or ()),
     )
     report = opt.with_bounds(report, on or (), explain=explain, timed=measuring.time)
     for source in sources if verbose else ():

@@ -48,6 +48,7 @@ def model(
     ] = False,
     min_channels: opt.MinChannels = None,
     on: opt.On = None,
+    convention: opt.Convention = None,
     explain: opt.Explain = False,
     depth: opt.Depth = None,
     sort: Annotated[
@@ -88,7 +89,7 @@ def model(
         with out.progress() as progress, foreign_code(target):
             request = asking.request(cases.batch, cases.dtype, trust=trust)
             by_runtime = measuring.time and timing.is_by_another
-            request = request._replace(by_runtime=by_runtime)
+            request = request._replace(by_runtime=by_runtime, conventions=tuple(convention or ()))
             counting = worker.count if isolate and runs_code(target) else count
             counted = counting(target, request, strict=strict, train=train, progress=progress)
             models = _models(out, counted, progress)

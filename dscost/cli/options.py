@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from dscost.errors import FileProblems, InputError
+from dscost.errors import FileProblems, InputError, UnknownNameError
 from dscost.reports.records import Report
 
 if TYPE_CHECKING:
     from dscost.analysis import Request
     from dscost.notation.inputs import Inputs
+    from dscost.pages import View
 
 Threads = Annotated[
     int | None, typer.Option(help="Threads to measure with  [default: physical cores - 1]")
@@ -26,6 +27,14 @@ On = Annotated[
         "--on",
         metavar="DEVICE",
         help="Apply a named device's roofline (dscost list devices); repeatable.",
+    ),
+]
+Convention = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Count by the rules of another tool as well (dscost list conventions), or of a "
+        "file .yaml; repeatable.",
     ),
 ]
 Explain = Annotated[
@@ -204,6 +213,31 @@ def check_devices(names: Sequence[str] | None) -> list[str]:
     from dscost.devices.sheets import sheet_of
 
     return [f"{name}: {sheet_of(name).source}" for name in names]
+
+
+def named_in_full(view: "View") -> "View":
+    """Return a view whose columns and sort key call conventions by their full names."""
+    if not any("@" in one for one in (*(view.columns or ()), view.sort or "")):
+        return view
+    columns = view.columns and tuple(map(_in_full, view.columns))
+    return view._replace(columns=columns, sort=view.sort and _in_full(view.sort))
+
+
+def _in_full(key: str) -> str:
+    """Return a key with the full name of its convention; of one that is not here as it is.
+
+    A saved report may have one, and only it tells.
+    """
+    from dscost.conventions import find_convention
+    from dscost.reports.figures import convention_of, metric_of
+
+    name = convention_of(key)
+    if name is None:
+        return key
+    try:
+        return metric_of(find_convention(name).key)
+    except UnknownNameError:
+        return key
 
 
 def check_columns(columns: Sequence[str] | None, report: Report) -> None:

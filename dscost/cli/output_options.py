@@ -10,7 +10,7 @@ import typer
 
 from dscost.cli.colours import wants_color
 from dscost.cli.model_files import ENDING, FORMAT, WRITE_MODELS, check_model_files, model_file
-from dscost.cli.options import OutputPath, Quiet, parse_names
+from dscost.cli.options import OutputPath, Quiet, named_in_full, parse_names
 from dscost.cli.places import Read, check_places
 from dscost.cli.printing import Output, on_terminal, terminal_width
 from dscost.cli.streams import result_encoding, result_stream
@@ -82,6 +82,7 @@ class Asked(NamedTuple):
             encoding=result_encoding(),
             command=command,
         )
+        view = named_in_full(view)
         # an option without effect would pass for one that was obeyed
         says = renderer(chosen).says
         has_rows = any(renderer(name).says == "rows" for name, _ in exports)

@@ -7,7 +7,7 @@ from pathlib import Path
 from dscost.configs import config_folder
 from dscost.conventions.files import read_convention
 from dscost.conventions.records import Convention
-from dscost.errors import InputError, UnknownNameError
+from dscost.errors import InputError, UnknownNameError, did_you_mean
 from dscost.registries import Registry
 
 ENDINGS = (".yaml", ".yml")
@@ -44,7 +44,9 @@ def find_convention(name: str) -> Convention:
     if releases and name not in known:
         return find_convention(releases[0])
     if name not in known:
-        raise UnknownNameError("convention", name, known, ", or a file .yaml")
+        short = [one.partition("-")[0] for one in known]  # what most people type
+        names = short if did_you_mean(name, short) else known
+        raise UnknownNameError("convention", name, names, ", or a file .yaml")
     found = CONVENTIONS[name]
     if not isinstance(found, Convention):
         raise InputError(f"the entry point '{name}' of dscost.conventions is no Convention")

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf
+from types import MappingProxyType
 from typing import NamedTuple
 
-from dscost.errors import InputError, UnknownNameError
+from dscost.errors import InputError
 from dscost.layers.convolution import ConvSpec
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.notation.units import (
@@ -19,6 +20,12 @@ from dscost.notation.units import (
     format_shape,
 )
 from dscost.pages.clocks import cpu_cells, cpu_column
+from dscost.pages.conventions import (
+    added,
+    convention_cells,
+    outside_layers,
+    with_conventions,
+)
 from dscost.pages.layer_names import as_shown, as_spelt
 from dscost.pages.page import (
     DECIDES,
@@ -29,15 +36,28 @@ from dscost.pages.page import (
     judged_as,
     most_of,
     name_column,
+    unknown_key,
     without_interval,
     words,
 )
 from dscost.pages.wording import REDUCTION, SPEEDUP, format_speedup
-from dscost.reports.figures import COST_FIGURES, FIGURES, NOTHING, ON_REQUEST, Cost, summed
+from dscost.reports.figures import (
+    COST_FIGURES,
+    FIGURES,
+    NOTHING,
+    ON_REQUEST,
+    Cost,
+    convention_of,
+    summed,
+)
 from dscost.reports.records import Block, Cause, Layer, Report, Timing
 
 ROOT = format_layer("")
 """How a table calls the model itself, whose name among its modules is empty."""
+
+IN_NO_LAYER = "(in no layer)"
+"""The line of what only conventions of others count, and no layer has."""
+NO_CONVENTIONS: Mapping[str, int] = MappingProxyType({})
 
 KINDS_WIDTH = 24
 """Characters that the kinds of layers which share a line may take."""
@@ -79,11 +99,14 @@ def layer_columns(report: Report, view: View) -> list[Column]:
     Then the kind of a layer, its times and their verdict are what decides.
     Both latencies stand in one column, and in two where every column is shown.
     """
+    columns = LAYER_COLUMNS
+    if report.by_convention:
+        columns = list(with_conventions(columns, report, "share"))
     if view.wide:
-        return [column for column in LAYER_COLUMNS if column.key != "latencies"]
+        return [column for column in columns if column.key != "latencies"]
     if not any(layer.latency for layer in report.layers):
-        return LAYER_COLUMNS
-    return list(map(_beside_times, LAYER_COLUMNS))
+        return columns
+    return list(map(_beside_times, columns))
 
 
 def _beside_times(column: Column) -> Column:
@@ -110,6 +133,7 @@ class _Line(NamedTuple):
     standard_macs: int | None
     separable_macs: int | None
     layer: Layer | None = None
+    by_convention: Mapping[str, int] = NO_CONVENTIONS
 
     @property
     def reduction(self) -> float | None:
@@ -129,6 +153,9 @@ def layer_rows(report: Report, view: View) -> list[Row]:
     lines, rest = _lines(report, view.depth)
     if view.sort:
         lines = _sorted(lines, view.sort, pending=view.pending)
+    elsewhere = outside_layers(report) if report.by_convention else {}
+    if elsewhere:
+        rest = [*rest, _Line(IN_NO_LAYER, "", "", NOTHING, None, None, by_convention=elsewhere)]
     shown, hidden = most_of(lines, view.top, _hidden)
     total_macs = report.totals.as_is.macs
     return [_layer_row(line, total_macs) for line in (*shown, *hidden, *rest)]
@@ -166,8 +193,11 @@ def _sorted(lines: list[_Line], key: str, *, pending: bool) -> list[_Line]:
     """Return the lines with the largest figure first; those without it last, in their order."""
     if key == "layer":
         return sorted(lines, key=lambda line: line.name)
+    of_others = convention_of(key)
+    if of_others is not None and any(of_others in line.by_convention for line in lines):
+        return sorted(lines, key=lambda line: -line.by_convention.get(of_others, 0))
     if key not in SORT_KEYS:
-        raise UnknownNameError("sort key", key, ("layer", *SORT_KEYS))
+        raise unknown_key("sort key", key, ("layer", *SORT_KEYS))
     figures = [_figure(line, key) for line in lines]
     if not pending and all(figure is None for figure in figures):
         untimed = " without timing" if key in _TIMED else ""
@@ -262,6 +292,7 @@ def _line(layer: Layer, skipped: Sequence[str]) -> _Line:
         macs.get(STANDARD),
         macs.get(SEPARABLE),
         layer,
+        layer.by_convention,
     )
 
 
@@ -280,13 +311,14 @@ def costs_in_versions(layer: Layer, skipped: Sequence[str]) -> Mapping[str, Cost
 
 def _added(name: str, lines: Sequence[_Line]) -> _Line:
     cost = summed(line.cost for line in lines)
+    of_others = added([line.by_convention for line in lines if line.by_convention])
     if not any(line.standard_macs for line in lines):
-        return _Line(name, "", "", cost, None, None)
+        return _Line(name, "", "", cost, None, None, by_convention=of_others)
     standard = separable = 0
     for line in lines:
         standard += line.cost.macs if line.standard_macs is None else line.standard_macs
         separable += line.cost.macs if line.separable_macs is None else line.separable_macs
-    return _Line(name, "", "", cost, standard, separable)
+    return _Line(name, "", "", cost, standard, separable, by_convention=of_others)
 
 
 def _hidden(name: str, lines: Sequence[_Line]) -> _Line:
@@ -320,6 +352,7 @@ def _layer_row(line: _Line, total_macs: int) -> Row:
         "output": line.output,
         **cost_cells(line.cost),
         "share": f"{line.cost.macs / total_macs:.1%}" if total_macs else UNKNOWN,
+        **convention_cells(line.by_convention),
     }
     if line.reduction:
         cells |= {

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 
-from dscost.errors import UnknownNameError
-from dscost.reports.figures import ON_REQUEST
+from dscost.errors import InputError, UnknownNameError
+from dscost.reports.figures import ON_REQUEST, convention_of
 
 Line = TypeVar("Line")
 Drawing = Callable[[int | None], Sequence[str]]
@@ -238,7 +238,15 @@ def check_columns(view: View, columns: Collection[str]) -> None:
     """
     for key in view.columns or ():
         if key not in columns:
-            raise UnknownNameError("column", key, columns)
+            raise unknown_key("column", key, columns)
+
+
+def unknown_key(what: str, key: str, known: Collection[str]) -> InputError:
+    """Return the error of a column or a sort key that there is not."""
+    convention = convention_of(key)
+    if convention is None or any(map(convention_of, known)):
+        return UnknownNameError(what, key, known)
+    return InputError(f"there is no {what} '{key}': it needs --convention {convention}")
 
 
 def most_of(

@@ -10,6 +10,13 @@ from dscost.pages.arithmetic import arithmetic_lines
 from dscost.pages.bars import bars_drawing
 from dscost.pages.between_calls import BETWEEN_CALLS, between_calls_s, short_title
 from dscost.pages.clocks import cpu_cells, cpu_column, cpu_sentences
+from dscost.pages.conventions import (
+    convention_cells,
+    convention_notes,
+    of_version,
+    with_conventions,
+    without_conventions,
+)
 from dscost.pages.layer_table import (
     LAYER_COLUMNS,
     SORT_KEYS,
@@ -30,7 +37,7 @@ from dscost.pages.page import (
     chosen_sheet,
     without_interval,
 )
-from dscost.pages.rows import CSV_COLUMNS, rows_of
+from dscost.pages.rows import CSV_COLUMNS, columns_of, rows_of
 from dscost.pages.runs import measured_on, setting_title
 from dscost.pages.wording import (
     LATENCY,
@@ -77,12 +84,17 @@ class ReportsSaid(Said):
     what = "a report"
     columns = tuple(column.key for column in LAYER_COLUMNS)
     sort_keys = ("layer", *SORT_KEYS)
-    row_columns = CSV_COLUMNS
+    row_columns: Sequence[str] = CSV_COLUMNS
     _results: tuple[Report, ...]
+
+    def __init__(self, *reports: Report) -> None:
+        super().__init__(*reports)
+        self.row_columns = columns_of(reports)
 
     @classmethod
     def check(cls, view: View, says: str) -> None:
         """As of every result; a tree has columns of its own."""
+        view = without_conventions(view)
         if view.tree:
             from dscost.pages.tree import TREE_COLUMNS
 
@@ -133,7 +145,8 @@ def _layer_page(report: Report, view: View) -> Page:
     (layer,) = report.layers
     lines = [assumed_line(report)] if report.assumed else []
     lines += [WITH_NORM] if report.environment and report.environment.with_norm else []
-    sheets = [chosen_sheet(VARIANT_COLUMNS, list(_variant_rows(report, layer, view)), view)]
+    columns = with_conventions(VARIANT_COLUMNS, report, "macs")
+    sheets = [chosen_sheet(columns, list(_variant_rows(report, layer, view)), view)]
     if layer.latency or layer.predictions:
         from dscost.pages.timings import layer_sheets
 
@@ -185,7 +198,8 @@ def _variant_rows(report: Report, layer: Layer, view: View) -> Iterator[Row]:
             name if len(layer.variants) > 1 or "variants" in report.settings else "as_is"
         ]
         reduction = layer.reduction_of(name).macs if name != STANDARD else None
-        yield Row(_variant_cells(title, name, cost, reduction, timing, view), "strong")
+        cells = _variant_cells(title, name, cost, reduction, timing, view)
+        yield Row({**cells, **convention_cells(of_version(report, name))}, "strong")
         for stage in layer.parts_of(name):
             cells = {"variant": f"  {stage.name}", **cost_cells(stage.cost)}
             latency = timing.part(name, stage.name) if timing else None
@@ -231,7 +245,9 @@ def _model_page(report: Report, view: View) -> Page:
     totals = list(_total_rows(report, view))
     sheets = [
         _layers_sheet(of_one, view),
-        chosen_sheet(VARIANT_COLUMNS, totals, view._replace(columns=None)),
+        chosen_sheet(
+            with_conventions(VARIANT_COLUMNS, report, "macs"), totals, view._replace(columns=None)
+        ),
     ]
     if report.latency or report.predictions:
         from dscost.pages.timings import model_sheets
@@ -306,7 +322,8 @@ def _total_rows(report: Report, view: View) -> Iterator[Row]:
     for name in _versions(report):
         cost = getattr(report.totals, name)
         title = VARIANT_TITLES[name]
-        yield Row(_variant_cells(title, name, cost, reduction, report.timing, view), "strong")
+        cells = _variant_cells(title, name, cost, reduction, report.timing, view)
+        yield Row({**cells, **convention_cells(of_version(report, name))}, "strong")
 
 
 # -- what stands below every page
@@ -315,6 +332,7 @@ def _total_rows(report: Report, view: View) -> Iterator[Row]:
 def _footnotes(report: Report, sheets: Sequence[Sheet]) -> list[str]:
     shown = {column.key for sheet in sheets for column in sheet.columns}
     notes: list[str] = [FLOPS_NOTE] if shown & {"flops", "flops_per_byte"} else []
+    notes += convention_notes(report)
     if report.predictions or any(layer.predictions for layer in report.layers):
         from dscost.pages.bounds import bounds_notes
 

@@ -3,14 +3,15 @@
 The rows of a model add up: the sum of a column of figures is the total that is printed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dscost.layers.convolution import Shape
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD, VERSIONS
-from dscost.pages.layer_table import costs_in_versions
+from dscost.pages.conventions import of_version, outside_layers
+from dscost.pages.layer_table import IN_NO_LAYER, costs_in_versions
 from dscost.pages.page import View, known
-from dscost.reports.figures import COST_FIGURES, SUMMED, Cost, summed
+from dscost.reports.figures import COST_FIGURES, SUMMED, Cost, metric_of, summed
 from dscost.reports.records import Latency, Layer, Report, Speedup, Stage, Timing
 
 CSV_COLUMNS = (
@@ -22,10 +23,18 @@ CSV_COLUMNS = (
     *(f"latency_{version}_s" for version in BOTH_WAYS),
     *("speedup_median", "speedup_ci95_low", "speedup_ci95_high", "verdict"),
 )
+_OF_VERSIONS = ("", *(f"_{version}" for version in BOTH_WAYS))
 SHARED = "(shared weights)"
 """The row of what layers have in common: it stands with each of them, and the whole has it once."""
 
 _Cells = dict[str, Any]
+
+
+def columns_of(reports: Iterable[Report]) -> Sequence[str]:
+    """Return the columns of the rows of reports: those of every one, and of their conventions."""
+    names = dict.fromkeys(name for report in reports for name in report.by_convention)
+    keys = [f"{metric_of(name)}{version}" for name in names for version in _OF_VERSIONS]
+    return (*CSV_COLUMNS, *keys) if keys else CSV_COLUMNS
 
 
 def rows_of(reports: Sequence[Report], view: View) -> Iterator[_Cells]:
@@ -58,12 +67,17 @@ def _layer_rows(report: Report, *, stages: bool) -> Iterator[_Cells]:
             "variant": "as_is",
             **_figures(layer.cost, timing.as_is),
             **_in_versions(part),
+            **_by_convention(layer.by_convention),
             **_compared(layer, timing, SEPARABLE),
         }
         for name in layer.variants if stages else ():
             for stage in layer.parts_of(name):
                 yield _stage_row({**whole, "variant": name}, stage, timing)
     yield from _shared_row(report, parts)
+    elsewhere = outside_layers(report) if report.by_convention else {}
+    if elsewhere:
+        cells = _by_convention(elsewhere)
+        yield {"target": report.target, "layer": IN_NO_LAYER, "variant": "as_is", **cells}
 
 
 def _shared_row(report: Report, parts: Sequence[Mapping[str, Cost]]) -> Iterator[_Cells]:
@@ -89,6 +103,9 @@ def _total_row(report: Report) -> _Cells:
         "variant": "as_is",
         **_figures(totals.as_is, timing.as_is),
         **_in_versions({name: getattr(totals, name) for name in VERSIONS}),
+        **_by_convention(of_version(report, "as_is")),
+        **_by_convention(of_version(report, STANDARD), f"_{STANDARD}"),
+        **_by_convention(of_version(report, SEPARABLE), f"_{SEPARABLE}"),
         "peak_activation_bytes": report.peak_activation_bytes,
         "reduction": totals.reduction.macs,
         "setting": next(iter(report.latency), ""),
@@ -119,6 +136,11 @@ def _in_versions(costs: Mapping[str, Cost]) -> _Cells:
     return known(cells)
 
 
+def _by_convention(amounts: Mapping[str, int], suffix: str = "") -> _Cells:
+    """Return what is counted by conventions, of a version that has a suffix."""
+    return {f"{metric_of(name)}{suffix}": amount for name, amount in amounts.items()}
+
+
 # -- a layer
 
 
@@ -126,11 +148,13 @@ def _variant_rows(report: Report, layer: Layer, *, stages: bool) -> Iterator[_Ce
     """Yield a row for a layer as it is, and one for each of its variants."""
     timing, whole = layer.timing or Timing(), _labels(report, layer)
     ends = _ends(layer.input_shape, layer.output_shape)
-    yield {**whole, **ends, "variant": "as_is", **_figures(layer.cost, timing.as_is)}
+    as_is = _by_convention(of_version(report, "as_is"))
+    yield {**whole, **ends, "variant": "as_is", **_figures(layer.cost, timing.as_is), **as_is}
     for name, cost in layer.variants.items():
         own = {**whole, "variant": name}
         ends = _ends(layer.input_shape, layer.stages[name][-1].output_shape)
         row = {**own, **ends, **_figures(cost, timing.of(name))}
+        row |= _by_convention(of_version(report, name))
         yield row if name == STANDARD else {**row, **_compared(layer, timing, name)}
         for stage in layer.parts_of(name) if stages else ():
             yield _stage_row(own, stage, timing)

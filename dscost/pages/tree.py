@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dscost.notation.units import UNKNOWN, counted, format_count, format_shape
+from dscost.pages.conventions import added, convention_cells, of_version, with_conventions
 from dscost.pages.layer_table import cost_cells, figure_columns, kind_of
 from dscost.pages.page import Column, Row, Sheet, View, chosen_sheet, words
 from dscost.reports.figures import Cost, summed
@@ -92,6 +93,7 @@ def tree_sheet(report: Report, view: View) -> Sheet:
     own = report.blocks.get("")
     # of the whole the totals tell: what layers share counts once
     cells = _cells(root, report.totals.as_is, total_macs, own)
+    cells |= convention_cells(of_version(report, "as_is"))
     rows = [Row({**cells, "layer": report.target}, "strong")]
     for prefix, node in _walk(root, "", view.depth):
         cells = _cells(node, node.cost, total_macs, report.blocks.get(node.path))
@@ -99,7 +101,7 @@ def tree_sheet(report: Report, view: View) -> Sheet:
         rows.append(Row({**cells, "layer": name}, "strong" if node.children else "plain"))
     if view.columns is None and all(row.cells[FROZEN] in ("0", UNKNOWN) for row in rows):
         rows = [row._replace(cells={**row.cells, FROZEN: ""}) for row in rows]
-    return chosen_sheet(TREE_COLUMNS, rows, view)
+    return chosen_sheet(with_conventions(TREE_COLUMNS, report, "share"), rows, view)
 
 
 def trained_line(report: Report) -> Iterator[str]:
@@ -141,6 +143,7 @@ def _cells(node: Node, cost: Cost, total_macs: int, block: Block | None) -> dict
         "kind": kind,
         "output": format_shape(shape[1:]),
         **cost_cells(cost),
+        **convention_cells(added([layer.by_convention for layer in layers])),
         "share": f"{cost.macs / total_macs:.1%}" if total_macs else UNKNOWN,
         FROZEN: UNKNOWN if frozen is None else format_count(frozen),
     }

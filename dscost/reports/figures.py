@@ -332,6 +332,35 @@ FIGURES: Mapping[str, Figure] = {
 }
 """The figures of a report in the order in which all tell them. Each may be limited by a budget."""
 
+MACS_BY = "macs@"
+"""What figures of conventions of others begin with, as in `macs@fvcore-0.1.5`."""
+
+
+def metric_of(convention: str) -> str:
+    """Return how the figure of a convention is called."""
+    return MACS_BY + convention
+
+
+def convention_of(metric: str) -> str | None:
+    """Return the convention whose figure a metric is; `None` of our own.
+
+    >>> convention_of("macs@fvcore-0.1.5"), convention_of("macs")
+    ('fvcore-0.1.5', None)
+    """
+    return metric[len(MACS_BY) :] if metric.startswith(MACS_BY) else None
+
+
+def figure_of(metric: str) -> Figure:
+    """Return the figure of a metric: ours, or that of a convention under its name."""
+    convention = convention_of(metric)
+    if convention is None:
+        return FIGURES[metric]
+    return Figure(f"MACs by {convention}", "count", "as that convention counts", columns=_OF_OTHERS)
+
+
+_OF_OTHERS: _Columns = (1, 1, 1, 1)
+"""The priority of a column that was asked for: it decides."""
+
 COST_FIGURES = tuple(name for name in FIGURES if hasattr(Cost, name))
 """The figures of a `Cost`, in the order in which they are reported."""
 

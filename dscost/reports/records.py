@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.variants import SEPARABLE, STANDARD, TIMING_KEYS, VERSIONS
 from dscost.notation.units import format_count, format_shape
-from dscost.reports.figures import CONVENTIONS, Cost
+from dscost.reports.figures import CONVENTIONS, Cost, metric_of
 from dscost.reports.result import Result
 from dscost.version import __version__
 
@@ -598,6 +598,24 @@ class Untimed(NamedTuple):
     text: str
 
 
+class CountedBy(NamedTuple):
+    """How a convention of others counts, and what its figure for a model as it is consists of.
+
+    Args:
+        title: As people call it.
+        counts: What it calls its figure: FLOPs, MACs, mult-adds.
+        means: What it counts and what not, in a sentence.
+        shares: How much each kind of thing counts for, by what it is called; they add up.
+        per_sample: Whether what modules count is divided by the batch.
+    """
+
+    title: str
+    counts: str
+    means: str
+    shares: Mapping[str, int] = MappingProxyType({})
+    per_sample: bool = False
+
+
 class KeptLayer(NamedTuple):
     """A layer whose convolution is better left as it is.
 
@@ -671,7 +689,8 @@ class Report(Result):
         advice: Which convolutions are worth swapping; `None` where no layer was timed that could
             be swapped.
         by_convention: What the whole counts by conventions of others that were asked for, by name
-            and version.
+            and version; of a layer by variant as well.
+        conventions: How those count, by name.
     """
 
     target: str
@@ -694,6 +713,7 @@ class Report(Result):
     untimed: tuple[Untimed, ...] = ()
     advice: Advice | None = None
     by_convention: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+    conventions: Mapping[str, CountedBy] = MappingProxyType({})
 
     @property
     def timing(self) -> Timing | None:
@@ -720,7 +740,7 @@ REPORT_KEYS = (
     *("target", "source", "settings", "assumed", "inputs", "totals", "layers"),
     *("peak_activation_bytes", "latency", "predictions", "skipped", "coverage"),
     *("shared_weights", "warnings", "doubts", "blocks", "untimed", "advice"),
-    "by_convention",
+    *("by_convention", "conventions"),
 )
 """The keys of a `Report` in the JSON; its environment stands in the document."""
 
@@ -736,10 +756,20 @@ def document(reports: Sequence[Report], *, command: str) -> dict[str, Any]:
     environment = next((report.environment for report in reports if report.environment), None)
     return {
         **head(command),
-        "conventions": CONVENTIONS,
+        "conventions": meanings_for(reports),
         "environment": plain(environment),
         "subjects": [report.to_dict() for report in reports],
     }
+
+
+def meanings_for(reports: Iterable[Report]) -> dict[str, str]:
+    """Return what numbers mean whose name does not say it: of every JSON, and of these reports."""
+    of_others = {
+        metric_of(name): f"{one.title}, {one.counts}: {one.means}"
+        for report in reports
+        for name, one in report.conventions.items()
+    }
+    return {**CONVENTIONS, **of_others}
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,95 @@
+"""What others count, beside our own MACs: columns, cells, and what such a figure consists of."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from dscost.notation.units import format_count
+from dscost.pages.page import DECIDES, Column, Toned, View
+from dscost.reports.figures import convention_of, metric_of
+from dscost.reports.records import CountedBy, Report
+
+MACS = "MACs"
+"""How a share of multiply-accumulates without anything else is called."""
+
+
+def convention_columns(reports: Sequence[Report], priority: int = DECIDES) -> list[Column]:
+    """Return a column for each convention that one of some reports has."""
+    named = {name: one for report in reports for name, one in report.conventions.items()}
+    return [Column(metric_of(name), one.title, priority) for name, one in named.items()]
+
+
+def with_conventions(columns: Sequence[Column], report: Report, behind: str) -> Sequence[Column]:
+    """Return columns with those of the conventions of a report behind one.
+
+    These were asked for, so parameters give way before them.
+    """
+    if not report.by_convention:
+        return columns
+    first = next(at for at, one in enumerate(columns, 1) if one.key == behind)
+    both = (*columns[:first], *convention_columns([report]), *columns[first:])
+    return [one._replace(priority=DECIDES + 1) if one.key == "params" else one for one in both]
+
+
+def convention_cells(amounts: Mapping[str, int]) -> dict[str, str]:
+    """Return a cell for each convention, given what it counts."""
+    return {metric_of(name): format_count(amount) for name, amount in amounts.items()}
+
+
+def of_version(report: Report, version: str) -> dict[str, int]:
+    """Return what a version of a model, or a variant of a layer, counts by each convention."""
+    found = report.by_convention.items()
+    return {name: amounts[version] for name, amounts in found if version in amounts}
+
+
+def outside_layers(report: Report) -> dict[str, int]:
+    """Return what counts in no layer, such as a function that the model itself calls."""
+    whole = of_version(report, "as_is")
+    found = {
+        name: total - sum(layer.by_convention.get(name, 0) for layer in report.layers)
+        for name, total in whole.items()
+    }
+    return {name: amount for name, amount in found.items() if amount}
+
+
+def added(amounts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Return what several layers count together."""
+    names = dict.fromkeys(name for one in amounts for name in one)
+    return {name: sum(one.get(name, 0) for one in amounts) for name in names}
+
+
+def convention_notes(report: Report) -> Iterator[str]:
+    """Yield of each convention what its figure of the model as it is consists of."""
+    for name, total in of_version(report, "as_is").items():
+        if name in report.conventions:
+            one = report.conventions[name]
+            told = f"{one.title} {one.counts}: {_sum(report, one, total)}"
+            of_one = "; what modules count is of one input of the batch"
+            yield Toned(f"{told}{of_one if _is_divided(report, one) else ''}.", "method")
+
+
+def _is_divided(report: Report, one: CountedBy) -> bool:
+    return one.per_sample and report.batch > 1
+
+
+def _sum(report: Report, one: CountedBy, total: int) -> str:
+    """Return a figure as the sum that it is; where not all MACs are counted, that is told."""
+    parts = []
+    macs = report.totals.as_is.macs
+    for called, amount in one.shares.items():
+        of_all = ""
+        if called == MACS and amount < macs and not _is_divided(report, one):
+            of_all = f" of {format_count(macs)}"
+        parts.append(f"{format_count(amount)}{of_all} {called}")
+    told = format_count(total)
+    return f"{told} = {' + '.join(parts)}" if parts else told
+
+
+def is_of_convention(key: str) -> bool:
+    """Whether a column or a sort key is that of a convention, which only a report can tell."""
+    return convention_of(key) is not None
+
+
+def without_conventions(view: View) -> View:
+    """Return a view without the columns and the sort key that only a report can tell of."""
+    columns = view.columns and tuple(one for one in view.columns if not is_of_convention(one))
+    sort = None if view.sort and is_of_convention(view.sort) else view.sort
+    return view._replace(columns=columns, sort=sort)

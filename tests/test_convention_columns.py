@@ -1,0 +1,251 @@
+"""What others count stands beside MACs, in every table and format, and every table of it adds up.
+
+Figures of resnet18, resnet50, mobilenet_v2 and vgg16 are those that the tools themselves gave.
+"""
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import run
+
+import dscost
+from dscost.errors import InputError
+from dscost.rendering import View, render
+from dscost.reports.records import Report
+
+FVCORE, PTFLOPS = "fvcore-0.1.5", "ptflops-0.7.5"
+EXPECTED = {
+    ("resnet18", FVCORE): 1_819_065_856,
+    ("resnet18", PTFLOPS): 1_825_313_768,
+    ("resnet50", FVCORE): 4_111_512_576,
+    ("resnet50", PTFLOPS): 4_132_436_968,
+    ("vgg16", FVCORE): 15_470_289_408,
+    ("vgg16", PTFLOPS): 15_523_225_576,
+    ("mobilenet_v2", FVCORE): 314_193_216,
+}
+
+
+def counted(target: str = "resnet18", *conventions: str) -> Report:
+    return dscost.analyze(target, convention=conventions or (FVCORE, PTFLOPS))
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(StringIO(text)))
+
+
+def table(text: str, first: str) -> list[str]:
+    """Return the lines of the table whose header begins with a word, that included."""
+    lines = text.splitlines()
+    begin = next(at for at, line in enumerate(lines) if line.startswith(f"{first} "))
+    return lines[begin : lines.index("", begin)]
+
+
+# -- the figures
+
+
+@pytest.mark.parametrize(("target", "name"), EXPECTED)
+def test_a_model_counts_what_the_tool_itself_gave(target: str, name: str) -> None:
+    report = counted(target, name)
+    assert report.by_convention[name]["as_is"] == EXPECTED[target, name]
+    assert report.totals.as_is.macs == dscost.analyze(target).totals.as_is.macs
+
+
+@pytest.mark.parametrize("name", [FVCORE, PTFLOPS])
+@pytest.mark.parametrize("target", ["resnet18", "mobilenet_v2"])
+def test_layers_and_shares_add_up_to_the_whole(target: str, name: str) -> None:
+    report = counted(target)
+    total = report.by_convention[name]["as_is"]
+    assert sum(layer.by_convention[name] for layer in report.layers) == total
+    assert sum(report.conventions[name].shares.values()) == total
+
+
+def test_one_convention_is_counted_once_however_it_is_called() -> None:
+    report = counted("resnet18", "fvcore", FVCORE, "fvcore")
+    assert list(report.by_convention) == [FVCORE]
+
+
+def test_a_layer_tells_its_variants_apart() -> None:
+    report = dscost.layer(64, 64, 3, bias=True, variants="ghost", convention="ptflops")
+    macs, outputs = 64 * 64 * 9 * 14 * 14, 64 * 14 * 14
+    found = report.by_convention[PTFLOPS]
+    assert found["as_is"] == found["standard"] == macs + outputs  # a bias each
+    assert found["ghost"] == 32 * 64 * 9 * 196 + 32 * 196 + 32 * 9 * 196 + 32 * 196
+
+
+# -- tables
+
+
+def test_a_column_stands_behind_macs_and_rows_add_up() -> None:
+    text = render([counted()], "table", View())
+    header, _rule, *rows = table(text, "layer")
+    assert "share   fvcore 0.1.5   ptflops 0.7.5" in header
+    assert rows[-1].startswith("(48 layers without MACs)")
+    # 4,967,424 of normalisation and 25,088 of pooling: 1,819,065,856 - 1,814,073,344
+    assert "4.993M" in rows[-1]
+    totals = table(text, "variant")
+    assert "MACs   fvcore 0.1.5   ptflops 0.7.5" in totals[0]
+    assert "1.814G         1.819G          1.825G" in totals[2]
+
+
+def test_below_stands_what_a_figure_consists_of() -> None:
+    text = render([counted("resnet50", "fvcore")], "table", View())
+    assert (
+        "fvcore 0.1.5 FLOPs: 4.112G = 4.089G MACs + 22.23M BatchNorm at 2 per element "
+        "+ 100.4k average pool." in text
+    )
+
+
+@pytest.mark.parametrize("view", [{}, {"depth": 1}, {"top": 3}, {"sort": f"macs@{PTFLOPS}"}])
+def test_rows_add_up_however_they_are_grouped(view: dict[str, Any]) -> None:
+    report = counted("mobilenet_v2")
+    column = f"macs@{PTFLOPS}"
+    sheet = render([report], "markdown", View(columns=(column,), **view))
+    lines = sheet[: sheet.index("| variant")].splitlines()
+    cells = [line.split("|")[2].strip() for line in lines if line.startswith("|")][2:]
+    scale = {"k": 1e3, "M": 1e6, "G": 1e9}
+    amounts = [
+        float(cell[:-1]) * scale[cell[-1]] if cell[-1] in scale else float(cell) for cell in cells
+    ]
+    assert sum(amounts) == pytest.approx(report.by_convention[PTFLOPS]["as_is"], rel=1e-3)
+    if "sort" in view:  # the rest comes last
+        assert amounts[:-1] == sorted(amounts[:-1], reverse=True)
+
+
+def test_a_tree_sums_what_stands_below() -> None:
+    lines = table(render([counted("resnet18", "fvcore")], "table", View(tree=True)), "module")
+    assert "fvcore 0.1.5" in lines[0]
+    assert "1.819G" in lines[2]
+    # conv1 and bn1, each pair of a block: 2·(115,605,504 + 2·64·56·56)
+    block = 2 * (64 * 64 * 9 * 56 * 56 + 2 * 64 * 56 * 56)
+    (line,) = (one for one in lines if "─ layer1" in one)
+    assert f"{2 * block / 1e6:.1f}M" in line
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_what_was_asked_for_outlasts_params_where_space_is_short(width: int) -> None:
+    header = table(render([counted("resnet18", "fvcore")], "table", View(width=width)), "layer")[0]
+    assert "fvcore 0.1.5" in header
+    assert "MACs" in header
+
+
+def test_nothing_changes_where_nothing_is_asked_for() -> None:
+    report = dscost.analyze("resnet18")
+    text = render([report], "table", View())
+    assert "fvcore" not in text
+    assert "macs@" not in render([report], "csv", View())
+
+
+# -- formats
+
+
+def test_json_says_what_each_figure_means_and_consists_of() -> None:
+    document = json.loads(render([counted()], "json", View()))
+    (subject,) = document["subjects"]
+    assert subject["by_convention"][FVCORE]["as_is"] == EXPECTED["resnet18", FVCORE]
+    meaning = document["conventions"][f"macs@{FVCORE}"]
+    assert meaning.startswith("fvcore 0.1.5, FLOPs: One multiply-accumulate is one FLOP")
+    shares = subject["conventions"][FVCORE]["shares"]
+    assert shares == {
+        "MACs": 1_814_073_344,
+        "BatchNorm at 2 per element": 4_967_424,
+        "average pool": 512 * 7 * 7,
+    }
+    assert subject["layers"][0]["by_convention"][FVCORE] == 64 * 3 * 49 * 112 * 112
+
+
+def test_rows_have_a_column_each_that_adds_up() -> None:
+    report = counted("mobilenet_v2")
+    rows = rows_of(render([report], "csv", View()))
+    for name in (FVCORE, PTFLOPS):
+        amounts = [int(row[f"macs@{name}"] or 0) for row in rows]
+        assert sum(amounts) == report.by_convention[name]["as_is"]
+    (whole,) = rows_of(render([report], "csv", View(totals=True)))
+    assert int(whole[f"macs@{FVCORE}"]) == EXPECTED["mobilenet_v2", FVCORE]
+    versions = report.by_convention[FVCORE]
+    assert int(whole[f"macs@{FVCORE}_standard"]) == versions["standard"]
+    assert int(whole[f"macs@{FVCORE}_depthwise_separable"]) == versions["depthwise_separable"]
+
+
+def test_the_library_shows_the_columns_as_the_command_does() -> None:
+    report = counted("resnet18", "fvcore")
+    assert "fvcore 0.1.5" in str(report)
+    assert "fvcore 0.1.5" in report.to_markdown()
+
+
+# -- the command
+
+
+def test_the_command_takes_short_names_and_repeats() -> None:
+    ran = run(
+        *("model", "resnet18", "--no-time", "--convention", "fvcore", "--convention", "ptflops"),
+        *("--columns", "macs,macs@fvcore", "--sort", "macs@ptflops"),
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "MACs   fvcore 0.1.5\n" in ran.stdout
+    assert "ptflops 0.7.5 MACs: 1.825G" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["model", "resnet18", "--convention", "fvcor"],
+            "dscost: unknown convention 'fvcor' (did you mean 'fvcore'?), or a file .yaml",
+        ),
+        (
+            ["model", "resnet18", "--columns", "macs@fvcore"],
+            "dscost: there is no column 'macs@fvcore-0.1.5': it needs --convention fvcore-0.1.5",
+        ),
+        (
+            ["model", "resnet18", "--sort", "macs@fvcore"],
+            "dscost: there is no sort key 'macs@fvcore-0.1.5': it needs --convention fvcore-0.1.5",
+        ),
+        (
+            ["model", "resnet18", "--train", "--convention", "fvcore"],
+            "dscost: conventions of others count the forward pass alone: "
+            "--train and --convention contradict each other",
+        ),
+        (
+            ["layer", "8", "8", "3", "--convention", "none.yaml"],
+            "dscost: cannot read none.yaml: No such file or directory",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(arguments: list[str], expected: str) -> None:
+    ran = run(*arguments, "--no-time")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == f"{expected}\n"
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder, title in (("a", "one"), ("b", "two")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.yaml").write_text(
+            f"title: {title}\ncounts: MACs\nmeans: Convolutions.\nsource: me\n"
+            "rules:\n  - operators: aten::conv2d\n    counts: {macs: 1}\n"
+        )
+    paths = [str(tmp_path / folder / "own.yaml") for folder in ("a", "b")]
+    with pytest.raises(InputError, match=r"two conventions are called own: rename the file .*own"):
+        counted("resnet18", *paths)
+    assert counted("resnet18", paths[0]).by_convention["own"]["as_is"] == 1_814_073_344 - 512_000
+
+
+# -- saved reports
+
+
+def test_a_saved_report_shows_what_it_was_saved_with(tmp_path: Path) -> None:
+    path = tmp_path / "saved.json"
+    counted("resnet18", "fvcore").save(path)
+    again = dscost.analyze(path)
+    assert again.by_convention == counted("resnet18", "fvcore").by_convention
+    assert "1.819G" in str(again)
+    assert not dscost.analyze(path, convention="fvcore").warnings
+    lacking = dscost.analyze(path, convention=("fvcore", "ptflops"))
+    assert lacking.warnings == (
+        "Not counted by ptflops 0.7.5: a saved report has the conventions that it was saved with; "
+        "save the model anew with --convention.",
+    )
