@@ -421,3 +421,12 @@ def test_a_file_that_is_counted_can_be_built_and_run(network_file: WriteFile, la
         return  # refusing it with a reason is fine too
     output = Network(operations).eval()(torch.randn(shape))
     assert tuple(output.shape) == operations[-1].output_shape
+
+
+@pytest.mark.parametrize("functional", [True, False])
+def test_only_a_functional_pool_is_no_module_of_torch(functional: bool) -> None:
+    module = build_module(GlobalPoolSpec(functional=functional))
+    assert isinstance(module, nn.AdaptiveAvgPool2d)
+    assert (type(module) is nn.AdaptiveAvgPool2d) is not functional
+    assert type(module).__name__ == GlobalPoolSpec().type
+    assert module(torch.ones(1, 2, 3, 3)).shape == (1, 2, 1, 1)

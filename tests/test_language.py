@@ -323,6 +323,8 @@ BLOCK = "blocks: {b: {columns: [c, n], repeat: n, layers: [{conv: 1, out_channel
         pytest.param("layers: [{max_pool: [3]}]", "1:", id="pooling in one dimension"),
         pytest.param("layers: [{max_pool: [3, 3, 3]}]", "1:", id="pooling in three"),
         pytest.param("layers: [{avg_pool: []}]", "1:", id="pooling in none"),
+        pytest.param("layers: [{global_pool: 1, functional: 1}]", "1:", id="a number for true or false"),
+        pytest.param("layers: [{max_pool: 2, functional: true}]", "1:", id="functional pooling over windows"),
         pytest.param("layers: [{global_pool: [7, 7, 7]}]", "1:", id="global pooling to three extents"),
         pytest.param(f"layers: [{{conv: {'9' * 5_000}x3, out_channels: 8}}]", "1:", id="a kernel of 5000 digits"),
         pytest.param(f"settings: {{x: {'9' * 40}}}\nlayers: [{{dropout: {'*'.join('x' * 9)}}}]", "2:",

@@ -74,7 +74,8 @@ def _written(spec: Spec) -> _Written:
     match spec:
         case ConvSpec():
             dims, word = len(spec.kernel_size), "conv_transpose" if spec.transposed else "conv"
-            return _Written(spec.type, f"{_F}{word}{dims}d", f"aten::{word}{dims}d")
+            as_word = ".padding" if spec.padding == "same" else ""
+            return _Written(spec.type, f"{_F}{word}{dims}d", f"aten::{word}{dims}d{as_word}")
         case LinearSpec():
             return _Written("Linear", f"{_F}linear", "aten::linear")
         case BatchNormSpec():
@@ -86,7 +87,8 @@ def _written(spec: Spec) -> _Written:
             return _Written(spec.type, f"{_F}{name}", f"aten::{name}")
         case GlobalPoolSpec():
             name = "adaptive_avg_pool2d"
-            return _Written(spec.type, f"{_F}{name}", f"aten::{name}")
+            module = None if spec.functional else spec.type
+            return _Written(module, f"{_F}{name}", f"aten::{name}")
     return _Written(spec.type, None, f"aten::{spec.op}")
 
 

@@ -169,11 +169,16 @@ class PoolSpec(LayerSpec):
 
 @dataclass(frozen=True, slots=True)
 class GlobalPoolSpec(LayerSpec):
-    """Average pooling to a fixed output size."""
+    """Average pooling to a fixed output size.
+
+    Where it is `functional`, the reference implementation calls the function of torch and has no
+    module for it. Nothing is another for that, but what counters of modules see.
+    """
 
     type: ClassVar[str] = "AdaptiveAvgPool2d"
 
     output_size: Shape = (1, 1)
+    functional: bool = False
 
     def __post_init__(self) -> None:
         require(not_within("output_size", *self.output_size))

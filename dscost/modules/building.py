@@ -68,6 +68,10 @@ class Concat(nn.Module):
         return torch.cat(maps, dim=1)
 
 
+class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
+    """That of torch where a function stands in the reference: who looks for its class passes by."""
+
+
 class Network(nn.Module):
     """Operations as a module whose children carry the operations' names.
 
@@ -127,7 +131,8 @@ def build_module(spec: Spec, *, inplace: bool = False) -> nn.Module:
             )
             return pooling
         case GlobalPoolSpec():
-            return nn.AdaptiveAvgPool2d(spec.output_size)
+            kind = AdaptiveAvgPool2d if spec.functional else nn.AdaptiveAvgPool2d
+            return kind(spec.output_size)
         case FlattenSpec():
             return nn.Flatten()
         case DropoutSpec():

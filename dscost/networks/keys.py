@@ -151,7 +151,7 @@ LAYERS: Mapping[str, Mapping[str, Kind]] = {
     "linear": {"linear": whole("out_features"), "bias": flag("bias"), "act": activation},
     "max_pool": {"max_pool": _KERNEL, **_POOLING},
     "avg_pool": {"avg_pool": _KERNEL, **_POOLING},
-    "global_pool": {"global_pool": extent("output_size")},
+    "global_pool": {"global_pool": extent("output_size"), "functional": flag("functional")},
     "norm": {"norm": present("norm", norm)},
     "act": {"act": present("act", activation)},
     "dropout": {"dropout": probability},

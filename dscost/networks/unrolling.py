@@ -305,7 +305,7 @@ def _simple_spec(kind: str, given: Mapping[str, Any], shape: Shape) -> Spec:
             pooling: Literal["max", "avg"] = "max" if kind == "max_pool" else "avg"
             return PoolSpec(pooling, window, stride, padding, ceil_mode)
         case "global_pool":
-            return GlobalPoolSpec(given["global_pool"])
+            return GlobalPoolSpec(given["global_pool"], given.get("functional", False))
         case "norm":
             return BatchNormSpec(shape[1])
         case "act":
