@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dscost.analysis import analyze, device, layer
     from dscost.analysis.verification import Verification
     from dscost.analysis.verifying import verify
+    from dscost.analysis.verifying_against import PeerVerification
     from dscost.budgets.checking import check
     from dscost.budgets.findings import CheckResult, CheckResults
     from dscost.budgets.keeping import baseline, save_baseline, update_baseline
@@ -41,6 +42,7 @@ __all__ = [
     "ConvSpec",
     "Conversion",
     "DscostError",
+    "PeerVerification",
     "Report",
     "Sweep",
     "Verification",
@@ -79,6 +81,7 @@ _HOMES = {
     "ConvSpec": "dscost.layers.convolution",
     "Conversion": "dscost.converting.results",
     "DscostError": "dscost.errors",
+    "PeerVerification": "dscost.analysis.verifying_against",
     "Report": "dscost.reports.records",
     "Sweep": "dscost.sweeping.records",
     "Verification": "dscost.analysis.verification",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from dscost.analysis.targets import Request, found_source, with_arguments
 from dscost.analysis.verification import UNKNOWN, Difference, Verification
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from dscost.analysis.verifying_against import PeerVerification
     from dscost.sources import ModuleSource
     from dscost.tracing import Arguments, Event, Trace
     from dscost.tracing.flopcounter import SecondCount
@@ -28,18 +29,49 @@ MOST_CAUSES = 8
 """Causes of one difference that are tried in all combinations."""
 
 
+@overload
 def verify(
     target: "str | PathLike[str] | nn.Module",
     input: Any = None,
     *,
+    against: None = None,
     batch: int | None = None,
     dtype: str | None = None,
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     trust: bool = False,
     progress: Progress | None = None,
-) -> Verification:
-    """Count a model by our tracer and by torch's `FlopCounterMode`.
+) -> Verification: ...
+
+
+@overload
+def verify(
+    target: "str | PathLike[str] | nn.Module",
+    input: Any = None,
+    *,
+    against: str | Sequence[str],
+    batch: int | None = None,
+    dtype: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    trust: bool = False,
+    progress: Progress | None = None,
+) -> "PeerVerification": ...
+
+
+def verify(
+    target: "str | PathLike[str] | nn.Module",
+    input: Any = None,
+    *,
+    against: str | Sequence[str] | None = None,
+    batch: int | None = None,
+    dtype: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    trust: bool = False,
+    progress: Progress | None = None,
+) -> "Verification | PeerVerification":
+    """Count a model by our tracer and by torch's `FlopCounterMode`, or hold peers to their rules.
 
     An ONNX file is counted the second time from the shapes with which ONNX Runtime runs it, where
     that is installed; else from those that onnx itself finds.
@@ -48,6 +80,8 @@ def verify(
         target: An `nn.Module`, which is left as it is, or any target of the command line that is a
             model, not a saved report.
         input: What its forward takes, as in `dscost.analyze`: a shape, batch first, or tensors.
+        against: Other counters, such as `fvcore`: each is run where it is installed, and its figure
+            held against what its rules, as dscost has them, say of the same model.
         batch: Replaces the batch of the first input.
         dtype: Data type of weights and activations; by default float32, or what an `nn.Module` has.
         settings: What to change of an architecture's own settings, such as `{"width": 0.5}`.
@@ -58,7 +92,7 @@ def verify(
 
     Raises:
         InputError: The target or an option is wrong, or one of the counters cannot run the model.
-        UnavailableError: torch, or a library that the target needs, is not installed.
+        UnavailableError: torch, a peer, or a library that the target needs, is not installed.
 
     >>> from torch import nn
     >>> verify(nn.Conv2d(3, 8, 3), (1, 3, 6, 6)).agrees
@@ -68,6 +102,11 @@ def verify(
 
     request = Request(input, batch, dtype, settings, kwargs, trust)
     found, name = found_source(target, request, progress=progress)
+    if against:
+        from dscost.analysis.verifying_against import verify_against
+
+        peers = [against] if isinstance(against, str) else list(against)
+        return verify_against(found, request, name, peers, progress)
     if isinstance(found, GraphSource):
         from dscost.analysis.verifying_graphs import verify_graph
 

@@ -1,6 +1,6 @@
 """`dscost verify`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +8,10 @@ from dscost.cli import options as opt
 from dscost.cli.output_options import DEFAULTS, Plain
 from dscost.cli.places import target_files
 from dscost.cli.streams import foreign_code
+
+if TYPE_CHECKING:
+    from dscost.analysis.verification import Verification
+    from dscost.analysis.verifying_against import PeerVerification
 
 DIFFERS = 1
 NOT_ALL = 2
@@ -17,11 +21,19 @@ NOT_ALL = 2
 def verify(
     target: Annotated[str, typer.Argument(help="Any target of dscost model.")],
     asking: opt.Asking = opt.AS_IT_IS,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PEER",
+            help="Run fvcore, ptflops, thop or torchinfo, and hold it against its rules; "
+            "repeatable.",
+        ),
+    ] = None,
     batch: opt.OneBatch = None,
     trust: opt.Trust = False,
     asked: Plain = DEFAULTS,
 ) -> None:
-    """Count a model by two independent methods.
+    """Count a model by two independent methods, or hold other counters against their rules.
 
     Exit 1 if they differ and it is not known why; 2 if not all of it could be counted twice.
     """
@@ -31,7 +43,11 @@ def verify(
     (target,) = asking.models([target], out.note)
     request = asking.request(batch, trust=trust)
     with out.progress() as progress, foreign_code(target):
-        found = count_twice(target, **request.arguments, progress=progress)
+        found: Verification | PeerVerification = (
+            count_twice(target, **request.arguments, against=against, progress=progress)
+            if against
+            else count_twice(target, **request.arguments, progress=progress)
+        )
     out.write(found)
     for note in found.notes:
         out.note(note)

@@ -89,6 +89,7 @@ _SAID_BY = {
     "Kept": "baselines:KeptSaid",
     "Ceilings": "device:DeviceSaid",
     "Verification": "verifications:VerificationSaid",
+    "PeerVerification": "verifications:PeerVerificationSaid",
     "Listing": "listings:ListingSaid",
     "Sweep": "sweeps:SweepSaid",
 }

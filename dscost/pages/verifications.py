@@ -10,6 +10,7 @@ from dscost.pages.page import Page, Toned, View
 
 if TYPE_CHECKING:
     from dscost.analysis.verification import Verification
+    from dscost.analysis.verifying_against import AgainstPeer, PeerDifference, PeerVerification
 
 
 class VerificationSaid(Said):
@@ -62,3 +63,51 @@ def _verdict(found: "Verification") -> str:
     if found.is_explained:
         return Toned("They differ only by what FlopCounterMode is known to miscount.", "good")
     return Toned("They differ.", "bad")
+
+
+class PeerVerificationSaid(Said):
+    """What is to be said of what peers say of a model."""
+
+    what = "a verification"
+    row_columns = ("target", "peer", "release", "convention", "module", "type", "ours", "theirs")
+    _result: "PeerVerification"
+
+    def pages(self, view: View) -> list[Page]:
+        """Return one page, a line per peer and per module on which it differs from its rules."""
+        found = self._result
+        lines = [line for one in found.against for line in _of_peer(one)]
+        return [Page(f"{found.target}: dscost counts {found.macs:,} MACs", lines)]
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return every figure and difference."""
+        return self._result.to_dict()
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield a row for each peer and one per module on which it differs."""
+        for one in self._result.against:
+            known = {"target": self._result.target, "peer": one.peer, "release": one.release}
+            known["convention"] = one.convention
+            yield {**known, "ours": one.ours, "theirs": one.theirs}
+            for difference in one.differences:
+                yield {**known, **difference._asdict()}
+
+
+def _of_peer(one: "AgainstPeer") -> Iterator[str]:
+    name = f"{one.peer} {one.release}"
+    by_rules = f"by its rules as dscost has them ({one.convention}) it is {one.ours:,}"
+    if one.theirs is None:
+        yield Toned(f"{name} cannot count it: {one.failure.rstrip('.')}; {by_rules}.", "unclear")
+        return
+    said = f"{name} says {one.theirs:,} {one.counts}"
+    if one.agrees:
+        rules = f"its rules as dscost has them ({one.convention})"
+        yield Toned(f"{said}, and so do {rules}.", "good")
+        return
+    yield Toned(f"{said}; {by_rules}.", "bad")
+    yield from map(_difference, one.differences)
+
+
+def _difference(one: "PeerDifference") -> str:
+    if one.is_of_no_module:
+        return f"  {one.theirs:+,} is told of no module"
+    return f"  {one.module or ROOT} ({one.type}): {one.theirs:,}, by the rules {one.ours:,}"
