@@ -18,7 +18,7 @@ from torch import nn
 import dscost
 from dscost.comparing.differences import Comparison, Difference, LayerPair, Versus
 from dscost.errors import InputError, UnknownNameError
-from dscost.pages.comparisons import change_text, percent_text
+from dscost.pages.comparison_totals import change_text, percent_text
 from dscost.rendering import View, render
 from dscost.reports.records import Environment, Latency, Report, Untimed, document
 

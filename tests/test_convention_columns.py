@@ -249,3 +249,65 @@ def test_a_saved_report_shows_what_it_was_saved_with(tmp_path: Path) -> None:
         "Not counted by ptflops 0.7.5: a saved report has the conventions that it was saved with; "
         "save the model anew with --convention.",
     )
+
+
+# -- comparisons
+
+
+def test_a_comparison_has_the_figure_of_each_and_their_difference() -> None:
+    found = dscost.compare("resnet18", "resnet50", convention="fvcore")
+    by_name = {one.metric: one for one in found.versus[0].totals}
+    one = by_name[f"macs@{FVCORE}"]
+    expected = EXPECTED["resnet18", FVCORE], EXPECTED["resnet50", FVCORE]
+    assert (one.reference, one.value, one.change) == (*expected, expected[1] - expected[0])
+    (row,) = (line for line in str(found).splitlines() if line.startswith("MACs by fvcore"))
+    assert row.split()[3:] == ["1.819G", "4.112G", "+2.292G", "+126.0", "%"]
+    assert "resnet50: fvcore 0.1.5 FLOPs: 4.112G = 4.089G MACs + 22.23M BatchNorm" in str(found)
+
+
+def test_models_that_are_not_related_stand_with_their_figures() -> None:
+    ran = run("compare", "resnet18", "vgg16", "--convention", "fvcore", "--convention", "ptflops")
+    assert ran.returncode == 0, ran.stderr
+    header, _rule, *rows = table(ran.stdout, "model")
+    assert "fvcore 0.1.5   ptflops 0.7.5" in header
+    assert "15.47G          15.52G" in rows[1]
+
+
+@pytest.mark.parametrize("view", [{}, {"depth": 1}, {"top": 2}, {"sort": f"macs@{PTFLOPS}"}])
+def test_changes_of_layers_add_up_to_that_of_the_whole(view: dict[str, Any]) -> None:
+    found = dscost.compare("resnet18", "resnet34", convention=("fvcore", "ptflops"))
+    column = f"macs@{PTFLOPS}_change"
+    (_, page) = render(found, "markdown", View(columns=(column,), **view)).split("Layers of ")
+    cells = [line.split("|")[2].strip() for line in page.splitlines() if line.startswith("|")][2:]
+    scale = {"k": 1e3, "M": 1e6, "G": 1e9}
+    amounts = [float(cell[:-1]) * scale[cell[-1]] for cell in cells]
+    (whole,) = (one for one in found.versus[0].totals if one.metric == f"macs@{PTFLOPS}")
+    assert whole.change is not None
+    assert sum(amounts) == pytest.approx(whole.change, rel=2e-3)
+
+
+def test_the_json_and_rows_of_a_comparison_are_exact() -> None:
+    found = dscost.compare("resnet18", "resnet34", convention="fvcore")
+    document = json.loads(render(found, "json", View()))
+    name = f"macs@{FVCORE}"
+    assert name in document["conventions"]
+    (versus,) = document["differences"]
+    whole = versus["totals"][name]
+    assert whole["reference"] == EXPECTED["resnet18", FVCORE]
+    assert sum(layer[name]["change"] for layer in versus["layers"]) == whole["change"]
+    first, second = rows_of(render(found, "csv", View()))
+    assert int(first[name]) == int(second[f"{name}_reference"]) == whole["reference"]
+    assert int(second[f"{name}_change"]) == whole["change"]
+
+
+def test_a_report_without_a_convention_has_no_figure_and_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "saved.json"
+    dscost.analyze("resnet18").save(path)
+    ran = run("compare", str(path), "resnet34", "--convention", "fvcore")
+    assert ran.returncode == 0, ran.stderr
+    (row,) = (line for line in ran.stdout.splitlines() if line.startswith("MACs by fvcore"))
+    assert row.split()[3:] == ["–", "3.671G", "–", "–"]
+    assert (
+        "saved.json: Not counted by fvcore 0.1.5: a saved report has the conventions that it was "
+        "saved with; save the model anew with --convention.\n" in ran.stdout
+    )

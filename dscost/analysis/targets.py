@@ -135,6 +135,11 @@ def _conventions(request: Request, *, train: bool) -> "tuple[Convention, ...]":
     return conventions_of(request.conventions)
 
 
+def counted_already(report: Report, request: Request) -> CountedModel:
+    """Return a report as the model that was counted, which lacks what it was not counted by."""
+    return _with(_conventions(request, train=False), CountedModel(report, saved=True))
+
+
 def _functions_for(conventions: "tuple[Convention, ...]") -> frozenset[str] | None:
     """Return the functions of torch that conventions look at; `None` where there are none."""
     if not conventions:

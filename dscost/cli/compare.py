@@ -26,6 +26,7 @@ def compare(
     batch: opt.OneBatch = None,
     trust: opt.Trust = False,
     dtype: opt.OneDtype = None,
+    convention: opt.Convention = None,
     time: Annotated[
         bool,
         typer.Option("--time/--no-time", help="Measure all models in turns, in one run."),
@@ -72,6 +73,7 @@ def compare(
         raise InputError(f"--dtype: models are compared in one at a time, found '{dtype}'")
     options = measuring.options() if time else None
     request = asking.request(batch, dtype, trust=trust)
+    request = request._replace(conventions=tuple(convention or ()))
     targets = asking.models(targets, out.note)
     with out.progress() as progress, foreign_code(*targets):
         found = compared(

@@ -3,7 +3,7 @@
 Differences are exact: `value - reference`. Nothing is timed here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import combinations
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from dscost.comparing.exported import ONNX, folded, held_as, is_kept
 from dscost.comparing.matching import are_related, in_order, nature, partners
 from dscost.comparing.notes import place_of
-from dscost.reports.figures import FIGURES, NOTHING, Cost
+from dscost.reports.figures import FIGURES, NOTHING, Cost, convention_of, metric_of
 from dscost.reports.records import (
     Environment,
     Latency,
@@ -118,9 +118,21 @@ class LayerPair(NamedTuple):
             self.other.cost if self.other else NOTHING,
         )
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is compared of it: `LAYER_METRICS`, and what conventions of others count."""
+        sides = (one.by_convention for one in (self.reference, self.other) if one)
+        return (*LAYER_METRICS, *dict.fromkeys(metric_of(name) for one in sides for name in one))
+
     def difference(self, metric: str) -> Difference:
-        """Return one of `LAYER_METRICS`."""
-        return difference(metric, *self.costs)
+        """Return one of its metrics; what others count is unknown where one was not asked."""
+        name = convention_of(metric)
+        if name is None:
+            return difference(metric, *self.costs)
+        before, now = (
+            one.by_convention.get(name) if one else 0 for one in (self.reference, self.other)
+        )
+        return Difference(metric, before, now)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the names, what became of the layer, and every figure."""
@@ -129,7 +141,7 @@ class LayerPair(NamedTuple):
             "reference_name": self.reference.name if self.reference else None,
             "status": self.status,
             "type": self.layer.type,
-            **{metric: self.difference(metric).to_dict() for metric in LAYER_METRICS},
+            **{metric: self.difference(metric).to_dict() for metric in self.metrics},
         }
 
 
@@ -196,8 +208,18 @@ class Versus(NamedTuple):
         }
 
 
-CONTENDER_KEYS = ("target", "source", "inputs", "settings", "environment", "peak_activation_bytes")
+CONTENDER_KEYS = (
+    *("target", "source", "inputs", "settings", "environment", "peak_activation_bytes"),
+    *("by_convention", "conventions"),
+)
 """What the JSON of a comparison has of the report of each model."""
+
+
+def metrics_of(reports: Iterable[Report]) -> tuple[str, ...]:
+    """Return what is compared of reports: `METRICS`, and behind MACs what others count."""
+    names = dict.fromkeys(name for report in reports for name in report.by_convention)
+    behind = METRICS.index("macs") + 1
+    return (*METRICS[:behind], *map(metric_of, names), *METRICS[behind:])
 
 
 class Contender(NamedTuple):
@@ -226,7 +248,10 @@ class Contender(NamedTuple):
         return place_of(self.report)
 
     def figure(self, metric: str) -> int | None:
-        """Return one of `METRICS`."""
+        """Return one of `METRICS`, or what a convention counts, `None` where it was not asked."""
+        name = convention_of(metric)
+        if name is not None:
+            return self.report.by_convention.get(name, {}).get("as_is")
         owner = self.report if metric == "peak_activation_bytes" else self.report.totals.as_is
         figure: int | None = getattr(owner, metric)
         return figure
@@ -315,9 +340,10 @@ def held_against(reference: Contender, other: Contender) -> Versus:
     partner = partners(ours, theirs)
     # what is only alike may stand anywhere
     order = [at for our, at in sorted(partner.items()) if ours[our].name == theirs[at].name]
+    metrics = metrics_of((reference.report, other.report))
     return Versus(
         other.label,
-        tuple(Difference(name, reference.figure(name), other.figure(name)) for name in METRICS),
+        tuple(Difference(name, reference.figure(name), other.figure(name)) for name in metrics),
         tuple(_latencies(reference, other)),
         tuple(_pairs(reference, other, ours, theirs, partner)),
         is_reordered=order != sorted(order),

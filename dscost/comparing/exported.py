@@ -45,6 +45,10 @@ def _joined(nodes: Sequence[Layer]) -> Layer:
         input_shape=first.input_shape,
         output_shape=nodes[-1].output_shape,
         cost=chain_cost([node.cost for node in nodes]),
+        by_convention={
+            name: sum(node.by_convention.get(name, 0) for node in nodes)
+            for name in first.by_convention
+        },
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dscost.analysis import AS_STATED, CountedModel, Request, count, timing_options
 from dscost.analysis.counting import INSTEAD
 from dscost.analysis.sharing_inputs import requests_for
+from dscost.analysis.targets import counted_already
 from dscost.comparing.differences import Comparison, Contender, held_against
 from dscost.comparing.notes import notes_on
 from dscost.errors import InputError
@@ -36,6 +37,7 @@ def compare(
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     trust: bool = False,
+    convention: str | Sequence[str] = (),
     every_layer: bool = False,
     layers: bool | None = None,
     time: bool = False,
@@ -62,6 +64,8 @@ def compare(
         kwargs: For the factories that make torch models.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
+        convention: By whose rules to count as well, such as `fvcore`, or several
+            (`dscost list conventions`).
         every_layer: Whether layers that are the same are to be shown as well.
         layers: Whether layers are to be shown at all; by default those of related models are, which
             share at least a fifth of them.
@@ -88,6 +92,7 @@ def compare(
     """
     if isinstance(targets, str) or not isinstance(targets, Sequence):
         targets = [targets]
+    conventions = (convention,) if isinstance(convention, str) else tuple(convention)
     options = None
     if time:
         options = timing_options(
@@ -98,7 +103,7 @@ def compare(
             raise InputError(f"timing: each model is timed in the dtype it is counted in, {told}")
     return compared(
         [*targets, *others],
-        Request(input, batch, dtype, settings, kwargs, trust),
+        Request(input, batch, dtype, settings, kwargs, trust, conventions=conventions),
         options,
         every_layer=every_layer,
         layers=layers,
@@ -223,11 +228,12 @@ def _with_latency(contender: Contender, measured: "SideBySide") -> Contender:
 
 
 def _counted(target: "Target", request: Request, progress: Progress | None) -> CountedModel:
+    by_others = AS_STATED._replace(conventions=request.conventions)
     if isinstance(target, Report):
-        return CountedModel(target, saved=True)
+        return counted_already(target, by_others)
     if not isinstance(target, str | PathLike):  # a module is made; the factories are the others
         request = request._replace(kwargs=None)
-    return count(target, AS_STATED if is_saved(target) else request, progress=progress)
+    return count(target, by_others if is_saved(target) else request, progress=progress)
 
 
 def _labels(targets: "Sequence[Target]", reports: Sequence[Report]) -> list[str]:

@@ -1,15 +1,15 @@
 """The rows of comparisons: a model each, or a layer each where those are asked for."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from dscost.comparing.differences import (
-    LAYER_METRICS,
     METRICS,
     Comparison,
     Contender,
     Difference,
     Versus,
+    metrics_of,
 )
 from dscost.pages.page import known
 
@@ -23,6 +23,12 @@ CSV_COLUMNS = (
 )
 
 
+def columns_of(comparison: Comparison) -> Sequence[str]:
+    """Return the columns of the rows: those of every comparison, and of its conventions."""
+    further = set(metrics_of(one.report for one in comparison.contenders)) - set(METRICS)
+    return (*CSV_COLUMNS, *(f"{metric}{part}" for metric in sorted(further) for part in _PARTS))
+
+
 def rows_of(comparison: Comparison) -> Iterator[dict[str, Any]]:
     """Yield a row for each model, the reference first; where layers were asked for, those instead.
 
@@ -34,7 +40,7 @@ def rows_of(comparison: Comparison) -> Iterator[dict[str, Any]]:
             yield from ({**labels, **row} for row in _layer_rows(comparison, versus))
         return
     reference, *others = comparison.contenders
-    own = {metric: reference.figure(metric) for metric in METRICS}
+    own = {metric: reference.figure(metric) for metric in metrics_of([reference.report])}
     first = {"model": reference.label, "what": "reference", **known(own)}
     yield from _with_latencies(reference, first, None)
     for one, versus in zip(others, comparison.versus, strict=True):
@@ -73,7 +79,7 @@ def _layer_rows(comparison: Comparison, versus: Versus) -> Iterator[dict[str, An
             "reference_layer": pair.reference.name if pair.reference else "",
             "layer": pair.other.name if pair.other else "",
             "type": pair.layer.type,
-            **_figures([pair.difference(metric) for metric in LAYER_METRICS]),
+            **_figures(map(pair.difference, pair.metrics)),
         }
 
 

@@ -1,6 +1,7 @@
 """Models held against each other: what is said of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dscost.comparing.differences import (
@@ -11,34 +12,45 @@ from dscost.comparing.differences import (
     Versus,
     difference,
 )
-from dscost.errors import UnknownNameError
-from dscost.notation.units import UNKNOWN, arrow, counted, format_shape
+from dscost.notation.units import arrow, counted, format_shape
 from dscost.pages import Said
-from dscost.pages.comparison_rows import CSV_COLUMNS, rows_of
-from dscost.pages.layer_table import ROOT, kind_of
-from dscost.pages.model_table import (
-    MODEL_COLUMNS,
-    model_sheets,
-    settings_of,
-    shortened,
+from dscost.pages.comparison_rows import CSV_COLUMNS, columns_of, rows_of
+from dscost.pages.comparison_totals import change_text, percent_text, totals_sheet
+from dscost.pages.conventions import (
+    convention_columns,
+    convention_notes,
+    outside_layers,
+    without_conventions,
 )
+from dscost.pages.layer_table import IN_NO_LAYER, ROOT, kind_of
+from dscost.pages.model_table import MODEL_COLUMNS, model_sheets, settings_of
 from dscost.pages.page import (
+    DECIDES,
     Column,
     Page,
     Row,
-    Sheet,
     Toned,
     View,
     chosen_sheet,
     grouped,
+    in_tone_of,
     most_of,
     name_column,
+    unknown_key,
     words,
 )
 from dscost.pages.reports import FLOPS_NOTE
 from dscost.pages.runs import measured_on
-from dscost.reports.figures import CONVENTIONS, FIGURES, Cost, summed
-from dscost.reports.records import head
+from dscost.reports.figures import (
+    FIGURES,
+    NOTHING,
+    Cost,
+    convention_of,
+    figure_of,
+    metric_of,
+    summed,
+)
+from dscost.reports.records import Report, head, meanings_for
 
 DEFAULT_SORT = "macs"
 POSTED_LAYERS = 20
@@ -53,92 +65,6 @@ LONG = 10
 """More than that are folded away."""
 LONG_LABEL = 20
 """A label that is longer has no place in a cell."""
-HEADER_WIDTHS = (16, 32)
-"""How long a label may be above a column, on a terminal under `NARROW` and elsewhere."""
-NARROW = 100
-
-
-MORE_IS_NO_COST = ("flops_per_byte",)
-"""Figures whose growth is no loss."""
-
-
-# -- how figures are written
-
-
-def change_text(one: Difference) -> str:
-    """Return a change with its sign, in as few digits as tell it.
-
-    >>> change_text(Difference("macs", 3_628_146_688, 3_628_146_687))
-    '−1'
-    >>> change_text(Difference("params", 10, 10))
-    '0'
-    """
-    if one.change is None:
-        return UNKNOWN
-    if not one.change:
-        return "0"
-    return f"{'+' if one.change > 0 else '−'}{FIGURES[one.metric].text(abs(one.change))}"
-
-
-def percent_text(one: Difference) -> str:
-    """Return a change in percent, never rounded to nothing.
-
-    >>> percent_text(Difference("macs", 300, 303)), percent_text(Difference("macs", 0, 5))
-    ('+1.0 %', 'new')
-    >>> percent_text(Difference("macs", 3_628_146_688, 3_628_146_687))
-    '−<0.1 %'
-    """
-    if one.is_new:
-        return "new"
-    if one.percent is None:
-        return UNKNOWN
-    if not one.percent:
-        return "0 %"
-    sign, size = "+" if one.percent > 0 else "−", abs(one.percent)
-    text = f"{sign}<0.1 %" if size < 0.05 else f"{sign}{size:,.1f} %"
-    if one.metric in MORE_IS_NO_COST:
-        return text
-    return Toned(text, "bad" if one.percent > 0 else "good")
-
-
-# -- the whole
-
-
-def _totals_sheet(comparison: Comparison, view: View) -> Sheet:
-    first, *others = (one.label for one in comparison.contenders)
-    narrow = view.width is not None and view.width < NARROW
-    width = HEADER_WIDTHS[0 if narrow else 1]
-    columns = [words("figure", header=""), Column(first, shortened(first, width), 0)]
-    # where space is short, changes go first, and those of the last model before
-    for at, name in enumerate(others):
-        columns += [
-            Column(name, shortened(name, width), at),
-            Column(f"change of {name}", "±", 2 * len(others) + at),
-            Column(f"percent of {name}", "± %", len(others) + at),
-        ]
-    found: dict[tuple[str, str | None], dict[str, Difference]] = {}
-    for versus in comparison.versus:
-        separate = (one for one in versus.latencies if one.setting not in versus.speedups)
-        for one in (*versus.totals, *separate):
-            if view.wide or not FIGURES[one.metric].is_on_request:
-                found.setdefault((one.metric, one.setting), {})[versus.label] = one
-    rows = [_totals_row(first, differences) for differences in found.values()]
-    return Sheet(columns, rows)
-
-
-def _totals_row(reference: str, found: Mapping[str, Difference]) -> Row:
-    """Return the row of one figure; a model that does not have it has empty cells."""
-    first = next(iter(found.values()))
-    where = f" {first.setting}, separate runs" if first.setting else ""
-    cells = {
-        "figure": FIGURES[first.metric].title + where,
-        reference: FIGURES[first.metric].text(first.reference),
-    }
-    for name, one in found.items():
-        cells[name] = FIGURES[one.metric].text(one.value)
-        cells[f"change of {name}"] = change_text(one)
-        cells[f"percent of {name}"] = percent_text(one)
-    return Row(cells)
 
 
 # -- layers
@@ -164,6 +90,20 @@ _COLUMNS = [
 ]
 
 
+NO_DIFFERENCES: Mapping[str, Difference] = MappingProxyType({})
+
+
+def _with_conventions(columns: Sequence[Column], reports: Sequence[Report]) -> list[Column]:
+    """Return columns with what conventions count, and its change, behind those of MACs."""
+    behind = next(at for at, one in enumerate(columns, 1) if one.key == "macs_percent")
+    own = [
+        each
+        for one in convention_columns(reports, 2)
+        for each in (one, Column(f"{one.key}_change", f"± {one.header}", DECIDES))
+    ]
+    return [*columns[:behind], *own, *columns[behind:]]
+
+
 class _Line(NamedTuple):
     """One line of the layer table: a layer, or several added up."""
 
@@ -173,6 +113,13 @@ class _Line(NamedTuple):
     output: str
     reference: Cost
     other: Cost
+    by_convention: Mapping[str, Difference] = NO_DIFFERENCES
+
+    def difference(self, metric: str) -> Difference:
+        """Return one of `LAYER_METRICS`, or what a convention counts."""
+        if metric in self.by_convention:
+            return self.by_convention[metric]
+        return difference(metric, self.reference, self.other)
 
 
 def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
@@ -187,7 +134,8 @@ def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
         closing.append(f"Layers that are the same under another name: {versus.renamed}.")
     if versus.is_reordered:
         closing.append("Layers of one name run in another order.")
-    sheet = chosen_sheet(_COLUMNS, rows, view)
+    reports = [one.report for one in comparison.contenders]
+    sheet = chosen_sheet(_with_conventions(_COLUMNS, reports), rows, view)
     return Page(heading, sheets=[sheet] if rows else [], closing=closing, is_long=len(rows) > LONG)
 
 
@@ -227,10 +175,24 @@ def _lines_to_show(comparison: Comparison, versus: Versus, view: View) -> list[_
         if folded:
             name = f"({counted(versus.folded, 'normalisation')} folded into other layers)"
             sums.append(_added(name, folded))
+    elsewhere = _in_no_layer(comparison, versus)
+    if elsewhere:
+        sums.append(_Line(IN_NO_LAYER, "", "", "", NOTHING, NOTHING, elsewhere))
     shown, rest = most_of(_sorted(lines, view.sort or DEFAULT_SORT), view.top, _added)
     if free:
         sums.insert(0, _added(f"({counted(len(free), 'layer')} without MACs)", free))
     return [*shown, *rest, *sums]
+
+
+def _in_no_layer(comparison: Comparison, versus: Versus) -> dict[str, Difference]:
+    """Return what conventions count in no layer, where that differs."""
+    (other,) = (one for one in comparison.contenders if one.label == versus.label)
+    ours, theirs = (outside_layers(one.report) for one in (comparison.reference, other))
+    found = {
+        metric_of(name): Difference(metric_of(name), ours.get(name, 0), theirs.get(name, 0))
+        for name in {**ours, **theirs}
+    }
+    return {metric: one for metric, one in found.items() if one.change}
 
 
 def _apart(
@@ -252,6 +214,7 @@ def _line(pair: LayerPair, reference: str, label: str) -> _Line:
         arrow(map(kind_of, sides)),
         arrow(format_shape(one.output_shape[1:]) for one in sides),
         *pair.costs,
+        {one: pair.difference(one) for one in pair.metrics if convention_of(one)},
     )
 
 
@@ -274,7 +237,23 @@ def _block(name: str, lines: Sequence[_Line]) -> _Line:
 
 def _added(name: str, lines: Sequence[_Line]) -> _Line:
     reference, other = (line.reference for line in lines), (line.other for line in lines)
-    return _Line(name, "", "", "", summed(reference), summed(other))
+    of_others = [line.by_convention for line in lines if line.by_convention]
+    return _Line(name, "", "", "", summed(reference), summed(other), _summed(of_others))
+
+
+def _summed(several: Sequence[Mapping[str, Difference]]) -> dict[str, Difference]:
+    """Return what conventions count of several layers; unknown where it is of one of them."""
+    found = {}
+    for metric in dict.fromkeys(metric for one in several for metric in one):
+        each = [one[metric] for one in several if metric in one]
+        before = _sum_of_known([one.reference for one in each])
+        found[metric] = Difference(metric, before, _sum_of_known([one.value for one in each]))
+    return found
+
+
+def _sum_of_known(amounts: Sequence[float | None]) -> float | None:
+    known = [one for one in amounts if one is not None]
+    return sum(known) if len(known) == len(amounts) else None
 
 
 def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
@@ -283,20 +262,20 @@ def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
         return sorted(lines, key=lambda line: line.name)
     if key == "order":
         return list(lines)
-    if key not in LAYER_METRICS:
-        raise UnknownNameError("sort key", key, SORT_KEYS)
+    if key not in LAYER_METRICS and not any(key in line.by_convention for line in lines):
+        raise unknown_key("sort key", key, SORT_KEYS)
 
     def size(line: _Line) -> float:
-        return abs(difference(key, line.reference, line.other).change or 0)
+        return abs(line.difference(key).change or 0)
 
     return sorted(lines, key=size, reverse=True)
 
 
 def _row(line: _Line) -> Row:
     cells = {"layer": line.name, "what": line.what, "kind": line.kind, "output": line.output}
-    for metric in LAYER_METRICS:
-        one = difference(metric, line.reference, line.other)
-        cells[metric] = arrow(map(FIGURES[metric].text, (one.reference, one.value)))
+    for metric in (*LAYER_METRICS, *line.by_convention):
+        one = line.difference(metric)
+        cells[metric] = arrow(map(figure_of(metric).text, (one.reference, one.value)))
         cells[f"{metric}_change"] = change_text(one)
         cells[f"{metric}_percent"] = percent_text(one)
     return Row(cells)
@@ -308,8 +287,17 @@ class ComparisonSaid(Said):
     what = "a comparison"
     columns = tuple(dict.fromkeys([*MODEL_COLUMNS, *(column.key for column in _COLUMNS)]))
     sort_keys = SORT_KEYS
-    row_columns = CSV_COLUMNS
+    row_columns: Sequence[str] = CSV_COLUMNS
     _result: Comparison
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__(comparison)
+        self.row_columns = columns_of(comparison)
+
+    @classmethod
+    def check(cls, view: View, says: str) -> None:
+        """As of every result; of conventions only the result tells."""
+        super().check(without_conventions(view), says)
 
     def pages(self, view: View) -> list[Page]:
         """Return a page of the models and, where layers are shown, one for each of how they differ.
@@ -333,7 +321,8 @@ class ComparisonSaid(Said):
 
     def data(self, view: View) -> dict[str, Any]:
         """Return all that differs, and what does not."""
-        return {**head("compare"), "conventions": CONVENTIONS, **self._result.to_dict()}
+        meanings = meanings_for(one.report for one in self._result.contenders)
+        return {**head("compare"), "conventions": meanings, **self._result.to_dict()}
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Return a row for each model, or for each layer where these are asked for."""
@@ -347,7 +336,8 @@ def _shows_layers(comparison: Comparison, view: View) -> bool:
     asked = (view.depth, view.sort, view.top)
     if comparison.every_layer or any(one is not None for one in asked):
         return True
-    if any(key not in MODEL_COLUMNS for key in view.columns or ()):
+    columns = without_conventions(view).columns or ()
+    if any(key not in MODEL_COLUMNS and not convention_of(key) for key in columns):
         return True
     return comparison.are_related
 
@@ -361,7 +351,7 @@ def _first_page(comparison: Comparison, view: View, *, with_layers: bool) -> Pag
             closing = _what_else(comparison)
         return Page(comparison.in_a_line(), sheets=sheets, closing=closing, measured=measured)
     view = view._replace(columns=None)  # which speak of the layers
-    totals = [_totals_sheet(comparison, view)] if comparison.are_related else []
+    totals = [totals_sheet(comparison, view)] if comparison.are_related else []
     timed = comparison.environment is not None
     sheets = [] if totals and not timed else model_sheets(comparison, view)
     return Page(comparison.in_a_line(), sheets=[*sheets, *totals], measured=measured)
@@ -387,6 +377,8 @@ def _notes(comparison: Comparison, first: Page) -> list[str]:
         keys = settings_of(comparison)
         timings = {key: next((one[key] for one in timed if key in one), None) for key in keys}
         notes += measured_notes(comparison.environment, timings)
+    for one in comparison.contenders:
+        notes += (in_tone_of(f"{one.label}: {note}", note) for note in convention_notes(one.report))
     return [*notes, *comparison.notes]
 
 

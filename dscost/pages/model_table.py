@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from math import isclose
 
-from dscost.comparing.differences import METRICS, Comparison, Contender, Difference
+from dscost.comparing.differences import METRICS, Comparison, Contender, Difference, metrics_of
 from dscost.notation.units import UNKNOWN, format_rate
 from dscost.pages.clocks import cpu_column, format_cpu_time
+from dscost.pages.conventions import convention_columns
 from dscost.pages.page import (
     Column,
     Row,
@@ -19,7 +20,7 @@ from dscost.pages.page import (
 )
 from dscost.pages.wording import LATENCY, format_latency, format_speedup, said_decimals
 from dscost.printable import without_middle
-from dscost.reports.figures import FIGURES, ON_REQUEST
+from dscost.reports.figures import FIGURES, ON_REQUEST, figure_of
 
 _PRIORITIES = {"params": 3, "macs": 1, "peak_activation_bytes": 5}
 """Of the figures that a table of models has unless more are asked for."""
@@ -58,6 +59,8 @@ def model_sheets(comparison: Comparison, view: View) -> list[Sheet]:
     settings = settings_of(comparison)
     first, *further = settings or [""]
     columns = list(_columns(shortened(comparison.reference.label, VERSUS_WIDTH)))
+    behind = next(at for at, one in enumerate(columns, 1) if one.key == "macs_versus")
+    columns[behind:behind] = convention_columns([one.report for one in comparison.contenders])
     rows = [
         Row({**_costs(comparison, one), **_times(comparison, one, first)})
         for one in comparison.contenders
@@ -92,8 +95,8 @@ def _place(comparison: Comparison) -> str | None:
 
 def _costs(comparison: Comparison, one: Contender) -> dict[str, str]:
     cells = {"model": one.label}
-    for metric in METRICS:
-        cells[metric] = FIGURES[metric].text(one.figure(metric))
+    for metric in metrics_of(each.report for each in comparison.contenders):
+        cells[metric] = figure_of(metric).text(one.figure(metric))
     macs = Difference("macs", comparison.reference.figure("macs"), one.figure("macs"))
     cells["macs_versus"] = "1×" if one is comparison.reference else _times_as_many(macs)
     return cells
