@@ -831,7 +831,9 @@ _SCALARS = (
     | st.sampled_from([*LEVELS, *BOUNDS, *FIGURES])
     | st.text(max_size=8)
 )
-_KEYS = _WORDS | st.sampled_from(sorted(FIGURES)) | st.text(max_size=5)
+_BY_OTHERS = ["macs@fvcore", "macs@fvcore-0.1.5", "macs@", "macs@no.yaml", "params@fvcore", "macs@\0.yaml"]
+_METRICS = st.sampled_from([*sorted(FIGURES), *_BY_OTHERS])
+_KEYS = _WORDS | _METRICS | st.text(max_size=5)
 _ANYTHING = st.recursive(
     _SCALARS,
     lambda children: st.lists(children, max_size=4) | st.dictionaries(_KEYS, children, max_size=5),
@@ -841,7 +843,7 @@ _ANYTHING = st.recursive(
 
 def _near_misses() -> st.SearchStrategy[dict[str, Any]]:
     limits = st.dictionaries(
-        st.sampled_from(sorted(FIGURES)),
+        _METRICS,
         _ANYTHING | st.dictionaries(st.sampled_from(LIMIT_KEYS), _SCALARS, max_size=5),
         max_size=3,
     )

@@ -18,6 +18,7 @@
 ```
 
 Version 1 had no kinds. It is read all the same; what only kinds tell is then not comparable.
+Figures by conventions, such as `macs@fvcore-0.1.5`, make it version 3; without any it stays 2.
 """
 
 import json
@@ -29,7 +30,7 @@ from typing import Any, NamedTuple
 
 from dscost.budgets.excluding import rest_of
 from dscost.budgets.kinds import Kind, parse_kind
-from dscost.budgets.metrics import KEPT, KEPT_OF_LAYERS
+from dscost.budgets.metrics import KEPT, KEPT_OF_LAYERS, OF_LAYERS, layer_figure, sum_of_layers
 from dscost.budgets.records import Entry
 from dscost.budgets.selectors import Selector
 from dscost.errors import InputError, NoFileError
@@ -37,11 +38,14 @@ from dscost.files import read_text
 from dscost.notation.literals import Reference
 from dscost.notation.strict_json import parse_json
 from dscost.notation.units import counted
+from dscost.reports.figures import convention_of
 from dscost.reports.records import Report
 from dscost.reports.result import Result
 
 VERSION = 2
-READ = (1, VERSION)
+WITH_CONVENTIONS = 3
+"""The version of a baseline that has figures by conventions, which older readers would refuse."""
+READ = (1, VERSION, WITH_CONVENTIONS)
 """Versions that are understood."""
 
 CONVENTIONS_VERSION = 1
@@ -62,12 +66,14 @@ class Known(NamedTuple):
         figures: What the whole model costs, by metric.
         layers: By layer and metric; what is zero is left out.
         kinds: What those layers are, for selectors.
+        rules: By what rules figures by conventions were counted, by metric: a digest.
     """
 
     fingerprint: Mapping[str, str]
     figures: Mapping[str, Fraction]
     layers: Mapping[tuple[str, str], Fraction]
     kinds: Mapping[str, Kind] = MappingProxyType({})
+    rules: Mapping[str, str] = MappingProxyType({})
 
     def figure(self, metric: str) -> Fraction | None:
         """Return a figure of the whole model; `None` where it was unknown."""
@@ -82,6 +88,8 @@ class Known(NamedTuple):
         """Return a figure of a layer, or of what a selector means of it; 0 if it was not there."""
         if metric == "flops":
             return 2 * self.layer_figure(layer, "macs", selector)
+        if convention_of(metric) is not None:  # by which no part of a layer is told
+            return self.layers.get((layer, metric), Fraction(0))
         kind = self.kinds.get(layer)
         meant = selector.parts_meant(kind) if selector and kind else None
         if kind is None or meant is None:
@@ -100,7 +108,21 @@ class Known(NamedTuple):
         kinds = {f"{layer}/{KIND}": str(kind) for layer, kind in self.kinds.items()}
         totals = {metric: int(value) for metric, value in self.figures.items()}
         layers = {**figures, **kinds}
-        return {"fingerprint": dict(self.fingerprint), "totals": totals, "layers": layers}
+        found = {"fingerprint": dict(self.fingerprint), "totals": totals, "layers": layers}
+        return {**found, "rules": dict(self.rules)} if self.rules else found
+
+    def has_of_layers(self, metric: str) -> bool:
+        """Whether it has a figure of every layer, as far as that is not zero."""
+        return metric in (self.figures if convention_of(metric) else OF_LAYERS)
+
+    def comparable(self, rules: Mapping[str, str]) -> "Known":
+        """Return it without the figures that rules of now would count otherwise, by metric."""
+        others = {metric for metric, one in self.rules.items() if rules.get(metric, one) != one}
+        if not others:
+            return self
+        figures = {name: value for name, value in self.figures.items() if name not in others}
+        layers = {key: value for key, value in self.layers.items() if key[1] not in others}
+        return self._replace(figures=figures, layers=layers)
 
     @property
     def names(self) -> frozenset[str]:
@@ -148,7 +170,8 @@ class Baseline(Result):
     def to_dict(self) -> dict[str, Any]:
         """Return the document that its file holds."""
         models = {name: known.to_dict() for name, known in self.models.items()}
-        return {"version": VERSION, "models": models}
+        has_conventions = any(known.rules for known in self.models.values())
+        return {"version": WITH_CONVENTIONS if has_conventions else VERSION, "models": models}
 
 
 def fingerprint_of(entry: Entry, report: Report) -> dict[str, str]:
@@ -177,15 +200,18 @@ def _with_parts(value: Any) -> str:
 def known_of(entry: Entry, report: Report) -> Known:
     """Return what is to be kept of a model that was counted as an entry says."""
     rest = rest_of(entry, report)
-    figures = {metric: value for metric in KEPT if (value := rest.figure(metric)) is not None}
+    by_others = [one for one in entry.conventions if sum_of_layers(rest.layers, one) is not None]
+    kept = (*KEPT, *by_others)
+    figures = {metric: value for metric in kept if (value := rest.figure(metric)) is not None}
     layers: dict[tuple[str, str], Fraction] = {}
     kinds = {}
     for layer in rest.layers:
-        own = {metric: getattr(layer.cost, metric) for metric in KEPT_OF_LAYERS}
+        own = {metric: layer_figure(layer, metric) for metric in (*KEPT_OF_LAYERS, *by_others)}
         if any(own.values()):
-            layers |= {(layer.name, metric): Fraction(own[metric]) for metric in own if own[metric]}
+            layers |= {(layer.name, metric): value for metric, value in own.items() if value}
             kinds[layer.name] = Kind.of(layer)
-    return Known(fingerprint_of(entry, report), figures, layers, kinds)
+    rules = {metric: entry.conventions[metric].digest for metric in by_others if metric in figures}
+    return Known(fingerprint_of(entry, report), figures, layers, kinds, rules)
 
 
 def renamed_layers(before: Known, now: Known) -> dict[str, str]:
@@ -232,7 +258,7 @@ def parse_baseline(text: str, origin: str) -> Baseline:
         raise InputError(f"{origin}: not a baseline of dscost: expected 'version' and 'models'")
     version = document.get("version")
     if type(version) is not int or version not in READ:
-        wanted = " or ".join(map(str, READ))
+        wanted = f"{', '.join(map(str, READ[:-1]))} or {READ[-1]}"
         raise InputError(f"{origin}: expected version {wanted}, found {version!r}")
     models = document["models"].items()
     return Baseline({name: _known(f"{origin}: {name}", one) for name, one in models}, origin)
@@ -250,14 +276,15 @@ def _known(where: str, value: Any) -> Known:
         totals = value["totals"].items()
         figures = {metric: _figure(metric, metric, KEPT, figure) for metric, figure in totals}
         fingerprint = {str(key): str(text) for key, text in value["fingerprint"].items()}
+        rules = {str(key): str(digest) for key, digest in value.get("rules", {}).items()}
     except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"{where}: not an entry of a baseline: {reason}") from error
-    return Known(fingerprint, figures, layers, kinds)
+    return Known(fingerprint, figures, layers, kinds, rules)
 
 
 def _figure(key: str, metric: str, kept: Sequence[str], value: Any) -> Fraction:
-    if metric not in kept:
+    if metric not in kept and not convention_of(metric):
         raise ValueError(f"'{key}' is none of its figures")
     if type(value) is not int or value < 0:
         raise ValueError(f"expected a whole number for '{key}', found {value!r}")

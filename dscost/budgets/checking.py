@@ -287,6 +287,8 @@ def _count(
     entry: Entry, folder: Path, worker: Worker | None = None, progress: Progress | None = None
 ) -> CountedModel:
     side = side_of(entry, folder)
+    conventions = tuple(one.name for one in entry.conventions.values())
+    request = side.request._replace(conventions=conventions)
     counting = worker.count if worker is not None and side.runs_code else count
     # a folder is for the path of a module, which names no file
-    return counting(side.target, side.request, folder=folder, progress=progress)
+    return counting(side.target, request, folder=folder, progress=progress)

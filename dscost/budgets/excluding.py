@@ -1,12 +1,21 @@
 """What a budget excludes, taken off a report: layers, their costs, their unknown operators."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from dscost.budgets.metrics import model_figure
+from dscost.budgets.metrics import model_figure, sum_of_layers
 from dscost.budgets.records import Entry
-from dscost.reports.figures import FIGURES, NOTHING, Cost, made_of, summed, weights_cost
+from dscost.notation.units import format_count
+from dscost.reports.figures import (
+    NOTHING,
+    Cost,
+    convention_of,
+    figure_of,
+    made_of,
+    summed,
+    weights_cost,
+)
 from dscost.reports.records import Layer, Report, unknown_operators
 
 
@@ -18,21 +27,28 @@ class Rest(NamedTuple):
         layers: Those that are not excluded; weights that they share with one that is are theirs.
         cost: What the whole model costs without what is excluded.
         unknown: Operators of unknown cost that they run.
+        gone: The layers that are excluded.
     """
 
     report: Report
     layers: tuple[Layer, ...]
     cost: Cost
     unknown: tuple[str, ...]
+    gone: tuple[Layer, ...] = ()
 
     def figure(self, metric: str) -> Fraction | None:
         """Return an exact figure; `None` where it is unknown."""
-        return model_figure(self.report, self.cost, metric)
+        found = model_figure(self.report, self.cost, metric)
+        if found is None or convention_of(metric) is None:
+            return found
+        excluded = sum_of_layers(self.gone, metric)
+        return None if excluded is None else found - excluded
 
 
 def rest_of(entry: Entry, report: Report) -> Rest:
     """Return what of a report an entry does not exclude."""
-    gone = {layer.name: layer.cost for layer in report.layers if entry.excludes(layer)}
+    excluded = tuple(layer for layer in report.layers if entry.excludes(layer))
+    gone = {layer.name: layer.cost for layer in excluded}
     if not gone:
         return Rest(report, report.layers, report.totals.as_is, report.coverage.unknown)
     inherited = _inherited(report, gone)
@@ -44,7 +60,7 @@ def rest_of(entry: Entry, report: Report) -> Rest:
     total = report.totals.as_is
     cost = total - summed(gone.values()) + summed(inherited.values())
     cost = made_of(calls=cost, weights=cost, ends=total)
-    return Rest(report, layers, cost, _unknown(report, gone))
+    return Rest(report, layers, cost, _unknown(report, gone), excluded)
 
 
 def why_inexact(entry: Entry, report: Report) -> str | None:
@@ -52,14 +68,27 @@ def why_inexact(entry: Entry, report: Report) -> str | None:
     gone = [layer for layer in report.layers if entry.excludes(layer)]
     limited = list(dict.fromkeys(limit.metric for limit in entry.limits if limit.level != "ignore"))
     reasons = []
-    whole = [metric for metric in limited if not FIGURES[metric].is_excludable]
+    whole = [metric for metric in limited if not figure_of(metric).is_excludable]
     if gone and whole:
         reasons.append(f"{', '.join(whole)} of the whole model, excluded layers too")
-    weighed = [metric for metric in limited if FIGURES[metric].summed_over == "weights"]
+    weighed = [metric for metric in limited if figure_of(metric).summed_over == "weights"]
     if weighed and report.shared_weights is None and any(layer.cost.params for layer in gone):
         why = "since this report does not say which of them other layers share"
         reasons.append(f"{', '.join(weighed)} without all weights of excluded layers, {why}")
+    reasons += _of_no_layer(report, limited) if gone else []
     return "; ".join(reasons) or None
+
+
+def _of_no_layer(report: Report, limited: Sequence[str]) -> Iterator[str]:
+    """Yield which limited figures have parts that belong to no layer, excluded or not."""
+    for metric in limited:
+        if convention_of(metric) is None:
+            continue
+        total = model_figure(report, report.totals.as_is, metric)
+        of_layers = sum_of_layers(report.layers, metric)
+        if total is not None and of_layers is not None and total > of_layers:
+            rest = format_count(int(total - of_layers))
+            yield f"{figure_of(metric).in_words} with {rest} that belong to no layer"
 
 
 def _inherited(report: Report, gone: Mapping[str, Cost]) -> Mapping[str, Cost]:

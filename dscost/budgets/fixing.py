@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.analysis.counting import CountedModel
 from dscost.budgets.excluding import rest_of
@@ -12,7 +12,10 @@ from dscost.budgets.metrics import cost_figure, model_figure
 from dscost.budgets.records import Entry
 from dscost.errors import InputError
 from dscost.layers.variants import SEPARABLE, STANDARD
-from dscost.reports.figures import FIGURES, Cost
+from dscost.reports.figures import Cost, convention_of, figure_of, metric_of
+
+if TYPE_CHECKING:
+    from dscost.conventions import Convention
 
 FIXABLE = ("over_max", "grew", "new_cost")
 """Kinds of findings."""
@@ -35,10 +38,20 @@ class Swapped:
             if not entry.excludes(layer)
         ]
         self._totals: dict[frozenset[str], Cost] = {}
+        self._conventions = {metric_of(one.key): one for one in model.conventions}
+
+    def tells(self, metric: str) -> bool:
+        """Whether a figure is known of the model whose layers were swapped."""
+        return metric in _OF_COSTS or metric in self._conventions
 
     def savings(self, metric: str) -> dict[str, int]:
-        """Return by layer how much less it has of a figure where it is made so."""
+        """Return by layer how much less it has of a figure where it is made so.
+
+        By a convention it is taken for that of our own MACs, which make up most of it: what the
+        whole model has then is counted by its rules.
+        """
         found = {}
+        metric = "macs" if convention_of(metric) is not None else metric
         for layer in self._layers:
             assert layer.variants is not None
             standard, separable = layer.variants[STANDARD], layer.variants[SEPARABLE]
@@ -54,7 +67,7 @@ class Swapped:
             InputError: The process that has the model has died, twice.
         """
         now, counted = self._rest.figure(metric), self._counted(metric)
-        after = cost_figure(self._cost(frozenset(layers)), metric)
+        after = self._after(frozenset(layers), metric)
         if now is None or counted is None or after is None:
             return None
         return after + now - counted  # what does not count of the model is not swapped
@@ -63,13 +76,22 @@ class Swapped:
         report = self._model.report
         return model_figure(report, report.totals.as_is, metric)
 
-    def _cost(self, layers: frozenset[str]) -> Cost:
+    def _after(self, layers: frozenset[str], metric: str) -> Fraction | None:
         versions = self._model.versions
         assert versions is not None
+        swaps = [one for one in self._model.swaps if versions.layer_of(one)[0] in layers]
+        if metric in self._conventions:
+            return Fraction(self._by_convention(self._conventions[metric], swaps))
         if layers not in self._totals:
-            swaps = [one for one in self._model.swaps if versions.layer_of(one)[0] in layers]
             self._totals[layers] = versions.totals(swaps).depthwise_separable
-        return self._totals[layers]
+        return cost_figure(self._totals[layers], metric)
+
+    def _by_convention(self, convention: "Convention", swaps: Sequence[Any]) -> int:
+        from dscost.analysis.by_convention import totals_by
+
+        model = self._model
+        totals = totals_by(model.report, (convention,), model.versions, swaps)
+        return totals[convention.key][SEPARABLE]
 
 
 def with_fix(finding: Finding, models: Mapping[str, Swapped]) -> Finding:
@@ -80,6 +102,8 @@ def with_fix(finding: Finding, models: Mapping[str, Swapped]) -> Finding:
     if finding.entry not in models:
         return finding
     model = models[finding.entry]
+    if not model.tells(metric):
+        return finding
     for layers in _choices({metric: value - most}, {metric: model.savings(metric)}):
         try:
             after = model.figure(layers, metric)
@@ -93,7 +117,7 @@ def with_fix(finding: Finding, models: Mapping[str, Swapped]) -> Finding:
 def _is_fixable(finding: Finding) -> bool:
     """Whether it is about a figure of the whole model that swaps can lessen."""
     is_kind = finding.kind in FIXABLE and finding.layer is None and finding.metric is not None
-    return is_kind and FIGURES[finding.metric or ""].is_fixable
+    return is_kind and figure_of(finding.metric or "").is_fixable
 
 
 def ways_back(
@@ -140,10 +164,11 @@ def _way_back(
     broken: Sequence[Finding], held: Sequence[Passed], model: Swapped
 ) -> Iterator[WayBack]:
     bounds = _Bounds.of([*broken, *held])
-    now = {one.metric: one.value for one in broken if _is_fixable(one)}
+    fixable = [one for one in broken if _is_fixable(one) and model.tells(one.metric or "")]
+    now = {one.metric: one.value for one in fixable}
     over = {name: value - bounds.most[name] for name, value in now.items() if name and value}
-    checked = [name for name in {**bounds.most, **bounds.least} if name in _OF_COSTS]
-    choices = _choices(over, {metric: model.savings(metric) for metric in over})
+    checked = [name for name in {**bounds.most, **bounds.least} if model.tells(name)]
+    choices = _choices(over, {metric: model.savings(metric) for metric in over}) if over else ()
     for layers in islice(choices, MOST_TRIED):
         try:
             after = {name: model.figure(layers, name) for name in checked}
@@ -152,7 +177,7 @@ def _way_back(
         if bounds.are_kept(after):
             known = {name: after[name] for name in over}
             figures = {name: value for name, value in known.items() if value is not None}
-            is_complete = all(map(_is_fixable, broken))
+            is_complete = len(fixable) == len(broken)
             yield WayBack(broken[0].entry, tuple(layers), figures, is_complete)
             return
 

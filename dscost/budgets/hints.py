@@ -2,7 +2,12 @@
 
 import re
 from collections.abc import Iterable
-from shlex import split
+from shlex import quote, split
+
+from dscost.budgets.records import Entry
+from dscost.reports.figures import convention_of
+from dscost.reports.records import Report
+from dscost.sources import is_saved
 
 
 def in_yaml(text: str) -> str:
@@ -24,3 +29,16 @@ def deciding(warnings: Iterable[str]) -> str:
         if (one := re.search(r"The input '.*' decides which of them runs.*", text))
     ]
     return f" ({in_yaml('; '.join(dict.fromkeys(found)))})" if found else ""
+
+
+def why_not_counted(entry: Entry, report: Report, metric: str) -> str:
+    """Return why a figure by a convention is not known of a model, or of layers of it."""
+    if (convention_of(metric) or "") in report.by_convention:
+        return "of a module that runs several operators they are known as a whole only"
+    if is_saved(entry.target):
+        convention = quote(entry.conventions[metric].name)
+        return (
+            f"{entry.target} was saved without them: dscost model --convention {convention} --json "
+            "counts them too"
+        )
+    return "models of this kind are not counted by conventions"

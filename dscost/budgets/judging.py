@@ -9,15 +9,15 @@ from typing import Any
 from dscost.budgets.baseline import Baseline, fingerprint_of, known_of
 from dscost.budgets.excluding import Rest, rest_of, why_inexact
 from dscost.budgets.findings import Contribution, Finding, Judgement, Passed, Ratio, Subject
-from dscost.budgets.hints import deciding
+from dscost.budgets.hints import deciding, why_not_counted
 from dscost.budgets.matching import Bounds, last_words, meant_by
-from dscost.budgets.metrics import STATIC, cost_figure
+from dscost.budgets.metrics import STATIC, layer_figure, sum_of_layers
 from dscost.budgets.past import Past, contributions
 from dscost.budgets.ratio_judging import UNDECIDED, grown_from, passing, verdict_on
 from dscost.budgets.records import CHANGES, WHOLE, Budget, Entry, Exclusion, LayerRule, Limit
 from dscost.budgets.selectors import Selector
 from dscost.errors import Place
-from dscost.reports.figures import FIGURES, summed
+from dscost.reports.figures import figure_of
 from dscost.reports.records import Layer
 
 MOST_HINTS = 5
@@ -31,6 +31,10 @@ OF_DOUBTS: Mapping[str, tuple[str, str]] = {
 }
 """The finding and the policy of each kind of doubt that a report may have."""
 
+NOT_KEPT = (
+    "{} are not in the baseline, so their growth cannot be judged: dscost baseline update adds them"
+)
+OTHER_RULES = "{} were counted by other rules"
 NO_KINDS = "it does not say of what type its layers were; dscost baseline update adds that"
 
 _Spot = Entry | Limit | LayerRule | Exclusion
@@ -69,6 +73,7 @@ class _Judge:
         self._layers = self._rest.layers if self._rest else ()
         self._meant = meant_by(self._entry.layers, self._layers)
         self._past: Past | None = None
+        self._other_rules: Collection[str] = ()
         self._hints = MOST_HINTS
 
     def matched_rules(self) -> Iterator[Place]:
@@ -138,7 +143,9 @@ class _Judge:
         if known is not None:
             differences = known.differs_from(fingerprint_of(self._entry, rest.report))
             if not differences:
-                self._past = Past(known, known_of(self._entry, rest.report), rest.layers)
+                now = known_of(self._entry, rest.report)
+                self._past = Past(known.comparable(now.rules), now, rest.layers)
+                self._other_rules = known.rules.keys() - self._past.known.figures.keys()
                 return
             detail = "; ".join(differences)
             yield from self._case("not_comparable", "on_missing_baseline", detail=detail)
@@ -158,10 +165,19 @@ class _Judge:
             value, metric = rest.figure(limit.metric), limit.metric
             old = self._past.known.figure(metric) if self._past else None
             if self._past and _are_relative(limit) and old is None and value is not None:
-                about = {"metric": metric}
-                yield from self._case("missing_baseline", "on_missing_baseline", limit, **about)
+                yield from self._unknown_before(limit)
             else:
                 yield from self._held(limit, value, old, why=self._why(limit, rest.layers))
+
+    def _unknown_before(self, limit: Limit) -> Iterator[Finding]:
+        """Yield that a baseline which has the model does not have a figure to compare with."""
+        kind, about = "missing_baseline", {"metric": limit.metric}
+        if limit.metric in self._other_rules:
+            kind = "not_comparable"
+            about["detail"] = OTHER_RULES.format(figure_of(limit.metric).in_words)
+        elif limit.convention is not None:
+            about["detail"] = NOT_KEPT.format(figure_of(limit.metric).in_words)
+        yield from self._case(kind, "on_missing_baseline", limit, **about)
 
     def _ratio(self, limit: Limit) -> _Said:
         """Yield what a limit on a ratio of latencies comes to."""
@@ -212,7 +228,9 @@ class _Judge:
             return
         about: dict[str, Any] = {"metric": limit.metric, "layer": layer}
         if value is None:
-            detail = self._subject.error if FIGURES[limit.metric].is_measured else None
+            detail = self._subject.error if figure_of(limit.metric).is_measured else None
+            if limit.convention is not None and self._rest is not None:
+                detail = why_not_counted(self._entry, self._rest.report, limit.metric)
             yield self._finding("unknown_figure", limit.level, limit, **about, detail=detail)
             return
         if limit.bound in CHANGES and before is None:
@@ -220,7 +238,7 @@ class _Judge:
         kind, most = _boundary(limit, before or Fraction(0))
         is_upper = limit.bound in ("max", "max_increase")
         fails = value > most if is_upper else value < most
-        if FIGURES[limit.metric].kind in WHOLE:
+        if figure_of(limit.metric).kind in WHOLE:
             most = Fraction(floor(most) if is_upper else ceil(most))
         about |= {"value": value, "limit": most, "tolerance": limit.tolerance, "before": before}
         if not fails:
@@ -245,6 +263,9 @@ class _Judge:
             note = rule.selector.leaves_out(self._layers)
             if not meant:
                 yield from self._nothing_meant(rule, note, somewhere)
+            for limit in rule.limits if compared else ():
+                if _are_relative(limit) and not (past and past.known.has_of_layers(limit.metric)):
+                    yield from self._unknown_before(limit)
             yield from self._each(rule, meant, of_each, compared)
             yield from self._gone(rule, of_gone, compared)
             yield from self._total(rule, meant, note, compared)
@@ -256,13 +277,14 @@ class _Judge:
             for limit in rule.each:
                 if layer.name in judged[limit.metric, limit.bound]:
                     old = past.figure(layer.name, limit.metric, rule.selector) if past else None
-                    value = cost_figure(layer.cost, limit.metric)
+                    value = layer_figure(layer, limit.metric)
                     yield from self._held(limit, value, old, layer.name)
 
     def _gone(self, rule: LayerRule, judged: Bounds, past: Past | None) -> _Said:
         """Yield whether layers may be gone, which is the most that one can shrink."""
         for limit in rule.each if past else ():
-            if past and limit.bound == "max_decrease":
+            is_known = past is not None and past.known.has_of_layers(limit.metric)
+            if past and is_known and limit.bound == "max_decrease":
                 for name in sorted(judged[limit.metric, limit.bound]):
                     old = past.known.layer_figure(name, limit.metric, rule.selector)
                     yield from self._held(limit, Fraction(0), old, name)
@@ -272,7 +294,7 @@ class _Judge:
     ) -> _Said:
         for limit in rule.total:
             if meant or limit.bound == "max_decrease":
-                value = cost_figure(summed(layer.cost for layer in meant), limit.metric)
+                value = sum_of_layers(meant, limit.metric)
                 was = past.figures(limit.metric, rule.selector) if past else None
                 old = None if was is None else sum(was.values(), start=Fraction(0))
                 why = self._why(limit, meant, rule.selector)
@@ -301,9 +323,9 @@ class _Judge:
 
     def _improvements(self, rest: Rest) -> Iterator[Finding]:
         past = self._past
-        for metric in STATIC if past else ():
+        for metric in (*STATIC, *self._entry.conventions) if past else ():
             value, old = rest.figure(metric), past.known.figure(metric) if past else None
-            if FIGURES[metric].is_noted and value is not None and old is not None and value < old:
+            if figure_of(metric).is_noted and value is not None and old is not None and value < old:
                 about: dict[str, Any] = {"metric": metric, "value": value, "before": old}
                 yield from self._case("improvement", "on_improvement", **about)
 
@@ -349,7 +371,7 @@ def _boundary(limit: Limit, before: Fraction) -> tuple[str, Fraction]:
     room = before * limit.value if limit.relative else limit.value
     # of whole numbers, those below are at most one less; of fractions none is the largest, so that
     # itself passes
-    is_whole = FIGURES[limit.metric].kind != "factor"
+    is_whole = figure_of(limit.metric).kind != "factor"
     room = max(room, Fraction(ceil(limit.ignore_below) - 1) if is_whole else limit.ignore_below)
     if limit.bound == "max_increase":
         return "new_cost" if before == 0 else "grew", before + room

@@ -26,7 +26,9 @@ def _part_of(selector: Selector, layer: Layer, kind: Kind) -> Layer:
     meant = selector.parts_meant(kind)
     if meant is None:
         return layer
-    return layer._replace(cost=summed(layer.operators[at].cost for at in meant))
+    cost = summed(layer.operators[at].cost for at in meant)
+    # nobody has told what an operator by itself counts by a convention
+    return layer._replace(cost=cost, by_convention={})
 
 
 Bounds = Mapping[tuple[str, str], Set[str]]

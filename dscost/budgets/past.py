@@ -6,10 +6,10 @@ from fractions import Fraction
 from dscost.budgets.baseline import Known, renamed_layers
 from dscost.budgets.findings import Contribution
 from dscost.budgets.kinds import Kind, difference
-from dscost.budgets.metrics import OF_LAYERS, cost_figure
+from dscost.budgets.metrics import layer_figure
 from dscost.budgets.records import Limit
 from dscost.budgets.selectors import Selector
-from dscost.reports.figures import FIGURES
+from dscost.reports.figures import figure_of
 from dscost.reports.records import Layer
 
 NONE = Fraction(0)
@@ -44,8 +44,13 @@ class Past:
             self._members[selector.text] = self.known.members(selector)
         return self._members[selector.text]
 
-    def figure(self, layer: str, metric: str, selector: Selector | None = None) -> Fraction:
-        """Return what a layer of today had, or what a selector means of it; 0 of a new one."""
+    def figure(self, layer: str, metric: str, selector: Selector | None = None) -> Fraction | None:
+        """Return what a layer of today had, or what a selector means of it; 0 of a new one.
+
+        It is `None` of a figure that is not kept of layers.
+        """
+        if not self.known.has_of_layers(metric):
+            return None
         return self.known.layer_figure(self._before.get(layer, layer), metric, selector)
 
     def figures(
@@ -53,7 +58,7 @@ class Past:
     ) -> Mapping[str, Fraction] | None:
         """Return what the layers meant, or all, had, by today's name; `None` if it is not kept."""
         members = sorted(self.known.names) if selector is None else self.members(selector)
-        if members is None or metric not in OF_LAYERS:
+        if members is None or not self.known.has_of_layers(metric):
             return None
         return {
             self._now.get(name, name): self.known.layer_figure(name, metric, selector)
@@ -84,7 +89,7 @@ def contributions(
     or left it counts in full there, and is told with its own figures.
     """
     metric = limit.metric
-    if not FIGURES[metric].is_of_layers or FIGURES[metric].kind == "factor":
+    if not figure_of(metric).is_of_layers or figure_of(metric).kind == "factor":
         return []
     values = _figures(layers, metric)
     weights = now = _figures(meant, metric)
@@ -105,4 +110,4 @@ def contributions(
 
 
 def _figures(layers: Iterable[Layer], metric: str) -> dict[str, Fraction]:
-    return {layer.name: cost_figure(layer.cost, metric) or NONE for layer in layers}
+    return {layer.name: layer_figure(layer, metric) or NONE for layer in layers}

@@ -13,7 +13,7 @@ from dscost.budgets.records import Budget, Entry, Limit
 from dscost.errors import FileProblems, InputError, Place
 from dscost.notation.marked_yaml import rewritten
 from dscost.notation.quantities import rewritten_quantity
-from dscost.reports.figures import FIGURES
+from dscost.reports.figures import figure_of
 
 ABSOLUTE = ("max", "min")
 """The bounds that do not follow the baseline."""
@@ -141,7 +141,7 @@ def limits_of(entry: Entry) -> Iterator[tuple[Limit, str | None]]:
 
 def _noted(written: dict[Place, tuple[str, str]], place: Place, one: _Broken, text: str) -> str:
     """Return the figure of a limit written anew, and keep both."""
-    kind, is_up = FIGURES[one.limit.metric].kind, one.limit.bound == "max"
+    kind, is_up = figure_of(one.limit.metric).kind, one.limit.bound == "max"
     after = rewritten_quantity(text, one.value, kind, is_up=is_up)
     written[place] = text.strip(), after.strip()
     return after

@@ -6,7 +6,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from dscost.budgets.language import BUDGET, NOT_OF_SAVED, RUN, argument, replaced, resolved
+from dscost.budgets.convention_language import with_rules
+from dscost.budgets.language import BUDGET, NOT_OF_SAVED, RUN, argument
+from dscost.budgets.limit_language import replaced, resolved
 from dscost.budgets.records import POLICIES, Budget, Entry, Limit
 from dscost.errors import Problem
 from dscost.files import read_text, split_report_name
@@ -28,6 +30,7 @@ def parse_budget(text: str, path: Path) -> Budget:
     root = parse_yaml(text, str(path), problems)
     top = BUDGET.read(root, problems) or Given(root)
     entries = _entries(top.get("models", ()), top.get("defaults", {}), problems)
+    entries = with_rules(entries, path.parent, problems)
     if "baseline" not in top:
         _refuse_against_nothing(entries, problems)
     problems.refuse(str(path))

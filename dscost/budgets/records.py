@@ -1,6 +1,6 @@
 """What a budget says, as records: entries with limits, rules and exclusions; and its words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from dscost.budgets.selectors import Selector
 from dscost.errors import Place
 from dscost.notation.inputs import Inputs
-from dscost.reports.figures import FIGURES
+from dscost.reports.figures import figure_of
 from dscost.reports.records import Layer
 from dscost.runtimes import TORCH
 
@@ -96,7 +96,7 @@ class Limit:
     """One bound on one figure.
 
     Args:
-        metric: A key of `reports.figures.FIGURES`.
+        metric: What `reports.named_figures.figure_of` knows.
         bound: One of `BOUNDS`.
         value: In the metric's unit; of an increase or decrease a share if `relative`.
         relative: Whether `value` is a share of the baseline.
@@ -107,6 +107,7 @@ class Limit:
         place: Where it stands.
         written_at: Where its figure stands, which several limits may share by an alias.
         pairing: Of a ratio of latencies, what it is taken between.
+        convention: Of a figure by a convention, its name or its file, as the budget has it.
     """
 
     metric: str
@@ -120,6 +121,7 @@ class Limit:
     place: Place = (1, 1)
     written_at: Place = field(default=NOWHERE, compare=False)
     pairing: Pairing | None = None
+    convention: str | None = None
 
     @property
     def follows_baseline(self) -> bool:
@@ -167,6 +169,19 @@ class Exclusion:
     place: Place
 
 
+class Rules(NamedTuple):
+    """The rules of a convention that a budget names.
+
+    Args:
+        name: What `dscost.conventions.find_convention` takes, a file as seen from the working
+            directory.
+        digest: What tells them from others; a convention keeps its name when they change.
+    """
+
+    name: str
+    digest: str
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One model under one choice of settings.
@@ -193,6 +208,7 @@ class Entry:
             the budget.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
+        conventions: The rules of each figure by a convention that limits are on.
     """
 
     name: str
@@ -209,17 +225,25 @@ class Entry:
     input_is_default: bool = False
     policy: Mapping[str, str] = field(default_factory=dict)
     trust: bool = False
+    conventions: Mapping[str, Rules] = field(default_factory=dict)
 
     @property
     def needs_time(self) -> bool:
         """Whether a limit asks for a measured time."""
         limits = [one for one in self.limits if one.level != "ignore" and one.pairing is None]
-        return any(FIGURES[one.metric].is_measured for one in limits)
+        return any(figure_of(one.metric).is_measured for one in limits)
 
     @property
     def ratios(self) -> tuple[Limit, ...]:
         """The limits on ratios of latencies that are to be judged."""
         return tuple(one for one in self.limits if one.pairing and one.level != "ignore")
+
+    @property
+    def every_limit(self) -> Iterator[Limit]:
+        """All limits, on the whole and on layers."""
+        yield from self.limits
+        for rule in self.layers:
+            yield from rule.limits
 
     def excludes(self, layer: Layer) -> bool:
         """Whether a layer does not count: one that computes other things too counts."""

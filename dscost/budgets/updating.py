@@ -132,13 +132,20 @@ def updated(
 
 def _grown(old: Known, new: Known) -> list[str]:
     both = sorted(old.figures.keys() & new.figures)
-    return [metric for metric in both if new.figures[metric] > old.figures[metric]]
+    return [
+        metric
+        for metric in both
+        if new.figures[metric] > old.figures[metric]
+        or new.rules.get(metric) != old.rules.get(metric)  # counted otherwise, be it more or less
+    ]
 
 
 def _grown_layers(old: Known, new: Known) -> list[str]:
     """Return what grew of layers that were there before, where the whole has no more."""
     called = renamed_layers(old, new)
-    told = [one for one in KEPT_OF_LAYERS if new.figures.get(one, 0) <= old.figures.get(one, 0)]
+    # by a convention only where both know it
+    kept = (*KEPT_OF_LAYERS, *(one for one in new.rules if old.rules.get(one) == new.rules[one]))
+    told = [one for one in kept if new.figures.get(one, 0) <= old.figures.get(one, 0)]
     found = []
     for name in sorted(new.names):
         was = called.get(name, name)

@@ -13,7 +13,7 @@ from dscost.notation.units import counted
 from dscost.pages import Said
 from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Page, Tone, Toned, View
-from dscost.reports.figures import FIGURES
+from dscost.reports.figures import figure_of
 from dscost.reports.records import head, plain_fields
 
 
@@ -34,7 +34,7 @@ class BaselineSaid(Said):
             facts = (f"{key} {text}" for key, text in sorted(known.fingerprint.items()))
             yield f"{name}: {', '.join(facts)}"
             for metric, value in sorted(known.figures.items()):
-                yield f"  {metric} {int(value):,} ({FIGURES[metric].text(int(value))})"
+                yield f"  {metric} {int(value):,} ({figure_of(metric).text(int(value))})"
 
     def data(self, view: View) -> dict[str, Any]:
         """Return the document that the file holds."""
@@ -107,7 +107,7 @@ def notes(kept: Kept) -> Iterator[str]:
 
 def _raised(one: RaisedLimit) -> str:
     """Return which limit is another now, and for whom."""
-    what = FIGURES[one.metric].in_words + (
+    what = figure_of(one.metric).in_words + (
         f" of {one.layer or ROOT}" if one.layer is not None else ""
     )
     least = "least " if one.bound == "min" else ""

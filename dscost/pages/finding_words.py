@@ -10,7 +10,7 @@ from dscost.notation.units import format_bytes, format_count, format_seconds
 from dscost.pages.baselines import accept_command
 from dscost.pages.layer_table import ROOT
 from dscost.pages.ratio_words import limit_text, ratio_sentence
-from dscost.reports.figures import FIGURES
+from dscost.reports.figures import figure_of
 
 
 def exact(metric: str, value: Fraction) -> str:
@@ -19,9 +19,9 @@ def exact(metric: str, value: Fraction) -> str:
     >>> exact("macs", Fraction(1814073344)), exact("flops_per_byte", Fraction(10, 4))
     ('1,814,073,344', '2.5')
     """
-    if FIGURES[metric].kind == "seconds":
+    if figure_of(metric).kind == "seconds":
         return format_seconds(float(value))
-    if FIGURES[metric].is_ratio:
+    if figure_of(metric).is_ratio:
         return limit_text(value)
     if value.denominator == 1:
         return f"{value.numerator:,}"
@@ -40,7 +40,7 @@ def apart(metric: str, value: Fraction, limit: Fraction) -> tuple[str, str]:
     texts = exact(metric, value), exact(metric, limit)
     if texts[0] != texts[1] or value == limit:
         return texts
-    unit = {"seconds": " s"}.get(FIGURES[metric].kind, "×" if FIGURES[metric].is_ratio else "")
+    unit = {"seconds": " s"}.get(figure_of(metric).kind, "×" if figure_of(metric).is_ratio else "")
     for digits in range(4, 18):
         texts = f"{float(value):.{digits}g}{unit}", f"{float(limit):.{digits}g}{unit}"
         if texts[0] != texts[1]:
@@ -79,11 +79,11 @@ def glance(metric: str, value: Fraction, digits: int = 3) -> str:
     >>> glance("macs", Fraction(785_320_960)), glance("params", Fraction(5_350))
     ('785M', '5,350')
     """
-    kind = FIGURES[metric].kind
+    kind = figure_of(metric).kind
     if kind == "seconds":
         return format_seconds(float(value))
     if kind == "factor":
-        return f"{float(value):.{digits}g}{'×' if FIGURES[metric].is_ratio else ''}"
+        return f"{float(value):.{digits}g}{'×' if figure_of(metric).is_ratio else ''}"
     if kind == "bytes":
         return format_bytes(round(value), digits)
     return format_count(round(value), digits)
@@ -149,7 +149,7 @@ def finding_sentence(finding: Finding) -> str:
     assert value is not None
     assert limit is not None
     found, bound = bounded(metric, value, limit, finding.tolerance, finding.bound)
-    words = f"{found} {FIGURES[metric].in_words}"
+    words = f"{found} {figure_of(metric).in_words}"
     if metric == "latency_s":
         words = f"latency of {found}"
     match finding.kind:
@@ -171,7 +171,7 @@ def finding_sentence(finding: Finding) -> str:
 
 
 def _sentence_without_limit(finding: Finding) -> str:
-    detail, words = finding.detail or "", FIGURES[finding.metric or "macs"].in_words
+    detail, words = finding.detail or "", figure_of(finding.metric or "macs").in_words
     match finding.kind:
         case "improvement":
             assert finding.metric is not None
@@ -233,7 +233,7 @@ def reasons(finding: Finding) -> list[str]:
     fix = finding.suggested_fix
     if fix:
         names = some_of([name or ROOT for name in fix.layers], 3)
-        value = f"{exact(metric, fix.value)} {FIGURES[metric].in_words}"
+        value = f"{exact(metric, fix.value)} {figure_of(metric).in_words}"
         lines.append(
             f"making {names} depthwise-separable would bring it to {value}, within the limit"
         )

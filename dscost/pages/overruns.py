@@ -19,7 +19,7 @@ from dscost.pages.finding_words import bounded, change, glance, glanced
 from dscost.pages.layer_table import ROOT
 from dscost.pages.ratio_words import how, ratio_texts
 from dscost.pages.verdict_data import level_of
-from dscost.reports.figures import FIGURES
+from dscost.reports.figures import figure_of
 
 Judged = Finding | Passed
 
@@ -90,7 +90,7 @@ def cells(one: Together, entries: Mapping[str, Entry], *, exactly: bool = False)
         now = ratio_texts(first.measured, first.limit)[0]
     return {
         "model": first.entry,
-        "what": f"{FIGURES[first.metric].in_words}{layer}",
+        "what": f"{figure_of(first.metric).in_words}{layer}",
         "before": "" if one.before is None else texts[one.before],
         "now": now,
         "change": "" if one.before is None else change(first.value, one.before),
@@ -170,7 +170,7 @@ def headline(finding: Finding, entry: Entry) -> str:
     """
     found = cells(Together((finding,)), {entry.name: entry})
     change_of = f", {found['change']} from {found['before']}" if found["before"] else ""
-    what = found["what"].removeprefix(FIGURES[finding.metric or ""].in_words)
+    what = found["what"].removeprefix(figure_of(finding.metric or "").in_words)
     figure = _named(finding.metric or "", found["now"]) + what
     limit = f", limit {found['limit']}"
     if finding.bound in ABSOLUTE:
@@ -236,7 +236,9 @@ def _why(findings: Sequence[Finding]) -> Iterator[Explained]:
         for metric, of in largest.items()
     ]
     if len(said) > 1:
-        said = [f"{FIGURES[one].in_words}: {text}" for one, text in zip(largest, said, strict=True)]
+        said = [
+            f"{figure_of(one).in_words}: {text}" for one, text in zip(largest, said, strict=True)
+        ]
     if said:
         yield Explained("largest", "; ".join(dict.fromkeys(said)))
 
@@ -254,7 +256,7 @@ def _changed(of: Mapping[str, Contribution]) -> str:
     if len(set(grown.values())) == 1:
         said = next(iter(grown.values()))
     else:
-        said = ", ".join(f"{FIGURES[metric].in_words} {text}" for metric, text in grown.items())
+        said = ", ".join(f"{figure_of(metric).in_words} {text}" for metric, text in grown.items())
     return ", ".join(filter(None, (what, said)))
 
 
@@ -276,7 +278,7 @@ def _figure(metric: str, value: Fraction) -> str:
 
 def _named(metric: str, figure: str) -> str:
     """Return a figure and what it is of; one in MiB says that it is of bytes."""
-    what = FIGURES[metric].in_words
+    what = figure_of(metric).in_words
     return f"{figure} {what.removeprefix('bytes ') if figure.endswith('B') else what}"
 
 
@@ -363,7 +365,7 @@ def _sharing(result: CheckResult, raised: Sequence[Finding]) -> list[str]:
 
 
 def _is_measured(one: Finding) -> bool:
-    return one.metric is not None and FIGURES[one.metric].is_measured
+    return one.metric is not None and figure_of(one.metric).is_measured
 
 
 def worst_level(result: CheckResult, one: Together) -> str:

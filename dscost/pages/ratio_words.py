@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from dscost.budgets.findings import Finding, Ratio
 from dscost.notation.units import counted
-from dscost.reports.figures import FIGURES
+from dscost.reports.figures import figure_of
 
 _DIGITS = range(3, 7)
 """Significant digits, as few as tell the ends of an interval from a limit."""
@@ -60,7 +60,7 @@ def ratio_sentence(finding: Finding, ratio: Ratio) -> str:
     assert finding.metric is not None
     assert finding.limit is not None
     found, limit = ratio_texts(ratio, finding.limit)
-    words = f"{FIGURES[finding.metric].in_words} of {found}"
+    words = f"{figure_of(finding.metric).in_words} of {found}"
     match finding.kind:
         case "under_min":
             said = f"{words}, all of it under the least of {limit}"

@@ -14,7 +14,7 @@ from dscost.pages.layer_table import ROOT
 from dscost.pages.overruns import Explained, explained, together
 from dscost.pages.page import Tone, Toned, Typed, View
 from dscost.pages.verdict_data import level_of
-from dscost.reports.figures import FIGURES
+from dscost.reports.figures import figure_of
 
 MARKS = {"fail": "could not judge", "error": "over budget", "warn": "warning", "note": "note"}
 """What a table calls the levels; an error other than a broken limit is called “error”."""
@@ -131,7 +131,7 @@ def _improved(result: CheckResult, alike: Sequence[Finding], *, exactly: bool) -
         assert one.before is not None
         texts = glanced(one.metric, [one.before, one.value], exactly=exactly)
         less = f"{texts[one.before]} → {texts[one.value]} ({change(one.value, one.before)})"
-        said.append(f"{FIGURES[one.metric].in_words} {less}")
+        said.append(f"{figure_of(one.metric).in_words} {less}")
     update = "dscost baseline update keeps it"
     where = f"{result.path}:{first.line}:{first.column}"
     return f"{word_of(result, first)}: {where}: {first.entry}: {', '.join(said)}: {update}."

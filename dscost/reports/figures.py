@@ -355,7 +355,9 @@ def figure_of(metric: str) -> Figure:
     convention = convention_of(metric)
     if convention is None:
         return FIGURES[metric]
-    return Figure(f"MACs by {convention}", "count", "as that convention counts", columns=_OF_OTHERS)
+    title = f"MACs by {' '.join(convention.rsplit('-', 1))}"
+    meaning = "as that convention counts"
+    return FIGURES["macs"]._replace(title=title, meaning=meaning, columns=_OF_OTHERS)
 
 
 _OF_OTHERS: _Columns = (1, 1, 1, 1)
