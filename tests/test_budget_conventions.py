@@ -207,7 +207,7 @@ def test_layers_that_do_not_count_are_taken_off_as_the_convention_counts_them() 
     ("key", "message"),
     [
         ("macs@fvcor", "unknown convention 'fvcor' (did you mean 'fvcore'?), or a file .yaml"),
-        ("macs@ptflop-0.7.5", "unknown convention 'ptflop-0.7.5' (did you mean 'ptflops-0.7.5'?)"),
+        ("macs@ptflop-0.7.5", "unknown convention 'ptflop-0.7.5' (did you mean 'ptflops'?), or"),
         ("macs@", "expected a convention after 'macs@', found 'macs@': write 'macs@fvcore-0.1.5'"),
         ("macs@ ", "expected a convention after 'macs@', found 'macs@ ': write"),
         ("params@fvcore", "conventions count macs alone, found 'params@fvcore': write 'macs@fvcore'"),
