@@ -831,7 +831,14 @@ _SCALARS = (
     | st.sampled_from([*LEVELS, *BOUNDS, *FIGURES])
     | st.text(max_size=8)
 )
-_BY_OTHERS = ["macs@fvcore", "macs@fvcore-0.1.5", "macs@", "macs@no.yaml", "params@fvcore", "macs@\0.yaml"]
+_BY_OTHERS = [
+    "macs@fvcore",
+    "macs@fvcore-0.1.5",
+    "macs@",
+    "macs@no.yaml",
+    "params@fvcore",
+    "macs@\0.yaml",
+]
 _METRICS = st.sampled_from([*sorted(FIGURES), *_BY_OTHERS])
 _KEYS = _WORDS | _METRICS | st.text(max_size=5)
 _ANYTHING = st.recursive(

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from shlex import quote, split
 
 from dscost.budgets.records import Entry
+from dscost.files import split_report_name
 from dscost.reports.figures import convention_of
 from dscost.reports.records import Report
-from dscost.sources import is_saved
 
 
 def in_yaml(text: str) -> str:
@@ -35,7 +35,7 @@ def why_not_counted(entry: Entry, report: Report, metric: str) -> str:
     """Return why a figure by a convention is not known of a model, or of layers of it."""
     if (convention_of(metric) or "") in report.by_convention:
         return "of a module that runs several operators they are known as a whole only"
-    if is_saved(entry.target):
+    if split_report_name(entry.target) is not None:
         convention = quote(entry.conventions[metric].name)
         return (
             f"{entry.target} was saved without them: dscost model --convention {convention} --json "
