@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dscost.budgets.keeping import baseline, save_baseline, update_baseline
     from dscost.comparing.differences import Comparison
     from dscost.comparing.targets import compare
+    from dscost.conventions.known import register_convention
     from dscost.converting.convert import conversion, convert
     from dscost.converting.planning import plan, sensitivity
     from dscost.converting.results import Conversion
@@ -58,6 +59,7 @@ __all__ = [
     "export_onnx",
     "layer",
     "plan",
+    "register_convention",
     "register_formula",
     "register_renderer",
     "register_runtime",
@@ -96,6 +98,7 @@ _HOMES = {
     "export_onnx": "dscost.converting.writing",
     "layer": "dscost.analysis",
     "plan": "dscost.converting.planning",
+    "register_convention": "dscost.conventions.known",
     "register_formula": "dscost.traces.rules",
     "register_renderer": "dscost.rendering",
     "register_runtime": "dscost.runtimes",

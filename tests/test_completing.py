@@ -72,6 +72,7 @@ def offered(written: str, shell: str = "bash", cwd: Path | None = None) -> list[
         ("dscost model resnet18 --export c", ["csv="]),
         ("dscost device rtx_4", ["rtx_4090"]),
         ("dscost list dev", ["devices"]),
+        ("dscost list conv", ["conventions"]),
         ("dscost list devices --sort ri", ["ridge_flops_per_byte"]),
         ("dscost schema bu", ["budget"]),
         ("dscost baseline u", ["update"]),

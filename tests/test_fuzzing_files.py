@@ -408,6 +408,15 @@ CHECKS = (
             id="sweeps",
         ),
         pytest.param([PLAN], ["convert net.yaml --plan case.yaml"], 40, id="plans"),
+        pytest.param(
+            shipped("conventions"),
+            [
+                "layer --cin 8 --cout 8 -k 3 --no-time --convention ./case.yaml",
+                "model net.yaml --no-time --json --convention case.yaml",
+            ],
+            60,
+            id="conventions",
+        ),
     ],
 )
 def test_damaged_yaml_is_answered(

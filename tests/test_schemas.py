@@ -41,6 +41,7 @@ BUDGET, REPORT, ARCHITECTURE = (
 TITLES = {
     "architecture": "An architecture of dscost",
     "budget": "A budget of dscost",
+    "convention": "A convention of dscost",
     "comparison": "A comparison of dscost",
     "conversion": "A conversion of dscost",
     "device": "A device of dscost",

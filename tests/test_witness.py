@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -274,7 +275,7 @@ ODD: dict[str, tuple[Callable[[], nn.Module], Any]] = {
 
 def _without_conventions(report: Report) -> Report:
     layers = tuple(layer._replace(by_convention={}) for layer in report.layers)
-    return report._replace(layers=layers, by_convention={})
+    return report._replace(layers=layers, by_convention={}, conventions={})
 
 
 def _of_torch() -> list[Any]:
@@ -315,3 +316,19 @@ def test_torch_is_as_before_after_a_model_has_failed() -> None:
     with pytest.raises(InputError, match="no such thing"):
         dscost.analyze(Runs(_fails), IMAGE, convention=NAMES)
     assert _of_torch() == before
+
+
+@pytest.mark.parametrize("name", ["torch.device", "torch.nn", "torch.Tensor.grad", "torch.nope"])
+def test_what_is_no_function_is_left_as_it_is(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "title: Mine\ncounts: FLOPs\nmeans: ReLU.\nsource: me\nrules:\n"
+        f"  - {{functions: [{name}, torch.nn.functional.relu], counts: {{inputs: 1}}}}\n"
+    )
+
+    def run(layer: nn.Module, x: Tensor) -> Tensor:
+        assert isinstance(x.device, torch.device)
+        return torch.nn.functional.relu(layer(x))
+
+    report = dscost.analyze(Runs(run), input=(1, 3, 5, 5), convention=str(path))
+    assert report.by_convention["mine"]["as_is"] == 4 * 3 * 3

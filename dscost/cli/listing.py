@@ -69,6 +69,18 @@ def _devices() -> Entries:
     return entries
 
 
+def _conventions() -> Entries:
+    from dscost.conventions import convention_names, find_convention
+    from dscost.pages.listings import Entry
+
+    entries = []
+    for one in map(find_convention, convention_names()):
+        faults = "".join(f" {fault}" for fault in one.faults)
+        meaning = f"[{one.counts}] {one.means}{faults}"
+        entries.append(Entry(one.key, meaning, "; ".join(one.source), {"counts": one.counts}))
+    return entries
+
+
 def _metrics() -> Entries:
     from dscost.reports.figures import MEANINGS
 
@@ -149,6 +161,7 @@ KINDS: Mapping[str, Callable[[], Entries]] = {
     "models": _models,
     "targets": _targets,
     "variants": _variants,
+    "conventions": _conventions,
     "metrics": _metrics,
     "formats": _formats,
     "columns": _columns,
@@ -167,10 +180,11 @@ def list_names(
     ] = None,
     asked: Fixed = DEFAULTS,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Say where figures and variants are from.")
+        bool,
+        typer.Option("-v", "--verbose", help="Say where figures, rules and variants are from."),
     ] = False,
 ) -> None:
-    """List models, targets, variants, metrics, formats, columns, devices, runtimes, sweeps, tables.
+    """List models, variants, devices, conventions and what else a command takes by name.
 
     Only convolutions and data movement of a variant are counted, no norms or activations.
     Formulas give the ratio of weights; M and N are channels, G the groups. Of a runtime stands

@@ -4,7 +4,12 @@ A convention is a file of `configs/conventions`: for operators, classes of modul
 how much each counts. It never replaces our own MACs; it stands beside them.
 """
 
-from dscost.conventions.known import CONVENTIONS, convention_names, find_convention
+from dscost.conventions.known import (
+    CONVENTIONS,
+    convention_names,
+    find_convention,
+    register_convention,
+)
 from dscost.conventions.records import Convention, Rule, Tally
 from dscost.conventions.tallying import functions_of, tally
 
@@ -16,5 +21,6 @@ __all__ = [
     "convention_names",
     "find_convention",
     "functions_of",
+    "register_convention",
     "tally",
 ]

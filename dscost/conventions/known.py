@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
+from os import PathLike
 from pathlib import Path
 
 from dscost.configs import config_folder
@@ -32,7 +33,8 @@ def find_convention(name: str) -> Convention:
         InputError: A file cannot be read or is wrong, or several releases have that name.
     """
     if name.endswith(ENDINGS):
-        return read_convention(Path(name))
+        own = read_convention(Path(name))
+        return own._replace(key=name) if own.key in _files() else own
     if name in _files():
         return _built_in(name)
     if name in CONVENTIONS.here():
@@ -50,7 +52,37 @@ def find_convention(name: str) -> Convention:
     found = CONVENTIONS[name]
     if not isinstance(found, Convention):
         raise InputError(f"the entry point '{name}' of dscost.conventions is no Convention")
-    return found
+    return found._replace(key=name)
+
+
+def register_convention(convention: "Convention | str | PathLike[str]") -> Convention:
+    """Add how somebody counts, which `--convention` and `convention=` take by its name afterwards.
+
+    An installed package has its conventions found by the entry-point group `dscost.conventions`:
+    under each name what this function returns of a file.
+
+    Args:
+        convention: The path of a file, whose name without its ending is the name of the
+            convention; its language is told in `configs/conventions/README.md`. Or a convention
+            that was read before. Another one of its name is replaced, but for the built-in ones.
+
+    Returns:
+        The convention.
+
+    Raises:
+        InputError: The file cannot be read or is wrong, or a built-in one has that name.
+
+    Example::
+
+        ours = dscost.register_convention("ours.yaml")
+        dscost.analyze("resnet50", convention="ours")
+    """
+    found = convention
+    if not isinstance(found, Convention):
+        found = read_convention(Path(found))
+    if found.key in _files():
+        raise InputError(f"there is a built-in convention '{found.key}': call yours otherwise")
+    return CONVENTIONS.register(found.key)(found)
 
 
 @cache

@@ -8,6 +8,7 @@
 | `conversion` | the JSON of `dscost convert` |
 | `architecture` | a network as YAML |
 | `device` | a device as YAML |
+| `convention` | how somebody counts as YAML |
 | `plan` | the plan of a conversion as YAML |
 | `sweep` | grids of layers as YAML |
 | `swept` | the JSON of `dscost sweep` |
@@ -28,6 +29,7 @@ SCHEMAS: Mapping[str, str] = {
     "conversion": "dscost.schemas.of_results:conversion",
     "architecture": "dscost.schemas.of_architectures:schema",
     "device": "dscost.devices.sheets:DEVICE",
+    "convention": "dscost.conventions.files:CONVENTION",
     "plan": "dscost.converting.plan_file:PLAN",
     "sweep": "dscost.sweeping.grid_files:FILE",
     "swept": "dscost.schemas.of_sweeps:schema",

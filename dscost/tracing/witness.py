@@ -238,7 +238,8 @@ def _replaced(
     where, _, last = name.rpartition(".")
     owner: Any = torch.Tensor if where == "torch.Tensor" else import_module(where)
     inner = getattr(owner, last, None)
-    if inner is None:  # of another release of torch
+    # a class or a module that is replaced is none any more; or it is of another release of torch
+    if not callable(inner) or isinstance(inner, type):
         yield
         return
     is_own = last in vars(owner)
