@@ -5,6 +5,10 @@ Figures of resnet18, resnet50, mobilenet_v2 and vgg16 are those that the tools t
 
 import csv
 import json
+import pickle
+import subprocess
+import sys
+from fractions import Fraction
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,9 +17,14 @@ import pytest
 from program import run
 
 import dscost
+from dscost.analysis.by_convention import counted_by
+from dscost.analysis.swappable import SwappableModel
+from dscost.analysis.targets import Request, count
+from dscost.conventions import Convention, Rule
 from dscost.errors import InputError
 from dscost.rendering import View, render
 from dscost.reports.records import Report
+from dscost.traces.calls import Call
 
 FVCORE, PTFLOPS = "fvcore-0.1.5", "ptflops-0.7.5"
 EXPECTED = {
@@ -66,6 +75,8 @@ def test_layers_and_shares_add_up_to_the_whole(target: str, name: str) -> None:
 def test_one_convention_is_counted_once_however_it_is_called() -> None:
     report = counted("resnet18", "fvcore", FVCORE, "fvcore")
     assert list(report.by_convention) == [FVCORE]
+    # as a process of its own sends it
+    assert pickle.loads(pickle.dumps(report)) == report
 
 
 def test_a_layer_tells_its_variants_apart() -> None:
@@ -311,3 +322,134 @@ def test_a_report_without_a_convention_has_no_figure_and_says_what_to_do(tmp_pat
         "saved.json: Not counted by fvcore 0.1.5: a saved report has the conventions that it was "
         "saved with; save the model anew with --convention.\n" in ran.stdout
     )
+
+
+# -- with other options, and of odd models
+
+
+def test_where_losing_swaps_are_left_the_figure_of_the_version_is_that_without_them() -> None:
+    counted_model = count("resnet18", Request(conventions=("fvcore",)))
+    report, versions = counted_model.report, counted_model.runnable
+    assert versions is not None
+    slower = tuple(
+        layer._replace(verdict="slower") if layer.name.startswith("layer1.") else layer
+        for layer in report.layers
+    )
+    model = SwappableModel(
+        report._replace(layers=slower), counted_model.swaps, versions, counted_model.conventions
+    )
+    left = model.without_losing().report
+    assert left.skipped
+    # of a convolution fvcore counts the MACs alone
+    more = left.totals.depthwise_separable.macs - report.totals.depthwise_separable.macs
+    version = "depthwise_separable"
+    by_fvcore = [one.by_convention[FVCORE][version] for one in (left, report)]
+    assert by_fvcore[0] - by_fvcore[1] == more > 0
+    assert left.by_convention[FVCORE]["as_is"] == EXPECTED["resnet18", FVCORE]
+
+
+ODD = """
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Odd(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding="same")
+        self.norm = nn.LayerNorm(32)
+        self.fc = nn.Linear(8, 10)
+
+    def forward(self, x):
+        x = functional.relu(self.norm(self.conv(x)))
+        scale = functional.relu(x.sum())  # of no dimensions
+        x = torch.fft.fft(functional.adaptive_avg_pool2d(x, 1).flatten(-3)).real
+        return self.fc(x) * torch.sigmoid(scale)
+"""
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [("2,3,32,32", ["--on", "t4"]), ("3,32,32", ["--dtype", "float16", "--tree"])],
+)
+def test_odd_models_are_counted_and_their_layers_add_up(
+    tmp_path: Path, shape: str, options: list[str]
+) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "odd.py").write_text(ODD)
+    ran = run(
+        *("model", f"{tmp_path / 'odd.py'}:Odd", "--input", shape, "--no-time", *options),
+        *(f"--convention={name}" for name in (FVCORE, PTFLOPS)),
+        *("--export", f"json={tmp_path / 'costs.json'}"),
+    )
+    assert ran.returncode == 0, ran.stderr
+    (subject,) = json.loads((tmp_path / "costs.json").read_text())["subjects"]
+    for name in (FVCORE, PTFLOPS):
+        total = subject["by_convention"][name]["as_is"]
+        assert sum(layer["by_convention"][name] for layer in subject["layers"]) == total
+    assert subject["by_convention"][FVCORE]["as_is"] > 0
+
+
+def test_what_a_rule_cannot_divide_is_still_whole_and_adds_up() -> None:
+    report = dscost.analyze("resnet18", batch=3)
+    rule = Rule("operators", ("aten::conv2d",), {"outputs": Fraction("0.3")}, "a third")
+    one = Convention("third", "third", "MACs", "Odd.", ("me",), (rule,))
+    calls = [
+        Call("operators", "aten::conv2d", layer.name, (layer.input_shape,), (1, 1, at))
+        for at, layer in enumerate(report.layers, 1)
+    ]
+    found = counted_by(report, [one], {"as_is": calls})
+    exact = sum(Fraction(3 * at, 10) for at in range(1, len(calls) + 1))
+    assert found.by_convention["third"]["as_is"] == int(exact)
+    assert sum(layer.by_convention["third"] for layer in found.layers) == int(exact)
+    assert found.conventions["third"].shares == {"a third": int(exact)}
+
+
+def test_what_counts_in_no_layer_has_a_line_of_its_own() -> None:
+    report = dscost.analyze("resnet18")
+    rule = Rule("functions", ("torch.nn.functional.relu",), {"inputs": Fraction(1)}, "relu")
+    one = Convention("own", "Own", "MACs", "ReLU.", ("me",), (rule,))
+    calls = [Call("functions", "torch.nn.functional.relu", "", ((1, 500),), (1, 500))]
+    found = counted_by(report, [one], {"as_is": calls})
+    view = View(top=2, columns=("macs@own",))
+    rows = table(render([found], "table", view), "layer")
+    assert [row.split()[-1] for row in rows if row.startswith("(in no layer)")] == ["500"]
+    cells = rows_of(render([found], "csv", View()))
+    assert sum(int(row["macs@own"] or 0) for row in cells) == 500
+    assert "500" in table(render([found], "table", View(tree=True)), "module")[2]
+    both = dscost.compare(found, found._replace(target="b", by_convention={"own": {"as_is": 0}}))
+    (row,) = (line for line in str(both).splitlines() if line.startswith("(in no layer)"))
+    assert "500 → 0" in row
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"by_convention": {FVCORE: {"as_is": 5}}}, "but its layers have 1,819,065,856"),
+        ({"by_convention": {FVCORE: {}}}, "missing key 'as_is'"),
+        ({"conventions": {}}, f"missing key '{FVCORE}', which is in 'by_convention'"),
+        ({"by_convention": {FVCORE: 3}}, "expected an object, found 3"),
+    ],
+)
+def test_a_saved_report_that_does_not_add_up_is_refused(
+    tmp_path: Path, change: dict[str, Any], expected: str
+) -> None:
+    document = json.loads(render([counted("resnet18", "fvcore")], "json", View()))
+    document["subjects"][0] |= change
+    (tmp_path / "saved.json").write_text(json.dumps(document))
+    with pytest.raises(InputError) as raised:
+        dscost.analyze(tmp_path / "saved.json")
+    assert expected in str(raised.value)
+
+
+def test_who_asks_for_no_convention_does_not_pay_for_them() -> None:
+    program = (
+        "import sys, dscost\n"
+        "dscost.analyze('resnet18').to_markdown(), str(dscost.compare('resnet18', 'resnet34'))\n"
+        "print([name for name in sys.modules if name.startswith('dscost.conventions')])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "[]\n"

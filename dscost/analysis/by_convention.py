@@ -23,7 +23,9 @@ if TYPE_CHECKING:
             ...
 
 
-UNSEEN = "Not counted by {}: what its counter would see of this model is not known."
+UNSEEN = (
+    "Not counted by {}, whose rules speak of torch models: count the one that this was made from."
+)
 UNSAVED = (
     "Not counted by {}: a saved report has the conventions that it was saved with; "
     "save the model anew with --convention."

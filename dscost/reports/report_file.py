@@ -127,6 +127,7 @@ def _require_whole(report: Report) -> None:
     if is_layer:
         _require_of_layer(report)
     _require_sums(report)
+    _require_conventions(report)
     needed = (STANDARD,) if is_layer else BOTH_WAYS
     further = report.settings.get("variants", {}) if is_layer else {}
     if not isinstance(further, dict) or any(
@@ -172,6 +173,24 @@ def _require_sums(report: Report) -> None:
         if None not in (total, found) and total != found:
             told = f"found {total:,}, but its layers have {found:,}"
             raise Misfit(told, "totals", "as_is", figure)
+
+
+def _require_conventions(report: Report) -> None:
+    """Refuse figures of conventions that no convention tells of, or that do not add up."""
+    for name, amounts in report.by_convention.items():
+        if name not in report.conventions:
+            raise Misfit(f"missing key '{name}', which is in 'by_convention'", "conventions")
+        if "as_is" not in amounts:
+            raise Misfit("missing key 'as_is'", "by_convention", name)
+        total = amounts["as_is"]
+        of_layers = sum(layer.by_convention.get(name, 0) for layer in report.layers)
+        if of_layers > total:
+            told = f"found {total:,}, but its layers have {of_layers:,}"
+            raise Misfit(told, "by_convention", name, "as_is")
+        shares = sum(report.conventions[name].shares.values())
+        if shares != total:
+            told = f"expected what adds up to {total:,}, found {shares:,}"
+            raise Misfit(told, "conventions", name, "shares")
 
 
 def _require_variants(layer: Layer, needed: Sequence[str], known: Sequence[str]) -> None:
