@@ -1,13 +1,14 @@
 """What a rule may count of a call: its elements, its multiply-accumulates, and named exceptions.
 
-A quantity is a function of a `Call`. The first four make up nearly all rules that there are; the
-others are what some tool does that no sum of those four tells.
+A quantity is a function of a `Call`. Those here make up nearly all rules that there are; those of
+`by_shape` and `sequences` are what some tool does that no sum of these tells.
 """
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from math import prod
 
+from dscost.conventions import by_shape, sequences
 from dscost.traces.calls import Call
 
 Quantity = Callable[[Call], int | Fraction]
@@ -38,7 +39,45 @@ def scaled(call: Call) -> int:
     return prod(call.input) if "weight" in call.parameters else 0
 
 
-QUANTITIES: Mapping[str, Quantity] = {
-    one.__name__: one for one in (inputs, outputs, macs, bias, scaled)
-}
+def by_batch(call: Call) -> int:
+    """Return the elements of the first tensor if a normalisation takes its own mean and variance.
+
+    Weights that are standardised by such a function do so in evaluation, too.
+    """
+    return prod(call.input) if call.attributes.get("training") else 0
+
+
+_NAMED = (
+    inputs,
+    outputs,
+    macs,
+    bias,
+    scaled,
+    by_batch,
+    by_shape.convolution_by_axes,
+    by_shape.transposed_by_axes,
+    by_shape.deformable_convolution,
+    by_shape.bias_by_axes,
+    by_shape.convolution_by_output,
+    by_shape.matrix_product,
+    by_shape.added_matrix_product,
+    by_shape.rounded_sum_of_products,
+    by_shape.broadcast_from_left,
+    by_shape.first_output,
+    by_shape.interpolated,
+    by_shape.upsampling_by_mode,
+    by_shape.mean_windows,
+    by_shape.exponentials,
+    by_shape.parameters_by_sample,
+    by_shape.parameters_by_position,
+    by_shape.other_parameters,
+    sequences.multihead_attention,
+    sequences.attention_of_timm,
+    sequences.recurrent_by_weights,
+    sequences.recurrent_cell_by_weights,
+    sequences.recurrent_by_gates,
+    sequences.recurrent_cell_by_gates,
+)
+
+QUANTITIES: Mapping[str, Quantity] = {one.__name__: one for one in _NAMED}
 """By the name that files use."""

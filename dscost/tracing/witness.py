@@ -56,6 +56,7 @@ class Witness:
         self._places = _places(modules)
         self._began: list[tuple[int, int]] = []
         self._thread = get_ident()
+        self._is_within = False
         self.calls: list[Call] = []
 
     @contextmanager
@@ -78,9 +79,14 @@ class Witness:
         """Run an operator, and keep it."""
         start = len(self._events)
         given = _shapes((args, kwargs))  # before: it may change them in place
-        result = func(*args, **kwargs)
-        name = operator_name(func)
         schema = getattr(func, "_schema", None)
+        outer = self._is_within
+        self._is_within = outer or schema is not None  # those without run a part of the model
+        try:
+            result = func(*args, **kwargs)
+        finally:
+            self._is_within = outer
+        name = operator_name(func)
         names = [one.name for one in schema.arguments] if schema else ()
         by_name = {**dict(zip(names, args, strict=False)), **kwargs}
         if schema and schema.overload_name == "padding":  # of a convolution, as a word
@@ -90,7 +96,8 @@ class Witness:
         return result
 
     def _function(self, name: str, inner: Callable[..., Any], args: Args, kwargs: Any) -> Any:
-        if get_ident() != self._thread:
+        # torch works out some operators on meta by functions in Python
+        if self._is_within or get_ident() != self._thread:
             return inner(*args, **kwargs)
         start, given = len(self._events), _shapes((args, kwargs))
         result = inner(*args, **kwargs)
@@ -121,7 +128,7 @@ class Witness:
         parts = path.split(".") if path else []
         above = [".".join(parts[:size]) for size in range(len(parts))]
         self.calls[-1] = self.calls[-1]._replace(
-            is_leaf=not children_of(module),
+            is_leaf=all(map(_is_empty, children_of(module).values())),
             inside=tuple(self._names[one] for one in above if one in self._names),
             places=self._places.get(id(module), 1),
         )
@@ -155,6 +162,13 @@ def name_of(kind: type) -> str:
     if kind.__module__.startswith("torch.nn.modules."):
         return kind.__qualname__
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _is_empty(module: nn.Module | None) -> bool:
+    """Return whether there is no module, or a list or sequence without anything in it."""
+    if module is None:
+        return True
+    return hasattr(type(module), "__len__") and not (children_of(module) or own_tensors(module)[0])
 
 
 def _is_tensor(arguments: Mapping[str, Any], name: str) -> bool:
