@@ -17,7 +17,14 @@ from tests.convention_cases import CASES
 
 DATA = Path(__file__).parent / "data"
 PEERS = ("fvcore", "ptflops", "thop", "torchinfo")
-BUILT_IN = ("resnet18", "resnet50", "vgg16", "mobilenet_v3_large", "efficientnet_b0")
+BUILT_IN = (
+    "resnet18",
+    "resnet50",
+    "vgg16",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+)
 
 
 def rows(name: str) -> list[dict[str, str]]:

@@ -157,7 +157,9 @@ def interpolated(call: Call) -> int | Fraction:
     size = told.get("size", told.get("1"))
     if size is not None:
         return prod(_per_axis(size, dims)) * prod(call.input[:2])
-    scale = told.get("scale_factor", told.get("2", 1))
+    scale = told.get("scale_factor", told.get("2"))
+    if scale is None:  # told by something that is no number
+        return prod(call.output)
     if isinstance(scale, tuple):
         return prod(call.input) * prod(int(one) for one in scale)
     return Fraction(float(prod(call.input) * scale**dims))
@@ -178,13 +180,15 @@ def upsampling_by_mode(call: Call) -> int:
 
 
 def mean_windows(call: Call) -> int:
-    """Return the elements of the mean window and one more, for each output value.
+    """Return the elements of the mean window and one more, for each value of the result.
 
     Computed with floats, and cut to a whole number.
 
     Source:
         thop/vision/basic_hooks.py, count_adap_avgpool.
     """
+    if not prod(call.output):
+        return 0
     window = 1.0
     for wide, narrow in zip(call.input[2:], call.output[2:], strict=True):
         window *= wide / narrow
@@ -197,7 +201,8 @@ def exponentials(call: Call) -> int:
     Source:
         thop/vision/basic_hooks.py, count_softmax; thop/vision/calc_func.py, calculate_softmax.
     """
-    row = call.input[number(call, "dim")]
+    unsaid = 0 if len(call.input) in (1, 3) else 1  # torch chooses then
+    row = call.input[int(call.attributes.get("dim", unsaid))]
     return prod(call.input) // row * (3 * row - 1) if row else 0
 
 

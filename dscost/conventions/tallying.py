@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from dscost.conventions.quantities import QUANTITIES
 from dscost.conventions.records import Convention, Rule, Tally
+from dscost.errors import InputError
 from dscost.traces.calls import Call
 
 
@@ -39,7 +40,11 @@ def tally(convention: Convention, calls: Iterable[Call], *, batch: int = 1) -> T
 
 
 def _amount(convention: Convention, rule: Rule, call: Call, batch: int) -> Fraction:
-    parts = (Fraction(QUANTITIES[name](call)) * share for name, share in rule.counts.items())
+    try:
+        parts = [Fraction(QUANTITIES[name](call)) * share for name, share in rule.counts.items()]
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        what = f"{call.name} of {call.input}"  # a rule of a user, made for something else
+        raise InputError(f"{convention.key} has a rule for {what} that does not fit it") from error
     amount = sum(parts, Fraction())
     if call.kind != "modules":
         return amount
