@@ -405,3 +405,154 @@ def test_swaps_are_offered_by_what_the_convention_counts_then() -> None:
     assert fix.value == FVCORE - 112 * 112 * (64 * 3 * 49 - 3 * 49 - 64 * 3)
     (way,) = result.ways_back
     assert (way.layers, way.figures) == (("conv1",), {"macs@fvcore-0.1.5": fix.value})
+
+
+@pytest.mark.usefixtures("forked_workers")
+def test_swaps_of_code_are_offered_too_wherever_it_is_counted(here: Path) -> None:
+    (here / "nets.py").write_text(NETS)
+    swapped = SEPARABLE_BY_FVCORE
+    model = {"target": "nets.py:line", "input": [1, 3, 16, 16], "limits": {"macs@fvcore": swapped}}
+    budget(model)
+    for isolate in (False, True):
+        (finding,) = dscost.check("dscost.yaml", isolate=isolate).findings
+        assert finding.value == 256 * (8 * 3 * 9 + 8 * 8 * 9 + 2 * 8)
+        assert finding.suggested_fix == (("3",), swapped)
+
+
+# of 3x3 from 8 to 8 channels a depthwise one, and 1x1
+SEPARABLE_BY_FVCORE = 256 * (8 * 3 * 9 + 8 * 9 + 8 * 8 + 2 * 8)
+NETS = """
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+def line():
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1))
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Parameter(torch.zeros(8, 3, 5, 5))
+        self.rows = nn.Parameter(torch.zeros(10, 8 * 12 * 12))
+    def forward(self, x): return F.linear(F.conv2d(x, self.first).flatten(1), self.rows)
+"""
+
+
+# -- never green without a look
+
+
+def errors(result: CheckResult) -> list[tuple[str, str]]:
+    return [(one.kind, finding_sentence(one)) for one in result.findings if one.level == "error"]
+
+
+def saved(name: str, *options: str) -> None:
+    given = ["net.yaml", "--input", "1,3,32,32", "--no-time", "-q", *options]
+    assert run(["model", *given, "-o", name]) == 0
+
+
+def test_a_saved_report_that_has_the_figure_is_judged_by_it() -> None:
+    saved("with.json", "--convention", "fvcore")
+    by_fvcore = ONE + TWO + 2 * WRITTEN
+    result = checked({"target": "with.json", "limits": {"macs@fvcore": by_fvcore - 1}})
+    assert [(one.kind, one.value) for one in result.findings] == [("over_max", by_fvcore)]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"limits": {"macs@fvcore": "1T"}},
+        {"limits": {"macs@fvcore": {"min": 0}}},
+        {"layers": [{"match": "one", "each": {"macs@fvcore": "1T"}}]},
+        {"layers": [{"match": "*", "total": {"macs@fvcore": "1T"}}]},
+    ],
+    ids=["max", "min", "each", "total"],
+)
+def test_a_saved_report_without_the_figure_keeps_no_limit_on_it(where: dict[str, Any]) -> None:
+    saved("without.json", "--convention", "ptflops")
+    result = checked({"target": "without.json", **where})
+    ((kind, text),) = errors(result)
+    assert (kind, result.exit_code, result.passed) == ("unknown_figure", 1, ())
+    assert "MACs by fvcore 0.1.5 could not be found out: without.json was saved without" in text
+    assert "dscost model --convention fvcore-0.1.5 --json" in text
+
+
+def test_of_growth_too_an_unknown_figure_is_told() -> None:
+    saved("report.json", "--convention", "fvcore")
+    limits = {"macs@fvcore": {"max_increase": "0%"}}
+    budget({"target": "report.json", "limits": limits}, baseline="kept.json")
+    assert run(["baseline", "save", "-q"]) == 0
+    assert dscost.check("dscost.yaml").exit_code == 0
+    saved("report.json")
+    ((kind, _),) = errors(dscost.check("dscost.yaml"))
+    assert kind == "unknown_figure"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"as_is": 5}, "by_convention.fvcore-0.1.5.as_is: found 5, but its layers have 303,104"),
+        ({"as_is": -5}, "as_is: expected a whole number of at least 0, found -5"),
+        ({"as_is": None}, "as_is: expected a whole number, found null"),
+        ({"standard": 5}, "by_convention.fvcore-0.1.5: missing key 'as_is'"),
+    ],
+)
+def test_a_report_that_contradicts_itself_is_not_judged(
+    change: dict[str, Any], message: str
+) -> None:
+    assert ONE + TWO + 2 * WRITTEN == 303_104
+    saved("report.json", "--convention", "fvcore")
+    document = json.loads(Path("report.json").read_text())
+    document["subjects"][0]["by_convention"]["fvcore-0.1.5"] = change
+    Path("report.json").write_text(json.dumps(document))
+    result = checked({"target": "report.json", "limits": {"macs@fvcore": "1T"}})
+    (finding,) = result.findings
+    assert (finding.kind, result.exit_code) == ("unloadable_model", 2)
+    assert message in (finding.detail or "")
+
+
+def test_part_of_a_module_is_not_taken_for_nothing(here: Path) -> None:
+    (here / "nets.py").write_text(NETS)
+    rule = {"match": "op:linear", "total": {"macs@fvcore": "1T"}}
+    result = checked({"target": "nets.py:Mixed", "input": [1, 3, 16, 16], "layers": [rule]})
+    ((kind, text),) = errors(result)
+    assert kind == "unknown_figure"
+    assert "how much of the whole a part of a module counts is not known" in text
+
+
+def test_what_is_ignored_or_warned_of_is_so_by_convention_too() -> None:
+    saved("without.json")
+    limit = {"max": "1T", "level": "warn"}
+    (finding,) = checked({"target": "without.json", "limits": {"macs@fvcore": limit}}).findings
+    assert (finding.kind, finding.level) == ("unknown_figure", "warn")
+
+
+# -- as it is said
+
+
+@pytest.mark.parametrize(
+    "format", ["table", "json", "junit", "sarif", "github", "gitlab", "markdown"]
+)
+def test_every_format_says_by_whose_rules(format: str, capfd: pytest.CaptureFixture[str]) -> None:
+    budget({"target": "resnet18", "limits": {"macs@fvcore": "1.8G"}})
+    assert run(["check", "--format", format]) == 1
+    said = capfd.readouterr().out
+    assert "macs@fvcore-0.1.5" in said if format == "json" else "by fvcore 0.1.5" in said
+    if format in ("junit", "sarif"):
+        assert "1,819,065,856 MACs by fvcore 0.1.5, over the limit of 1,800,000,000" in said
+
+
+def test_the_example_of_the_docs_holds_what_it_says(here: Path) -> None:
+    docs = Path(dscost.__file__).parents[1] / "configs" / "budgets" / "README.md"
+    blocks = docs.read_text().split("```yaml\n")[1:]
+    blocks = [one.partition("```")[0] for one in blocks]
+    (example,) = [one for one in blocks if "macs@" in one]
+    (here / "conventions" / "ours.yaml").write_text(MINE)
+    model = {"target": "resnet50", **yaml.safe_load(example)}
+    budget(model, baseline="kept.json")
+    assert run(["baseline", "save", "-q"]) == 0
+    result = dscost.check("dscost.yaml")
+    assert [(one.metric, one.bound) for one in result.passed] == [
+        ("macs@fvcore-0.1.5", "max"),
+        ("macs@ours", "max_increase"),
+    ]
+    assert [one.metric for one in result.findings] == ["macs@ours"]  # two for each of 4.1 G

@@ -70,6 +70,25 @@ def totals_by(
     return counted_by(report, conventions, _seen(versions, swaps)).by_convention
 
 
+def totals_with_swaps(
+    model: "CountedModel", swaps: "Sequence[Swap]"
+) -> Mapping[str, Mapping[str, int]]:
+    """Return what the versions of a model count with these swaps, by the conventions that it has.
+
+    Of one in a process of its own that is asked there.
+
+    Raises:
+        InputError: That process has died, twice.
+    """
+    versions: Any = model.versions
+    if hasattr(versions, "swapped"):
+        report: Report = versions.swapped(swaps)
+        return report.by_convention
+    if not model.conventions or not hasattr(versions, "calls"):
+        return {}
+    return totals_by(model.report, model.conventions, versions, swaps)
+
+
 def _seen(versions: Any, swaps: "Sequence[Swap]") -> dict[str, "Sequence[Call]"]:
     """Return what counters of others would see of every version of a model."""
     seen = cast("Seen", versions)

@@ -211,6 +211,14 @@ class Elsewhere:
         Raises:
             InputError: The worker has died meanwhile, and another one dies of this model.
         """
+        return self.swapped(swaps).totals
+
+    def swapped(self, swaps: Sequence[Any]) -> "Report":
+        """Return the report with what the versions cost and count by others with these swaps.
+
+        Raises:
+            InputError: As of `totals`.
+        """
         if not self._process.is_alive:
             try:
                 self._process, answer = self._again()
@@ -218,7 +226,7 @@ class Elsewhere:
                 raise InputError(str(died)) from died
             self._model = answer.model
         places = tuple(swap.place for swap in swaps)
-        return self._asked(("totals", self._model, places)).counted.totals
+        return self._asked(("totals", self._model, places)).counted
 
     def measure(self, options: "TimingOptions", progress: Progress | None) -> "Report":
         """Return the report of the model with measured times.

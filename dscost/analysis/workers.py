@@ -262,8 +262,11 @@ def _answer(
     if kind == "measure":
         return Answer(measure_model(model, given, progress))
     assert model.versions is not None
-    totals = model.versions.totals([model.swaps[place] for place in given])
-    return Answer(model.report._replace(totals=totals))
+    from dscost.analysis.by_convention import totals_with_swaps
+
+    swaps = [model.swaps[place] for place in given]
+    report = model.report._replace(totals=model.versions.totals(swaps))
+    return Answer(report._replace(by_convention=totals_with_swaps(model, swaps)))
 
 
 def _swaps_of(model: "CountedModel") -> tuple[Swap, ...] | None:

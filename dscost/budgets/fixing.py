@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
+from dscost.analysis.by_convention import totals_with_swaps
 from dscost.analysis.counting import CountedModel
 from dscost.budgets.excluding import rest_of
 from dscost.budgets.findings import Finding, Passed, SuggestedFix, WayBack
@@ -12,10 +13,7 @@ from dscost.budgets.metrics import cost_figure, model_figure
 from dscost.budgets.records import Entry
 from dscost.errors import InputError
 from dscost.layers.variants import SEPARABLE, STANDARD
-from dscost.reports.figures import Cost, convention_of, figure_of, metric_of
-
-if TYPE_CHECKING:
-    from dscost.conventions import Convention
+from dscost.reports.figures import Cost, convention_of, figure_of
 
 FIXABLE = ("over_max", "grew", "new_cost")
 """Kinds of findings."""
@@ -38,11 +36,11 @@ class Swapped:
             if not entry.excludes(layer)
         ]
         self._totals: dict[frozenset[str], Cost] = {}
-        self._conventions = {metric_of(one.key): one for one in model.conventions}
+        self._by_convention: dict[frozenset[str], Mapping[str, Mapping[str, int]]] = {}
 
     def tells(self, metric: str) -> bool:
         """Whether a figure is known of the model whose layers were swapped."""
-        return metric in _OF_COSTS or metric in self._conventions
+        return metric in _OF_COSTS or convention_of(metric) in self._model.report.by_convention
 
     def savings(self, metric: str) -> dict[str, int]:
         """Return by layer how much less it has of a figure where it is made so.
@@ -80,18 +78,15 @@ class Swapped:
         versions = self._model.versions
         assert versions is not None
         swaps = [one for one in self._model.swaps if versions.layer_of(one)[0] in layers]
-        if metric in self._conventions:
-            return Fraction(self._by_convention(self._conventions[metric], swaps))
+        convention = convention_of(metric)
+        if convention is not None:
+            if layers not in self._by_convention:
+                self._by_convention[layers] = totals_with_swaps(self._model, swaps)
+            total = self._by_convention[layers].get(convention, {}).get(SEPARABLE)
+            return None if total is None else Fraction(total)
         if layers not in self._totals:
             self._totals[layers] = versions.totals(swaps).depthwise_separable
         return cost_figure(self._totals[layers], metric)
-
-    def _by_convention(self, convention: "Convention", swaps: Sequence[Any]) -> int:
-        from dscost.analysis.by_convention import totals_by
-
-        model = self._model
-        totals = totals_by(model.report, (convention,), model.versions, swaps)
-        return totals[convention.key][SEPARABLE]
 
 
 def with_fix(finding: Finding, models: Mapping[str, Swapped]) -> Finding:
@@ -174,7 +169,7 @@ def _way_back(
             after = {name: model.figure(layers, name) for name in checked}
         except InputError:  # as above
             return
-        if bounds.are_kept(after):
+        if bounds.are_kept(after) and all(after[name] is not None for name in over):
             known = {name: after[name] for name in over}
             figures = {name: value for name, value in known.items() if value is not None}
             is_complete = len(fixable) == len(broken)

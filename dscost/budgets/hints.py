@@ -34,7 +34,7 @@ def deciding(warnings: Iterable[str]) -> str:
 def why_not_counted(entry: Entry, report: Report, metric: str) -> str:
     """Return why a figure by a convention is not known of a model, or of layers of it."""
     if (convention_of(metric) or "") in report.by_convention:
-        return "of a module that runs several operators they are known as a whole only"
+        return "how much of the whole a part of a module counts is not known"
     if split_report_name(entry.target) is not None:
         convention = quote(entry.conventions[metric].name)
         return (
