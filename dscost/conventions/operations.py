@@ -12,6 +12,7 @@ from dscost.layers.others import (
     ActivationSpec,
     BatchNormSpec,
     GlobalPoolSpec,
+    JoinSpec,
     LinearSpec,
     PoolSpec,
     Spec,
@@ -61,13 +62,13 @@ def _calls(operation: Operation, at: int) -> Iterator[Call]:
         macs,
         (at, at + 1),
         _parameters(spec),
+        _attributes(spec),
     )
     yield seen
     if written.function:
         yield seen._replace(kind="functions", name=written.function)
     if written.module:
-        settings = _attributes(spec)
-        yield seen._replace(kind="modules", name=written.module, attributes=settings)
+        yield seen._replace(kind="modules", name=written.module)
 
 
 def _written(spec: Spec) -> _Written:
@@ -89,6 +90,8 @@ def _written(spec: Spec) -> _Written:
             name = "adaptive_avg_pool2d"
             module = None if spec.functional else spec.type
             return _Written(module, f"{_F}{name}", f"aten::{name}")
+        case JoinSpec():
+            return _Written(spec.type, None, "aten::add" if spec.kind == "add" else "aten::mul")
     return _Written(spec.type, None, f"aten::{spec.op}")
 
 

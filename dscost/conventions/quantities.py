@@ -9,6 +9,7 @@ from fractions import Fraction
 from math import prod
 
 from dscost.conventions import by_shape, sequences
+from dscost.conventions.settings import sizes
 from dscost.traces.calls import Call
 
 Quantity = Callable[[Call], int | Fraction]
@@ -47,6 +48,22 @@ def by_batch(call: Call) -> int:
     return prod(call.input) if call.attributes.get("training") else 0
 
 
+def windows(call: Call) -> int:
+    """Return the elements of the result of pooling, times those of a window, edges included.
+
+    Raises:
+        InputError: It has no windows, so the rule was meant for something else.
+    """
+    extents = sizes(call, "kernel_size")
+    axes = len(call.output) - 2
+    return prod(call.output) * prod(extents * axes if len(extents) == 1 else extents)
+
+
+def averaged(call: Call) -> int:
+    """Return the elements of the first tensor if its positions become one."""
+    return prod(call.input) if prod(call.output[2:]) == 1 else 0
+
+
 _NAMED = (
     inputs,
     outputs,
@@ -54,6 +71,8 @@ _NAMED = (
     bias,
     scaled,
     by_batch,
+    windows,
+    averaged,
     by_shape.convolution_by_axes,
     by_shape.transposed_by_axes,
     by_shape.deformable_convolution,
