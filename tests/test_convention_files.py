@@ -1,7 +1,9 @@
 """Conventions of one's own: files, what is said of wrong ones, and those of other packages."""
 
 import json
+import re
 from fractions import Fraction
+from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,14 +13,17 @@ from jsonschema import Draft7Validator
 from program import run
 
 import dscost
+from dscost.configs import config_folder
 from dscost.conventions import (
     CONVENTIONS,
     Convention,
     Rule,
     convention_names,
     find_convention,
+    quantities,
 )
 from dscost.conventions.files import read_convention
+from dscost.conventions.quantities import QUANTITIES
 from dscost.errors import FileProblems, InputError, UnknownNameError
 from dscost.notation.marked_yaml import parse_yaml
 from dscost.schemas import schema
@@ -168,8 +173,7 @@ def test_a_missing_file_and_an_unknown_name_are_told(tmp_path: Path) -> None:
 
 def test_every_file_that_is_read_is_right_by_the_schema(path: Path) -> None:
     validator = Draft7Validator(schema("convention"))
-    folder = Path(dscost.__file__).parent.parent / "configs" / "conventions"
-    for one in (path, *folder.glob("*.yaml")):
+    for one in (path, *config_folder("conventions").glob("*.yaml")):
         assert validator.is_valid(parse_yaml(one.read_text(), one.name).plain), one
     for before, after in (
         ("macs: 2", "macs: -1"),
@@ -180,6 +184,53 @@ def test_every_file_that_is_read_is_right_by_the_schema(path: Path) -> None:
     ):
         wrong = parse_yaml(FILE.replace(before, after, 1), "x").plain
         assert not validator.is_valid(wrong), after
+
+
+# -- what is told of files
+
+README = config_folder("conventions") / "README.md"
+
+
+def first_column(heading: str) -> list[str]:
+    """Return the names of the table that is headed so, of each row the first."""
+    _, _, table = README.read_text(encoding="utf-8").partition(f"\n| {heading} |")
+    rows = takewhile(lambda line: line.startswith("|"), table.splitlines()[2:])
+    return [row.split("`")[1] for row in rows]
+
+
+def test_the_readme_has_every_key_and_every_quantity_that_is_not_of_one_tool() -> None:
+    keys = schema("convention")["properties"]
+    rule = keys["rules"]["items"]["properties"]
+    text = README.read_text(encoding="utf-8")
+    assert sorted(first_column("key")) == sorted(keys)
+    _, _, rules = text.partition("## Rules")
+    assert re.findall(r"^\| `(\w+)` \|", rules.partition("## Quantities")[0], re.M) == list(rule)
+    common = [one for one in QUANTITIES if QUANTITIES[one].__module__ == quantities.__name__]
+    assert first_column("quantity") == common
+    required = schema("convention")["required"]
+    assert first_column("key")[: len(required)] == required
+
+
+def test_the_schema_says_what_every_quantity_is() -> None:
+    counts = schema("convention")["properties"]["rules"]["items"]["properties"]["counts"]
+    assert set(counts["properties"]) == set(QUANTITIES)
+    for one in counts["properties"].values():
+        assert len(one["description"]) > 20
+    assert counts["properties"]["bias"]["description"] == (
+        "Elements of its result if a bias is added to them."
+    )
+
+
+def test_the_file_of_the_readme_counts_as_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text(README.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0])
+    (tmp_path / "net.yaml").write_text(
+        "input: [3, 8, 8]\nlayers:\n  - {conv: 3, out_channels: 4, act: relu}\n"
+        "  - {conv: 1, out_channels: 2, bias: false, act: sigmoid}\n"
+    )
+    report = dscost.analyze(str(tmp_path / "net.yaml"), convention=str(path))
+    flops = 64 * 4 * (2 * 3 * 9 + 1) + 64 * 4 + 64 * 2 * 2 * 4
+    assert report.by_convention["ours"]["as_is"] == flops
 
 
 # -- several, and of one name

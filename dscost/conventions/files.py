@@ -4,7 +4,7 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
-from dscost.conventions.quantities import QUANTITIES
+from dscost.conventions.quantities import QUANTITIES, Quantity
 from dscost.conventions.records import KINDS, Convention, Rule
 from dscost.errors import InputError
 from dscost.notation import forms
@@ -45,6 +45,12 @@ def _found(node: Node) -> str:
     return f"{node.value!r:.60}" if is_one else node.kind
 
 
+def _meaning(quantity: Quantity) -> str:
+    """Return what a quantity is, in a sentence: how its docstring begins."""
+    first = (quantity.__doc__ or "").partition("\n\n")[0]
+    return " ".join(first.split()).removeprefix("Return the ").capitalize()
+
+
 _COEFFICIENT = forms.parsed(_coefficient, {"type": "number", "minimum": 0, "maximum": MOST})
 
 
@@ -75,7 +81,7 @@ _NAMES = {
 
 
 _COUNTS = Keyed(
-    dict.fromkeys(QUANTITIES, _COEFFICIENT),
+    {name: _COEFFICIENT.described(_meaning(one)) for name, one in QUANTITIES.items()},
     what="quantity",
     expected="numbers by quantity, such as {macs: 1}",
 )
