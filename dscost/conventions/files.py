@@ -48,7 +48,8 @@ def _found(node: Node) -> str:
 def _meaning(quantity: Quantity) -> str:
     """Return what a quantity is, in a sentence: how its docstring begins."""
     first = (quantity.__doc__ or "").partition("\n\n")[0]
-    return " ".join(first.split()).removeprefix("Return the ").capitalize()
+    told = " ".join(first.split()).removeprefix("Return the ")
+    return told[:1].upper() + told[1:]
 
 
 _COEFFICIENT = forms.parsed(_coefficient, {"type": "number", "minimum": 0, "maximum": MOST})
