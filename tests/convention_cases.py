@@ -79,6 +79,12 @@ class Twice(nn.Module):
         return self.act(self.one(self.act(self.one(x))))
 
 
+def shared() -> nn.Module:
+    """Return two blocks that hold the same convolution."""
+    one = nn.Conv2d(8, 8, 3, padding=1)
+    return nn.Sequential(nn.Sequential(one, nn.ReLU()), nn.Sequential(one, nn.PReLU()))
+
+
 class Sub(nn.Conv2d):
     """A subclass that changes nothing, and has "Conv" nowhere in its name."""
 
@@ -170,6 +176,7 @@ CONVOLUTIONS = {
     "weight norm of old": Case(lambda: within(old_weight_norm()), (IMAGE,)),
     "spectral norm of old": Case(lambda: within(spectral_norm()), (IMAGE,)),
     "called twice": Case(lambda: Twice(1), (IMAGE,)),
+    "shared by two blocks": Case(shared, (IMAGE,)),
     "called twice, named twice": Case(lambda: Twice(2), (IMAGE,)),
 }
 

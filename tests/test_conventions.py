@@ -83,6 +83,7 @@ def test_what_stands_in_two_places_is_met_twice_by_who_walks_the_tree() -> None:
     seen = [call("ReLU", places=2), call("torch.relu", kind="functions", places=2)]
     assert tally(convention(*rules, nested="hidden"), seen).total == 2 * 24 + 24
     assert tally(convention(*rules, nested="leaves"), seen).total == 24 + 24
+    assert tally(convention(*rules, nested="hidden", hooks_again=True), seen).total == 4 * 24 + 24
 
 
 def test_modules_are_divided_by_the_batch_and_functions_are_not() -> None:

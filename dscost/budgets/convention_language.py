@@ -152,5 +152,5 @@ def digest_of(convention: Convention) -> str:
         (rule.kind, rule.names, sorted((name, str(one)) for name, one in rule.counts.items()))
         for rule in convention.rules
     ]
-    text = repr((counts, convention.nested, convention.per_sample))
+    text = repr((counts, convention.nested, convention.hooks_again, convention.per_sample))
     return sha256(text.encode()).hexdigest()[:12]

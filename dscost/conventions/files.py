@@ -117,6 +117,7 @@ CONVENTION = Keyed(
         "means": forms.TEXT,
         "source": forms.one_or_more(forms.TEXT),
         "nested": forms.word("scope", ("all", "hidden", "leaves"), default="all"),
+        "hooks_again": forms.BOOLEAN,
         "per_sample": forms.BOOLEAN,
         "rules": _RULES,
         "faults": forms.one_or_more(forms.TEXT),

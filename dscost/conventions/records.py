@@ -40,6 +40,7 @@ class Convention(NamedTuple):
         rules: Those of one name replace those of another before them.
         nested: Which modules it looks at: all, those that no other hides that has a rule itself,
             or those without children.
+        hooks_again: Whether it hangs another hook on a module at each place where it stands.
         per_sample: Whether it divides what modules count by the batch.
         faults: What it is known to get wrong, in sentences.
         variations: Rules that replace others where a model is written otherwise or where other
@@ -53,6 +54,7 @@ class Convention(NamedTuple):
     source: tuple[str, ...]
     rules: tuple[Rule, ...]
     nested: Literal["all", "hidden", "leaves"] = "all"
+    hooks_again: bool = False
     per_sample: bool = False
     faults: tuple[str, ...] = ()
     variations: Mapping[str, tuple[Rule, ...]] = MappingProxyType({})

@@ -50,6 +50,8 @@ def _amount(convention: Convention, rule: Rule, call: Call, batch: int) -> Fract
         return amount
     if convention.nested == "hidden":  # it walks the tree, and meets what is shared again
         amount *= call.places
+    if convention.hooks_again:
+        amount *= call.places
     return amount / batch if convention.per_sample else amount
 
 
