@@ -1,6 +1,7 @@
 """Whoever asks how others count gets the same report as before, and torch as it was."""
 
 import contextlib
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import dscost
+from dscost.cli import run
 from dscost.errors import InputError
 from dscost.reports.records import Report
 
@@ -326,9 +328,24 @@ def test_what_is_no_function_is_left_as_it_is(name: str, tmp_path: Path) -> None
         f"  - {{functions: [{name}, torch.nn.functional.relu], counts: {{inputs: 1}}}}\n"
     )
 
-    def run(layer: nn.Module, x: Tensor) -> Tensor:
+    def forward(layer: nn.Module, x: Tensor) -> Tensor:
         assert isinstance(x.device, torch.device)
         return torch.nn.functional.relu(layer(x))
 
-    report = dscost.analyze(Runs(run), input=(1, 3, 5, 5), convention=str(path))
+    report = dscost.analyze(Runs(forward), input=(1, 3, 5, 5), convention=str(path))
     assert report.by_convention["mine"]["as_is"] == 4 * 3 * 3
+
+
+def test_what_others_count_is_the_same_in_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "from torch import nn\ndef make():\n    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())\n"
+    (tmp_path / "net.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    words = ["net.py:make", "--input", "1,3,6,6", "--no-time", "--convention", "ptflops", "--json"]
+    assert run(["model", *words, "--isolate"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    # the convolution with its bias, and a ReLU as a module and as a function
+    assert (
+        data["subjects"][0]["by_convention"]["ptflops-0.7.5"]["as_is"] == 16 * 4 * 27 + 64 + 2 * 64
+    )

@@ -9,12 +9,14 @@ from dscost.analysis.collecting import collector_paused
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.targets import Request
 from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, without_pair
-from dscost.analysis.traced_layers import costs_of, totals_of
+from dscost.analysis.traced_layers import costs_of, seen_of, totals_of
+from dscost.conventions.standing import standing
 from dscost.errors import InputError, NoShapeError, first_line
 from dscost.graphs.binding import Bound, bind
 from dscost.graphs.convolutions import WITHOUT_VERSIONS
 from dscost.graphs.evaluating import traced
 from dscost.graphs.positions import written_out
+from dscost.graphs.settings import NodeSettings
 from dscost.graphs.trying import Trial
 from dscost.graphs.values import Value
 from dscost.layers.convolution import Shape
@@ -25,6 +27,7 @@ from dscost.printable import printable_line
 from dscost.reports.records import Input, Totals
 from dscost.sources import GraphSource
 from dscost.traces import Event, Trace
+from dscost.traces.calls import Call
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
     from dscost.runtimes.programs import Program
     from dscost.timing import Setting
 
+STANDING_NOTE = (
+    "No other counter reads an ONNX file, and it does not say what was a module of torch: by their "
+    "conventions each node counts as the module that usually comes to it."
+)
 MOST_SAID = 1500
 """Characters of what is wrong: names in files may be of any length."""
 
@@ -69,6 +76,7 @@ def count_graph(
         source=source.kind,
         notes=[
             *notes,
+            *([STANDING_NOTE] if request.conventions else []),
             *without_pair(trace._replace(events=steps), swaps),
             *written_out(source.model),
         ],
@@ -152,6 +160,11 @@ class GraphVersions:
     def totals(self, swaps: Sequence[Swap]) -> Totals:
         """Return what the versions cost with these swaps and no others."""
         return totals_of(self.trace, costs_of(self.trace), self._given.nbytes, swaps)
+
+    def calls(self, variant: str, swaps: Sequence[Swap]) -> Iterator[Call]:
+        """Return what counters would see of a version, were it written in torch as usual."""
+        seen = standing(self.trace, NodeSettings(self._source.model, self.nodes))
+        return seen_of(self.trace.events, seen, variant, swaps)
 
     def program(
         self, variant: str, swaps: Sequence[Swap], setting: "Setting", *, seed: int = 0

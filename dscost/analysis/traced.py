@@ -1,6 +1,6 @@
 """A traced torch model → its report."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from torch import nn
@@ -11,15 +11,13 @@ from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, wi
 from dscost.analysis.traced_layers import (
     costs_of,
     counting_swaps,
+    seen_of,
     totals_of,
-    with_computed_weights,
 )
-from dscost.conventions.operations import calls_of
+from dscost.conventions.standing import with_functions
 from dscost.errors import InputError
 from dscost.layers.convolution import Shape
-from dscost.layers.variants import SEPARABLE
 from dscost.modules.building import placed
-from dscost.networks.network import stage_operations
 from dscost.networks.swaps import Swap, find_swaps
 from dscost.reports.records import Input, Totals
 from dscost.runtimes.programs import ModuleProgram
@@ -141,24 +139,14 @@ class TracedVersions:
         return totals_of(self.traced, costs_of(self.traced), _given(self._arguments).nbytes, swaps)
 
     def calls(self, variant: str, swaps: Sequence[Swap]) -> Iterator[Call]:
-        """Yield what counters of others would see of a version, its swaps as `torch.nn` has them.
+        """Return what counters of others would see of a version, its swaps as `torch.nn` has them.
 
         Nothing is known where the trace was not asked for it.
         """
-        events = self.traced.events
-        due = [swap for swap in swaps if swap.is_pair != (variant == SEPARABLE)]
-        due = [] if variant == "as_is" else due
-        gone = with_computed_weights(events, due) if due else set()
-        for call in self.traced.seen:
-            within = range(*call.events)
-            if not within or not gone.issuperset(within):
-                yield call
-        for swap in due:
-            first = events[swap.positions[0]]
-            parts = stage_operations(swap.convs(variant), first.batched_input_shape)
-            for call in calls_of(parts):
-                for _ in range(first.times):
-                    yield call._replace(path=first.module)
+        seen: Iterable[Call] = self.traced.seen
+        if self.source.kind == "export":
+            seen = with_functions(seen)
+        return seen_of(self.traced.events, seen, variant, swaps)
 
     def build(self, variant: str, swaps: Sequence[Swap]) -> tuple[nn.Module, Mapping[str, str]]:
         """Return a version of the model with values, and why layers had to be left, by name."""

@@ -61,8 +61,8 @@ def _calls(operation: Operation, at: int) -> Iterator[Call]:
         operation.output_shape,
         macs,
         (at, at + 1),
-        _parameters(spec),
-        _attributes(spec),
+        parameters_of(spec),
+        settings_of(spec),
     )
     yield seen
     if written.function:
@@ -95,7 +95,7 @@ def _written(spec: Spec) -> _Written:
     return _Written(spec.type, None, f"aten::{spec.op}")
 
 
-def _parameters(spec: Spec) -> dict[str, Shape]:
+def parameters_of(spec: Spec) -> dict[str, Shape]:
     """Return the shapes of the parameters that the module of a layer owns."""
     match spec:
         case ConvSpec():
@@ -116,5 +116,6 @@ def _weighted(weight: Shape, biases: int) -> dict[str, Shape]:
     return {"weight": weight, "bias": (biases,)} if biases else {"weight": weight}
 
 
-def _attributes(spec: Spec) -> dict[str, Any]:
+def settings_of(spec: Spec) -> dict[str, Any]:
+    """Return the settings that the module of a layer has."""
     return {name: getattr(spec, name) for name in type(spec).__dataclass_fields__}

@@ -1,5 +1,6 @@
 """A program of `torch.export` as modules of the names and classes that the model had before."""
 
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cache, partial
@@ -33,23 +34,25 @@ def as_module(program: ExportedProgram, takes: Sequence[Taken] | None, ranges: R
     assert signature is not None
     names = tuple(signature.forward_arg_names or ())
     call = _Call(signature.in_spec, signature.out_spec, names, takes, ranges)
-    kind_of_root = _class_of_root(program.graph)
+    kinds = _classes(program.graph)
     try:
         root: Any = UnflattenedModule(program)
     except Exception:  # noqa: BLE001
         # torch gives up on graphs of many kinds, by many kinds of errors
         root = _flat(program)
-    root._ty = kind_of_root
+    root._ty = kinds.get("", "")
     for attribute in _ONLY_WHILE_MADE:
         root.__dict__.pop(attribute, None)
     root.call = call
     _become(root, Flat if hasattr(root, "paths") else Root)
     convolutions: dict[Any, nn.Module] = {}
-    for module in list(root.modules()):
+    for path, module in list(root.named_modules()):
         if isinstance(module, InterpreterModule):
             conv = _as_convolution(module)
             if conv is None:
-                _become(module, Part)
+                # of one that was never called torch has the class of the first in it
+                known = kinds.get(_NUMBER.sub("", path), _NO_CLASS) if kinds else None
+                _become(module, Part, known)
             else:
                 convolutions[module] = conv
     for module in list(root.modules()):
@@ -89,9 +92,15 @@ def _place(root: nn.Module, path: str) -> nn.Module:
     return root
 
 
-def _class_of_root(graph: fx.Graph) -> str:
+def _classes(graph: fx.Graph) -> dict[str, str]:
+    """Return the classes of the modules that were called, by path."""
     stacks = (node.meta.get("nn_module_stack", {}).values() for node in graph.nodes)
-    return next((kind for stack in stacks for path, kind in stack if not path and kind), "")
+    return {_NUMBER.sub("", path): kind for stack in stacks for path, kind in stack if kind}
+
+
+_NUMBER = re.compile(r"@\d+")
+"""What stands behind a path where a module is called again."""
+_NO_CLASS = "torch.nn.modules.module.Module"
 
 
 _ONLY_WHILE_MADE = """
@@ -106,16 +115,18 @@ def _become(module: Any, kind: Any, exported_from: str | None = None) -> None:
         for node in module.graph.nodes:
             node.meta = {}
     module.__dict__.pop("graph_module", None)  # Python code of the graph, which is never run
-    name = (exported_from or getattr(module, "_ty", None) or "").rpartition(".")[2]
+    told = exported_from or getattr(module, "_ty", None) or ""
+    name = told.rpartition(".")[2]
     if not name.isidentifier():
         name = "Program" if issubclass(kind, Root) else "Module"
-    module.__class__ = _called(kind, name)
+    module.__class__ = _called(kind, name, told if name == told.rpartition(".")[2] else "")
 
 
 @cache
-def _called(kind: Hashable, name: str) -> Any:
+def _called(kind: Hashable, name: str, exported_from: str) -> Any:
     """Return a class of ours under the name of the one that a module was exported from."""
-    return type(name, (cast("type", kind),), {"__module__": __name__, "__doc__": kind.__doc__})
+    own = {"__module__": __name__, "__doc__": kind.__doc__, "exported_from": exported_from}
+    return type(name, (cast("type", kind),), own)
 
 
 _device: ContextVar[torch.device | None] = ContextVar("_device", default=None)

@@ -158,10 +158,12 @@ _HELD = ("weight", "bias")
 
 
 def name_of(kind: type) -> str:
-    """Return a class as a rule names it: one of `torch.nn` by its name alone."""
-    if kind.__module__.startswith("torch.nn.modules."):
-        return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
+    """Return a class as a rule names it: one of `torch.nn` by its name alone.
+
+    A module of an exported program has the class that it was exported from.
+    """
+    name = vars(kind).get("exported_from") or f"{kind.__module__}.{kind.__qualname__}"
+    return name.rpartition(".")[2] if name.startswith("torch.nn.modules.") else name
 
 
 def _is_empty(module: nn.Module | None) -> bool:
