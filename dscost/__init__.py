@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from dscost.analysis.verification import Verification
     from dscost.analysis.verifying import verify
     from dscost.analysis.verifying_against import PeerVerification
+    from dscost.attributing.records import Attribution
+    from dscost.attributing.searching import which
     from dscost.budgets.checking import check
     from dscost.budgets.findings import CheckResult, CheckResults
     from dscost.budgets.keeping import baseline, save_baseline, update_baseline
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from dscost.version import __version__
 
 __all__ = [
+    "Attribution",
     "CheckResult",
     "CheckResults",
     "Comparison",
@@ -69,6 +72,7 @@ __all__ = [
     "sweep",
     "update_baseline",
     "verify",
+    "which",
 ]
 """What is stable, with what `dscost.nn`, `dscost.pages` and `dscost.specs` have in their `__all__`.
 
@@ -77,6 +81,7 @@ Everything else may be another tomorrow; `dscost.specs` is kept for one release.
 
 _HOMES = {
     "__version__": "dscost.version",
+    "Attribution": "dscost.attributing.records",
     "CheckResult": "dscost.budgets.findings",
     "CheckResults": "dscost.budgets.findings",
     "Comparison": "dscost.comparing.differences",
@@ -108,6 +113,7 @@ _HOMES = {
     "sweep": "dscost.sweeping.sweep",
     "update_baseline": "dscost.budgets.keeping",
     "verify": "dscost.analysis.verifying",
+    "which": "dscost.attributing.searching",
 }
 
 

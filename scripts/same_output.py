@@ -124,6 +124,7 @@ convert net.py:Net --input 1,3,16,16 --rank 2 --format markdown
 baseline save grown.yaml
 init net.yaml resnet18
 verify mobilenet_v3_small
+which mobilenet_v3_small 0.06
 verify net.py:Net --input 1,3,16,16
 list models
 list variants

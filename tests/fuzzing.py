@@ -29,7 +29,7 @@ LIMIT_S = 5.0
 HANGS_S = 30
 """After so many seconds a command is broken off."""
 LONGEST_LINE = 20_000
-MAY_EXIT_1 = ("check", "baseline", "verify")
+MAY_EXIT_1 = ("check", "baseline", "verify", "which")
 MAY_FAIL_WITH_A_RESULT = ("check",)
 TRIPWIRE = "executed"
 

@@ -148,6 +148,7 @@ TERMINAL_COMMANDS = [
     "convert net.yaml --goal macs=0.9x --all",
     "convert net.yaml --goal macs=0.01x",
     "verify net.yaml",
+    "which net.yaml 1.0",
     "init net.yaml -o new.yaml",
     "schema nothing",
     "baseline update --accept nobody",

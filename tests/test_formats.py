@@ -42,6 +42,7 @@ RESULTS = {
     "check": ("check", "dscost.yaml"),
     "baseline": ("baseline", "save", "dscost.yaml"),
     "verify": ("verify", "net.yaml"),
+    "which": ("which", "resnet18", "1.81G"),
     "list": ("list", "devices"),
 }
 """A command line for each command that prints a result."""
@@ -58,6 +59,7 @@ SAID = {
     "check": "over budget",
     "baseline": "wrote kept.json: 1 model",
     "verify": "FlopCounterMode",
+    "which": "multiply-accumulates",
     "list": "NVIDIA T4",
 }
 """What every page must have in it."""

@@ -179,6 +179,7 @@ OPTIONS: dict[str, dict[str, Sequence[str] | None]] = {
     "baseline": {"--accept": TEXTS, "--model": NAMES, "--raise-limits": None},
     "device": {"--on": NAMES, "--dtype": TEXTS, **VIEW},
     "verify": {**MODEL, "--json": None},
+    "which": {**MODEL, "--convention": NAMES, "--all": None, "-n": NUMBERS, "--json": None},
     "init": {"--headroom": NUMBERS, "-o": PLACES, **MODEL},
     "schema": {"-o": PLACES},
     "list": {"--sort": COLUMNS, "-v": None, "--wide": None},

@@ -70,6 +70,11 @@ CASES = {
         ("verify", "resnet18"),
         "<Verification resnet18: 1,814,073,344 MACs, FlopCounterMode 1,814,073,344>",
     ),
+    "attribution": Case(
+        lambda: dscost.which("resnet18", "1.81G"),
+        ("which", "resnet18", "1.81G"),
+        "<Attribution 1.81G of resnet18: MACs, 1,814,073,344>",
+    ),
     "conversion of a target": Case(
         lambda: convert_target("net.yaml", rank=2).converted,
         ("convert", "net.yaml", "--rank", "2"),

@@ -64,6 +64,7 @@ COUNTING = [
     "model net.yaml --no-time --json",
     "model mobilenet_v1 --set width=0.5 --no-time --on raspberry_pi_4",
     "compare resnet18 net.yaml",
+    "which resnet50 4.11G",
     "sweep --cin 8:64:8 --cout 16,32 -k 1,3",
     "check dscost.yaml",
     "baseline show",

@@ -95,7 +95,7 @@ def count(
         _refuse_counting_again(name, request, train=train)
         return _with(conventions, _as_saved(source.report, name, strict=strict))
     if isinstance(source, ArchitectureSource) and not train:
-        shape = _one_shape(request.input, request.dtype)
+        shape = one_shape(request.input, request.dtype)
         return _with(conventions, count_architecture(source, request, shape, target=name))
     is_quantised = request.by_runtime and request.dtype == QUANTISED
     request = request._replace(dtype=None) if is_quantised else request
@@ -244,7 +244,7 @@ def _built(source: "ArchitectureSource", request: Request) -> "ModuleSource":
     from dscost.foreign.uncompiled import compiler_unasked
     from dscost.sources import ModuleSource
 
-    shape = _one_shape(request.input, request.dtype)
+    shape = one_shape(request.input, request.dtype)
     model = count_architecture(source, request._replace(dtype=None), shape, target="")
     versions = model.runnable
     assert versions is not None
@@ -253,7 +253,7 @@ def _built(source: "ArchitectureSource", request: Request) -> "ModuleSource":
     return ModuleSource(source.kind, network, model.report.inputs[0].shape)
 
 
-def _one_shape(input: Any, dtype: str | None) -> tuple[int, ...] | None:
+def one_shape(input: Any, dtype: str | None) -> tuple[int, ...] | None:
     """Return the single shape that an architecture takes, of the dtype of its weights."""
     if input is None:
         return None
@@ -270,7 +270,7 @@ def _one_shape(input: Any, dtype: str | None) -> tuple[int, ...] | None:
     shape = getattr(input, "shape", input)  # a tensor or a TensorSpec, else a shape already
     is_several = isinstance(shape, list | tuple)
     if is_several and len(shape) == 1 and not isinstance(shape[0], int):
-        return _one_shape(shape[0], dtype)
+        return one_shape(shape[0], dtype)
     if is_several and all(isinstance(size, int | float) for size in shape):
         return tuple(shape)
     is_named = is_several and all(isinstance(one, TensorSpec) for one in shape)

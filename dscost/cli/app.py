@@ -22,7 +22,7 @@ from dscost.version import __version__
 
 COMMANDS = (
     *("layer", "model", "compare", "sweep", "convert", "device", "check", "baseline"),
-    *("verify", "list", "init", "schema", "help"),
+    *("verify", "which", "list", "init", "schema", "help"),
 )
 """Each stands in a module of its name, which is imported when it is used."""
 _ELSEWHERE = {"list": ("listing", "list_names"), "help": ("help", "help_of")}

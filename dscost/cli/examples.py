@@ -98,6 +98,11 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("dscost verify net.py:Net --input 1,3,224,224", "your own"),
         Example("dscost verify net.onnx", "an ONNX file, as ONNX Runtime runs it"),
     ),
+    "which": (
+        Example("dscost which resnet50 4.11G", "whose count that is"),
+        Example("dscost which mobilenet_v2 0.32", "a figure without a unit"),
+        Example("dscost which net.py:Net 1.2G --input 1,3,224,224", "your own network"),
+    ),
     "list": (
         Example("dscost list", "built-in networks, with what they cost"),
         Example("dscost list devices", "devices for --on, with peak and bandwidth"),

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from dscost.cli.signals import INTERRUPTED, signals
 
-COMMANDS = ("model", "compare", "sweep", "convert", "verify", "init")
+COMMANDS = ("model", "compare", "sweep", "convert", "verify", "which", "init")
 _DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of Linux' prctl."""
 

@@ -26,33 +26,39 @@ def tally(convention: Convention, calls: Iterable[Call], *, batch: int = 1) -> T
         batch: How many inputs at once they are of.
     """
     index = _Index(convention)
-    by_layer: dict[str, Fraction] = {}
-    by_rule: dict[int, Fraction] = {}
+    by_layer: dict[str, int | Fraction] = {}
+    by_rule: dict[int, int | Fraction] = {}
     for call in calls:
         at = index.rule_of(call)
         if at is None or index.is_hidden(call):
             continue
         amount = _amount(convention, convention.rules[at], call, batch)
-        by_layer[call.path] = by_layer.get(call.path, Fraction()) + amount
-        by_rule[at] = by_rule.get(at, Fraction()) + amount
-    shares = [(convention.rules[at], by_rule[at]) for at in sorted(by_rule) if by_rule[at]]
-    return Tally(int(sum(by_rule.values())), by_layer, shares)
+        by_layer[call.path] = by_layer.get(call.path, 0) + amount
+        by_rule[at] = by_rule.get(at, 0) + amount
+    shares = [
+        (convention.rules[at], Fraction(by_rule[at])) for at in sorted(by_rule) if by_rule[at]
+    ]
+    layers = {path: Fraction(amount) for path, amount in by_layer.items()}
+    return Tally(int(sum(by_rule.values())), layers, shares)
 
 
-def _amount(convention: Convention, rule: Rule, call: Call, batch: int) -> Fraction:
+def _amount(convention: Convention, rule: Rule, call: Call, batch: int) -> int | Fraction:
+    """Return what a call counts; whole numbers stay ints, whose sums take a tenth of the time."""
+    amount: int | Fraction = 0
     try:
-        parts = [Fraction(QUANTITIES[name](call)) * share for name, share in rule.counts.items()]
+        for name, share in rule.counts.items():
+            whole = share.numerator if share.denominator == 1 else share
+            amount += QUANTITIES[name](call) * whole
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         what = f"{call.name} of {call.input}"  # a rule of a user, made for something else
         raise InputError(f"{convention.key} has a rule for {what} that does not fit it") from error
-    amount = sum(parts, Fraction())
     if call.kind != "modules":
         return amount
     if convention.nested == "hidden":  # it walks the tree, and meets what is shared again
         amount *= call.places
     if convention.hooks_again:
         amount *= call.places
-    return amount / batch if convention.per_sample else amount
+    return Fraction(amount, batch) if convention.per_sample and batch > 1 else amount
 
 
 class _Index:

@@ -88,6 +88,7 @@ _SAID_BY = {
     "Baseline": "baselines:BaselineSaid",
     "Kept": "baselines:KeptSaid",
     "Ceilings": "device:DeviceSaid",
+    "Attribution": "attributions:AttributionSaid",
     "Verification": "verifications:VerificationSaid",
     "PeerVerification": "verifications:PeerVerificationSaid",
     "Listing": "listings:ListingSaid",

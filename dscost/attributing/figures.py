@@ -1,0 +1,118 @@
+"""What is seen of a model → every figure that people state of it, with how plain each is."""
+
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from dscost.attributing.seen import Seen
+from dscost.conventions import Convention, Rule, tally
+
+OWN = "macs"
+PARAMS, PARAMS_WITHOUT_NORM, ACTIVATIONS, BACKWARD = (
+    *("params", "params without BatchNorm", "activations", "forward and backward"),
+)
+OF_MODEL = (PARAMS, PARAMS_WITHOUT_NORM)
+"""What is counted once, however many inputs there are."""
+
+PLAINNESS = {
+    OWN: 0,
+    PARAMS: 1,
+    PARAMS_WITHOUT_NORM: 2,
+    ACTIVATIONS: 3,
+    BACKWARD: 3,
+}
+"""How far figures that are no convention's are from the plain reading, which is MACs."""
+OF_CONVENTION, OF_VARIATION = 1, 1
+"""How far one of a convention is, and how much further where it counts in another way."""
+
+
+class Figure(NamedTuple):
+    """A figure of a version of a model.
+
+    Args:
+        key: `macs`, another of `PLAINNESS`, or the name of a convention.
+        title: Of the convention, as people call it.
+        counts: What it calls its figure.
+        amount: How much that is.
+        parts: What it counts beside MACs.
+        variation: In which way it counts otherwise than now.
+        is_per_sample: Whether it is of one input of the batch.
+        departures: How far it is from the plain reading.
+    """
+
+    key: str
+    title: str
+    counts: str
+    amount: Fraction
+    parts: tuple[str, ...] = ()
+    variation: str | None = None
+    is_per_sample: bool = False
+    departures: int = 0
+
+    @property
+    def counts_macs(self) -> bool:
+        """Whether it is of operations, which may be told at two for each."""
+        return self.key not in (*OF_MODEL, ACTIVATIONS)
+
+
+def plain_figures(seen: Seen, conventions: Sequence[Convention]) -> Iterator[Figure]:
+    """Yield MACs, parameters, and what conventions make of a model."""
+    yield _own(OWN, "MACs", seen.macs)
+    yield _own(PARAMS, "parameters", seen.params)
+    for one in conventions:
+        if seen.calls is None and one.key in seen.saved:
+            count = Fraction(seen.saved[one.key])
+            yield Figure(one.key, short_title(one), one.counts, count, departures=OF_CONVENTION)
+        if seen.calls is not None:
+            yield from _by_convention(seen, one)
+
+
+def further_figures(seen: Seen) -> Iterator[Figure]:
+    """Yield what is stated less often: activations, training, parameters once folded."""
+    if seen.norm_params:
+        yield _own(PARAMS_WITHOUT_NORM, "parameters", seen.params - seen.norm_params)
+    if seen.activations:
+        yield _own(ACTIVATIONS, "activations", seen.activations)
+    yield _own(BACKWARD, "MACs", 3 * seen.macs)
+
+
+def _own(key: str, counts: str, count: int) -> Figure:
+    return Figure(key, "", counts, Fraction(count), departures=PLAINNESS[key])
+
+
+def _by_convention(seen: Seen, convention: Convention) -> Iterator[Figure]:
+    plain: Fraction | None = None
+    for variation in (None, *convention.variations):
+        one = convention if variation is None else convention.varied(variation)
+        found = tally(one, seen.calls or (), batch=seen.batch)
+        count = Fraction(found.total)
+        if variation is not None and count == plain:
+            continue
+        plain = count if variation is None else plain
+        yield Figure(
+            convention.key,
+            short_title(convention),
+            convention.counts,
+            count,
+            _parts([rule for rule, _ in found.by_rule]),
+            variation,
+            convention.per_sample,
+            OF_CONVENTION + (OF_VARIATION if variation else 0),
+        )
+
+
+def short_title(convention: Convention) -> str:
+    """Return what people call a convention, without its release.
+
+    >>> from dscost.conventions import find_convention
+    >>> short_title(find_convention("fvcore-0.1.5"))
+    'fvcore'
+    """
+    return re.sub(r"\s+v?[0-9][\w.]*$", "", convention.title)
+
+
+def _parts(rules: Sequence[Rule]) -> tuple[str, ...]:
+    """Return what rules count beside MACs, in words, each once."""
+    words = [rule.called.removeprefix("with ") for rule in rules if rule.called]
+    return tuple(dict.fromkeys(words))

@@ -1,0 +1,99 @@
+"""A version of a model on an input: what it costs, and what counters of others see of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from dscost.layers.convolution import Shape
+from dscost.traces.calls import Call
+
+AS_IS = "as_is"
+_LINEAR = ("aten::linear", "aten::addmm")
+
+
+class Seen(NamedTuple):
+    """A version of a model on an input.
+
+    Args:
+        inputs: Shapes of what it is given.
+        macs: Its multiply-accumulates.
+        params: Its parameters.
+        activations: What its convolutions and linear layers write; `None` where that is not known.
+        calls: What counters of others see of it; `None` where that cannot be known.
+        saved: What it counts by conventions, where only that was kept.
+        changes: What was done to the model, in words, before it was counted.
+        unknown: Operators of unknown cost.
+    """
+
+    inputs: tuple[Shape, ...]
+    macs: int
+    params: int
+    activations: int | None
+    calls: Sequence[Call] | None
+    saved: Mapping[str, int] = MappingProxyType({})
+    changes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def batch(self) -> int:
+        """How many inputs at once."""
+        return next((shape[0] for shape in self.inputs if shape), 1)
+
+    @property
+    def resolution(self) -> int | None:
+        """The side of its one square image, where it is given one."""
+        if len(self.inputs) != 1 or len(self.inputs[0]) != 4:
+            return None
+        height, width = self.inputs[0][2:]
+        return height if height == width else None
+
+    @property
+    def norm_params(self) -> int:
+        """Parameters of batch normalisation, which go into the convolution before it."""
+        return sum(
+            _elements(call)
+            for call in _once(self.calls or ())
+            if call.kind == "modules" and "BatchNorm" in call.name.rpartition(".")[2]
+        )
+
+    def without_classifier(self) -> "Seen | None":
+        """Return it without its last layer, where that is linear, as papers count backbones."""
+        calls = self.calls or ()
+        last = next(
+            (call for call in reversed(calls) if call.kind == "operators" and call.macs), None
+        )
+        if last is None or last.name not in _LINEAR or not last.path:
+            return None
+        gone = [call for call in calls if call.path == last.path]
+        macs = sum(call.macs for call in gone if call.kind == "operators")
+        modules = [call for call in _once(gone) if call.kind == "modules"]
+        params = sum(map(_elements, modules)) or _elements(last)
+        if macs >= self.macs:
+            return None
+        kept = [call for call in calls if call.path != last.path]
+        return self._replace(
+            macs=self.macs - macs,
+            params=self.params - params,
+            activations=None,
+            calls=kept,
+            changes=(*self.changes, "without its classifier"),
+        )
+
+
+def _once(calls: Sequence[Call]) -> Iterator[Call]:
+    """Yield the first call of each module, whose parameters count once."""
+    found: set[tuple[str, str]] = set()
+    for call in calls:
+        if call.kind == "modules" and (call.path, call.name) not in found:
+            found.add((call.path, call.name))
+            yield call
+
+
+def _elements(call: Call) -> int:
+    total = 0
+    for shape in call.parameters.values():
+        size = 1
+        for extent in shape:
+            size *= extent
+        total += size
+    return total

@@ -1,0 +1,255 @@
+"""A target → what counts it anew, on other images and in other versions, as far as it can be."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dscost.analysis.targets import Request, found_source, with_arguments
+from dscost.attributing.seen import AS_IS, Seen
+from dscost.conventions import Convention, functions_of
+from dscost.errors import InputError
+from dscost.layers.convolution import Shape
+from dscost.layers.variants import SEPARABLE, STANDARD
+from dscost.reports.records import Report
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from torch import nn
+
+    from dscost.analysis.counting import CountedModel
+    from dscost.sources import ArchitectureSource, GraphSource, ModuleSource
+    from dscost.timing import Progress
+
+OTHERS: Mapping[str, str] = {STANDARD: "made standard", SEPARABLE: "made depthwise-separable"}
+"""Versions of a model, beside it as it is, in words."""
+
+
+class Subject(Protocol):
+    """A model that can be looked at."""
+
+    most_resolutions: int
+    """How many others are tried at most: to trace a model takes as long as to run it."""
+    limits: str
+    """What cannot be asked of it, in a sentence; empty where all can."""
+
+    def as_is(self, resolution: int | None = None) -> Seen:
+        """Return it as it stands, on images of a resolution, or on its own input.
+
+        Raises:
+            InputError: It cannot be run on them.
+        """
+        ...
+
+    def versions(self) -> Iterator[Seen]:
+        """Yield it made standard and made depthwise-separable, where that is not what it is."""
+        ...
+
+    def reparameterised(self) -> Seen | None:
+        """Return it as it is deployed, where its modules say how they are fused."""
+        ...
+
+
+def subject_of(
+    target: "str | PathLike[str] | nn.Module",
+    request: Request,
+    conventions: Sequence[Convention],
+    progress: "Progress | None" = None,
+) -> tuple[Subject, str]:
+    """Return what a target stands for, to be looked at, and what it is called.
+
+    Raises:
+        InputError: The target, the input or a setting is wrong.
+        UnavailableError: The target needs a library that is not installed.
+    """
+    from dscost.sources import ArchitectureSource, GraphSource, SavedSource
+
+    source, name = found_source(target, request, progress=progress)
+    if isinstance(source, SavedSource):
+        if request.changes:
+            given = ", ".join(f"--{'set' if one == 'settings' else one}" for one in request.changes)
+            raise InputError(f"{name} is a saved report, counted already: {given} cannot change it")
+        return _OfReport(source.report), name
+    if isinstance(source, ArchitectureSource):
+        return _OfArchitecture(source, request), name
+    if isinstance(source, GraphSource):
+        return _OfGraph(source, request, name), name
+    return _OfModule(source, request, name, functions_of(conventions), progress), name
+
+
+class _OfArchitecture:
+    most_resolutions, limits = 100, ""
+
+    def __init__(self, source: "ArchitectureSource", request: Request) -> None:
+        from dscost.analysis.targets import one_shape
+
+        self._source, self._request = source, request
+        self._shape = one_shape(request.input, request.dtype)
+
+    def as_is(self, resolution: int | None = None) -> Seen:
+        from dscost.networks.architectures import build
+
+        shape = self._shape
+        if resolution is not None:
+            own = self._own.inputs[0]
+            shape = (*own[:2], resolution, resolution)
+        settings, batch = self._request.settings or {}, self._request.batch
+        network = build(self._source.architecture, overrides=settings, shape=shape, batch=batch)
+        return _of_operations(network.operations, network.input_shape)
+
+    @cached_property
+    def _own(self) -> Seen:
+        return self.as_is()
+
+    def versions(self) -> Iterator[Seen]:
+        from dscost.analysis.architectures import ArchitectureVersions
+        from dscost.networks.architectures import build
+        from dscost.networks.swaps import find_swaps
+
+        settings, batch = self._request.settings or {}, self._request.batch
+        network = build(
+            self._source.architecture, overrides=settings, shape=self._shape, batch=batch
+        )
+        swaps = find_swaps(network.operations)
+        versions = ArchitectureVersions(network.operations, network.input_shape, 4)
+        for name, words in OTHERS.items():
+            found = _of_operations(versions.written(name, swaps), network.input_shape)
+            if found.macs != self._own.macs:
+                yield found._replace(changes=(words,))
+
+    def reparameterised(self) -> Seen | None:
+        return None
+
+
+def _of_operations(operations: Any, shape: Shape) -> Seen:
+    from dscost.conventions.operations import calls_of
+    from dscost.networks.network import network_cost
+
+    cost, calls = network_cost(operations, 4), list(calls_of(operations))
+    return Seen((shape,), cost.macs, cost.params, cost.activations, calls)
+
+
+class _OfModule:
+    most_resolutions, limits = 4, ""
+
+    def __init__(
+        self,
+        source: "ModuleSource",
+        request: Request,
+        name: str,
+        functions: frozenset[str],
+        progress: "Progress | None",
+    ) -> None:
+        self._source, self._request, self._name = source, request, name
+        self._functions, self._progress = functions, progress
+
+    def as_is(self, resolution: int | None = None) -> Seen:
+        if resolution is None:
+            return _of_counted(self._counted, AS_IS)
+        (own,) = _of_counted(self._counted, AS_IS).inputs
+        request = self._request._replace(input=(*own[:2], resolution, resolution))
+        return _of_counted(self._count(self._source, request), AS_IS)
+
+    def versions(self) -> Iterator[Seen]:
+        own = _of_counted(self._counted, AS_IS)
+        for name, words in OTHERS.items():
+            found = _of_counted(self._counted, name)
+            if found.macs != own.macs:
+                yield found._replace(changes=(words,))
+
+    def reparameterised(self) -> Seen | None:
+        from dscost.attributing.reparameterising import reparameterised
+
+        module = reparameterised(self._source.module, self._source.importing)
+        if module is None:
+            return None
+        source = self._source._replace(module=module, make_real=None)
+        try:
+            found = _of_counted(self._count(source, self._request), AS_IS)
+        except InputError:  # what fuses itself need not run without values
+            return None
+        own = _of_counted(self._counted, AS_IS)
+        if (found.macs, found.params) == (own.macs, own.params):
+            return None
+        return found._replace(changes=("reparameterised",))
+
+    @cached_property
+    def _counted(self) -> "CountedModel":
+        return self._count(self._source, self._request)
+
+    def _count(self, source: "ModuleSource", request: Request) -> "CountedModel":
+        from dscost.analysis.traced import analyze_module
+
+        module, arguments = with_arguments(source, self._name, request)
+        if self._progress:
+            shapes = " and ".join("×".join(map(str, one.shape)) for one in arguments.tensors)
+            self._progress(None, f"tracing {self._name} at {shapes}")
+        return analyze_module(module, arguments, target=self._name, functions=self._functions)
+
+
+class _OfGraph:
+    most_resolutions = 0
+    limits = "Of an ONNX file only its own figures are known, not what counters of torch would see."
+
+    def __init__(self, source: "GraphSource", request: Request, name: str) -> None:
+        from dscost.analysis.graphs import count_graph
+
+        self._counted = count_graph(source, request, target=name, strict=False, train=False)
+
+    def as_is(self, resolution: int | None = None) -> Seen:
+        return _of_counted(self._counted, AS_IS)
+
+    def versions(self) -> Iterator[Seen]:
+        yield from _other_totals(self._counted.report)
+
+    def reparameterised(self) -> Seen | None:
+        return None
+
+
+class _OfReport:
+    most_resolutions = 0
+    limits = (
+        "Of a saved report only the figures that it has are known: what was not counted is not."
+    )
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def as_is(self, resolution: int | None = None) -> Seen:
+        return _of_report(self._report, AS_IS)
+
+    def versions(self) -> Iterator[Seen]:
+        yield from _other_totals(self._report)
+
+    def reparameterised(self) -> Seen | None:
+        return None
+
+
+def _other_totals(report: Report) -> Iterator[Seen]:
+    own = _of_report(report, AS_IS)
+    for name, words in OTHERS.items():
+        found = _of_report(report, name)
+        if found.macs != own.macs:
+            yield found._replace(changes=(words,))
+
+
+def _of_report(report: Report, version: str) -> Seen:
+    cost = getattr(report.totals, version)
+    saved = {key: found[version] for key, found in report.by_convention.items() if version in found}
+    return Seen(
+        tuple(one.shape for one in report.inputs),
+        cost.macs,
+        cost.params,
+        cost.activations,
+        None,
+        saved,
+        unknown=tuple(report.coverage.unknown),
+    )
+
+
+def _of_counted(counted: "CountedModel", version: str) -> Seen:
+    found = _of_report(counted.report, version)
+    versions: Any = counted.versions
+    if not hasattr(versions, "calls"):
+        return found
+    return found._replace(calls=list(versions.calls(version, counted.swaps)))

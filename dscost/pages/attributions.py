@@ -1,0 +1,145 @@
+"""Whose figure a stated one is, in sentences."""
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from dscost.notation.units import counted, format_count, format_shape
+from dscost.pages import Said
+from dscost.pages.page import Page, Toned, View
+
+if TYPE_CHECKING:
+    from dscost.attributing.records import Attribution, Candidate
+
+SHOWN = 4
+"""Candidates that are told unless more, or fewer, are asked for."""
+DIGITS = 5
+EXACT = "exact"
+
+_OWN: Mapping[str, str] = {
+    "macs": "its multiply-accumulates",
+    "params": "its parameters",
+    "params without BatchNorm": "its parameters without those of BatchNorm",
+    "activations": "its activations, what convolutions and linear layers write",
+    "forward and backward": "the multiply-accumulates of forward and backward, three passes",
+}
+_HOW = {"rounded to tens": ", rounded to tens", "cut off": ", digits cut off instead of rounded"}
+
+
+class AttributionSaid(Said):
+    """What is to be said of a stated figure."""
+
+    what = "an attribution"
+    row_columns = (
+        *("target", "figure", "fits", "convention", "counts", "variation", "factor", "per_image"),
+        *("input", "changes", "how", "count", "macs", "distance", "departures"),
+    )
+    _result: "Attribution"
+
+    def pages(self, view: View) -> list[Page]:
+        """Return one page: the likeliest in a sentence, then what else it may be."""
+        found = self._result
+        inputs = " and ".join(map(format_shape, found.inputs))
+        heading = f"{found.target} at {inputs}: {found.figure}"
+        lines = list(self._fitting(view) if found.fits else self._nearest())
+        lines += [Toned(found.limits, "unclear")] if found.limits else []
+        if found.unknown:
+            operators = ", ".join(found.unknown)
+            lines.append(
+                Toned(f"Operators of unknown cost are in no figure: {operators}.", "unclear")
+            )
+        return [Page(heading, lines)]
+
+    def _fitting(self, view: View) -> Iterator[str]:
+        found = self._result
+        first, *others = found.candidates
+        yield Toned(f"{_capital(in_words(first))}{_macs_alone(first)}.", "verdict")
+        most = len(found.candidates) if found.is_exhaustive else view.top or SHOWN
+        shown = others[: most - 1]
+        for one in shown:
+            yield f"It may also be {in_words(one)}."
+        left = len(others) - len(shown)
+        if left:
+            more = "reading fits" if left == 1 else "readings fit"
+            yield f"{left} less likely {more}; --all shows every one."
+
+    def _nearest(self) -> Iterator[str]:
+        found = self._result
+        tried = counted(found.tried, "figure")
+        yield Toned(f"Nothing fits: none of {tried} of {found.target} is {found.figure}.", "bad")
+        for one in found.nearest:
+            yield f"Near it is {in_words(one)}, {_off(one, found)}."
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return the figure, and every candidate."""
+        return self._result.to_dict()
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield a row for each candidate, the likeliest first, or for each that comes near."""
+        found = self._result
+        for one in found.candidates or found.nearest:
+            row = {**one.to_dict(), "target": found.target, "figure": found.figure}
+            row["fits"] = found.fits
+            row["input"] = " ".join(map(format_shape, one.inputs))
+            row["changes"] = ", ".join(one.changes)
+            yield {key: row[key] for key in self.row_columns if row[key] is not None}
+
+
+def in_words(one: "Candidate") -> str:
+    """Return a candidate as a part of a sentence, its figure in brackets."""
+    what = _OWN.get(one.key) or f"{one.title}'s {one.counts}"
+    if one.factor == 2:
+        what = f"twice {what}" if one.title else f"FLOPs, two for each of {what}"
+    what += f" ({one.variation})" if one.variation else ""
+    what += "".join(f", {change}" for change in one.changes)
+    what += " for one image" if one.per_image else ""
+    if not one.is_own_input:
+        what += f" at {' and '.join(map(format_shape, one.inputs))}"
+    made_of = f": {_made_of(one)}" if one.title else ""
+    what += f" ({_figure(one.amount, one.how)}{made_of})"
+    what += _HOW.get(one.how or "", "")
+    return what + (f"; {_list(one.alike)} {_count_the_same(one)}" if one.alike else "")
+
+
+def _count_the_same(one: "Candidate") -> str:
+    return "counts the same" if len(one.alike) == 1 else "count the same"
+
+
+def _made_of(one: "Candidate") -> str:
+    single = one.amount / one.factor
+    if single == one.macs:
+        return "nothing but MACs"
+    if single < one.macs and not one.per_image:
+        return f"not all of the {format_count(one.macs)} MACs"
+    return f"MACs with {_list(one.parts)} on top" if one.parts else "MACs"
+
+
+def _macs_alone(one: "Candidate") -> str:
+    if not one.title or one.macs == one.amount:
+        return ""
+    return f"; MACs alone are {format_count(one.macs)}"
+
+
+def _figure(count: Fraction, how: str | None) -> str:
+    return f"{int(count):,}" if how == EXACT else format_count(int(count), DIGITS)
+
+
+def _off(one: "Candidate", found: "Attribution") -> str:
+    from dscost.attributing.written import parse_figure
+
+    stated = parse_figure(found.figure).nearest_value(one.amount)
+    where = "above" if one.amount > stated else "below"
+    percent = one.distance * 100
+    digits = 1 if percent >= 1 else 2 if percent >= 0.1 else 4
+    return f"{percent:.{digits}f} % {where}"
+
+
+def _list(words: tuple[str, ...]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _capital(text: str) -> str:
+    """Return a sentence; the name of a tool is written as it writes itself."""
+    is_of_ours = text.startswith(("its ", "the ", "twice "))
+    return text[0].upper() + text[1:] if is_of_ours else text

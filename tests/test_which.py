@@ -1,0 +1,255 @@
+"""Whose figure a stated one is: papers, published tables, and what is no figure at all."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from program import run
+
+import dscost
+from dscost.attributing.written import parse_figure
+from dscost.errors import InputError
+
+HERE = Path(__file__).parent
+NET = """
+input: [3, 32, 32]
+layers:
+  - {conv: 3, out_channels: 16, norm: batch, act: relu}
+  - {global_pool: 1}
+  - flatten
+  - {linear: 10}
+"""
+MACS = 32 * 32 * 16 * 3 * 9 + 16 * 10
+
+
+def likeliest(target: str, figure: object, **given: object) -> tuple[str, int]:
+    found = dscost.which(target, figure, **given)
+    assert found.candidates, found
+    return found.candidates[0].key.partition("-")[0], found.candidates[0].factor
+
+
+@pytest.mark.parametrize(
+    ("target", "figure", "key", "factor"),
+    [
+        # He et al. 2015 and those who count it again: the three figures of ResNet-50
+        ("resnet50", "4.09", "macs", 1),
+        ("resnet50", "4.09G", "macs", 1),
+        ("resnet50", "4.11G", "fvcore", 1),
+        ("resnet50", "4.11 GFLOPs", "fvcore", 1),
+        ("resnet50", "4111512576", "fvcore", 1),
+        ("resnet50", "4,132,436,968", "ptflops", 1),
+        ("resnet50", "8.2", "macs", 2),
+        ("resnet50", "4.1 B", "macs", 1),
+        ("resnet50", "25.6M", "params", 1),
+        ("resnet50", "25.557 M params", "params", 1),
+        ("resnet18", "1.82", "fvcore", 1),
+        # Simonyan and Zisserman 2014; torchvision
+        ("vgg16", "15.5", "macs", 1),
+        ("vgg16", "15.47", "macs", 1),
+        # Sandler et al. 2018: 300 M, and 3.47 M parameters without BatchNorm
+        ("mobilenet_v2", "300M", "macs", 1),
+        ("mobilenet_v2", "0.3", "macs", 1),
+        ("mobilenet_v2", "3.4M", "params without BatchNorm", 1),
+        ("mobilenet_v2", "0.32", "ptflops", 1),
+        ("mobilenet_v2", "0.31", "fvcore", 1),
+        # Howard et al. 2017
+        ("mobilenet_v1", "569M", "macs", 1),
+        ("mobilenet_v1", "569", "macs", 1),
+        ("mobilenet_v1", "4.2M", "params", 1),
+        # Tan and Le 2019
+        ("efficientnet_b0", "0.39B", "macs", 1),
+        ("efficientnet_b0", "390M", "macs", 1),
+    ],
+)
+def test_figures_of_papers_are_who_counts_so(
+    target: str, figure: str, key: str, factor: int
+) -> None:
+    assert likeliest(target, figure) == (key, factor)
+
+
+with (HERE / "data" / "torchvision_weights_meta.csv").open() as file:
+    PUBLISHED = {
+        row["model"]: float(row["gflops_ops"])
+        for row in csv.DictReader(file)
+        if row["crop_size"] == "224"
+        and row["model"] in ("resnet18", "resnet101", "vgg16", "mobilenet_v3_large")
+    }
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_what_torchvision_publishes_is_macs(model: str) -> None:
+    assert likeliest(model, PUBLISHED[model]) == ("macs", 1)
+
+
+@pytest.mark.parametrize(
+    ("target", "figure", "given", "inputs"),
+    [
+        # MobileNetV1, table 7: the resolutions of a width of 1
+        ("mobilenet_v1", "418M", {}, 192),
+        ("mobilenet_v1", "186M", {}, 128),
+        # MobileNetV2 at 160, TensorFlow's table; what is given is what is counted first
+        ("mobilenet_v2", "154M", {"input": (1, 3, 160, 160)}, 160),
+        ("mobilenet_v2", "97M", {"settings": {"width": 0.5}}, 224),
+    ],
+)
+def test_other_images_are_tried_where_nothing_fits(
+    target: str, figure: str, given: dict, inputs: int
+) -> None:
+    found = dscost.which(target, figure, **given)
+    assert found.candidates[0].inputs[0] == (1, 3, inputs, inputs)
+    assert (found.candidates[0].key, found.candidates[0].factor) == ("macs", 1)
+
+
+def test_the_other_version_comes_last_and_papers_leave_the_classifier_out() -> None:
+    # MobileNetV1, table 4: Conv MobileNet, whose 1.024 M of the classifier are not counted
+    found = dscost.which("mobilenet_v1", "4866M").candidates[0]
+    assert found.changes == ("made standard", "without its classifier")
+    assert found.amount == 4_866_269_184
+
+
+def test_digits_that_were_cut_off_are_less_likely_than_rounded_ones() -> None:
+    found = dscost.which("resnet50", "4.08").candidates[0]
+    assert (found.key, found.how) == ("macs", "cut off")
+    assert dscost.which("resnet50", "4.1", exhaustive=True).candidates[0].how == "rounded"
+
+
+def test_a_batch_is_told_as_a_whole_and_for_one_image() -> None:
+    whole = dscost.which("resnet50", "16.36G", batch=4).candidates[0]
+    assert (whole.key, whole.per_image) == ("macs", False)
+    one = dscost.which("resnet50", "4.09G", batch=4).candidates[0]
+    assert (one.key, one.per_image) == ("macs", True)
+
+
+def test_nothing_is_claimed_where_nothing_fits() -> None:
+    found = dscost.which("resnet50", "5.0")
+    assert not found.fits
+    assert not found.candidates
+    assert len(found.nearest) == 3
+    assert all(0 < one.distance < 0.06 for one in found.nearest)
+
+
+def test_readings_of_a_figure_are_what_rounds_to_it() -> None:
+    rounded, cut_off = parse_figure("4.11G").readings
+    assert (rounded.low, rounded.high) == (4_105_000_000, 4_115_000_000)
+    assert (cut_off.low, cut_off.high) == (4_110_000_000, 4_120_000_000)
+    assert parse_figure("1.5e9").reading_of(1_549_999_999).how == "rounded"
+    assert parse_figure("320_300_008").readings[0].how == "exact"
+    assert parse_figure("300M").reading_of(304_000_000).how == "rounded to tens"
+
+
+@pytest.mark.parametrize(
+    ("figure", "told"),
+    [
+        ("abc", "expected a figure such as 4.11G, 320M, 320300008 or 0.32, found 'abc'"),
+        ("", "expected a figure such as"),
+        ("0", "expected a figure above 0, found '0'"),
+        ("0.000", "expected a figure above 0"),
+        ("-3G", "expected a figure above 0, found '-3G'"),
+        ("nan", "expected a figure such as"),
+        ("inf", "expected a figure such as"),
+        (float("nan"), "expected a figure such as"),
+        ("1e400", "no model counts as much, or as little, as '1e400'"),
+        ("1e-40", "no model counts as much, or as little"),
+        ("9" * 31, "no model counts as much as"),
+        ("9" * 10_000, "expected a figure such as"),
+        (10**5000, "no model counts as much as a number of 16610 bits"),
+        ("4.11 apples", "unknown unit 'apples' in '4.11 apples', expected a figure such as"),
+        ("4.11g", "unknown unit 'g' (did you mean 'G'?)"),
+        ("4,11G", "decimals stand behind a point"),
+        ("4.11G\x1b[31m", "expected a figure such as"),
+        (True, "found True"),
+        (None, "found None"),
+        ([4], "found [4]"),
+    ],
+    ids=lambda value: str(value)[:20] if isinstance(value, str) else type(value).__name__,
+)
+def test_what_is_no_figure_is_told_in_a_line(figure: object, told: str) -> None:
+    with pytest.raises(InputError) as error:
+        dscost.which("resnet18", figure)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+# -- the command
+
+
+def test_the_command_answers_in_a_sentence() -> None:
+    ran = run("which", "resnet50", "4.11G")
+    assert ran.returncode == 0
+    assert ran.stdout == (
+        "resnet50 at 1×3×224×224: 4.11G\n"
+        "fvcore's FLOPs (4.1115G: MACs with BatchNorm at 2 per element and average pool on top); "
+        "MACs alone are 4.089G.\n"
+    )
+
+
+def test_the_command_says_that_nothing_fits() -> None:
+    ran = run("which", "resnet50", "5.0")
+    assert ran.returncode == 1
+    _, verdict, *near = ran.stdout.splitlines()
+    assert verdict.startswith("Nothing fits: none of ")
+    assert len(near) == 3
+    assert all(line.endswith(("% below.", "% above.")) for line in near)
+
+
+def test_all_readings_are_shown_where_asked_for() -> None:
+    few = run("which", "resnet50", "4.1", "-n", "1").stdout
+    assert "less likely readings fit; --all shows every one." in few
+    every = json.loads(run("which", "resnet50", "4.1", "--all", "--json").stdout)
+    departures = [one["departures"] for one in every["candidates"]]
+    assert departures == sorted(departures)
+    assert len(departures) > 3
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (("resnet50", "abc"), "expected a figure such as"),
+        (("resnet50", "1e400"), "no model counts as much"),
+        (("resnet51", "4.1"), "unknown model 'resnet51'"),
+        (("resnet50", "4.1", "--all", "-n", "2"), "--all shows every reading"),
+        (("resnet50", "4.1", "--convention", "nowhere.yaml"), "nowhere.yaml"),
+        (("resnet50", "4.1", "--convention", "fvcoer"), "fvcore"),
+        (("resnet50",), "Missing argument 'number'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(line: tuple[str, ...], told: str) -> None:
+    ran = run("which", *line)
+    assert ran.returncode == 2
+    assert told in ran.stderr
+    assert ran.stdout == ""
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_saved_report_has_the_figures_that_it_has(tmp_path: Path) -> None:
+    saved = tmp_path / "report.json"
+    dscost.analyze("resnet50", convention="fvcore").save(saved)
+    ran = run("which", str(saved), "4.11G")
+    assert ran.returncode == 0
+    assert "fvcore's FLOPs (4.1115G" in ran.stdout
+    assert "Of a saved report only the figures that it has are known" in ran.stdout
+    assert run("which", str(saved), "4.13G").returncode == 1
+    ran = run("which", str(saved), "4.13G", "--batch", "2")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "is a saved report, counted already: --batch cannot change it" in ran.stderr
+
+
+def test_a_convention_of_ones_own_is_held_against_it_too(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(NET)
+    (tmp_path / "mine.yaml").write_text(
+        "title: Ours\ncounts: ops\nmeans: all times three\nsource: none\n"
+        "rules:\n  - {operators: [aten::conv2d, aten::linear], counts: {macs: 3}, called: thrice}\n"
+    )
+    figure = str(3 * MACS)
+    assert run("which", "net.yaml", figure, cwd=tmp_path).returncode == 0  # forward and backward
+    ran = run("which", "net.yaml", figure, "--convention", "mine.yaml", cwd=tmp_path)
+    assert ran.stdout.splitlines()[1].startswith(f"Ours's ops ({3 * MACS:,}: ")
+
+
+def test_rows_have_a_line_for_each_candidate(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(NET)
+    text = run("which", "net.yaml", str(MACS), "--format", "csv", cwd=tmp_path).stdout
+    (row, *_) = csv.DictReader(text.splitlines())
+    assert (row["convention"], row["count"], row["input"]) == ("macs", str(MACS), "1×3×32×32")
