@@ -18,7 +18,7 @@ PER_IMAGE = 1
 OTHER_INPUT = 3
 CHANGED = 2
 OF_ANOTHER_VERSION = 5
-HOW = {"exact": 0, "rounded": 0, "rounded to tens": 1, "cut off": 2}
+HOW = {"exact": 0, "rounded": 0, "rounded to tens": 1, "cut off": 3}
 
 WIDESPREAD = ("macs", "params", "fvcore", "thop", "ptflops", "torchvision", "torchinfo")
 """The first part of names of conventions, the most widespread first; others come after."""

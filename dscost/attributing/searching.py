@@ -1,16 +1,23 @@
 """`dscost.which`: a model and a stated figure → whose figure it is.
 
-The plain readings are tried first; only where none of them fits, what is dearer to count and less
-likely: the model without its classifier or as it is deployed, on other images, and written in its
-other version.
+The plain readings are tried first; then what is dearer to count and less likely: the model without
+its classifier or as it is deployed, on other images, and written in its other version. The search
+ends where nothing that follows can be likelier than what was found.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dscost.analysis.targets import Request
 from dscost.attributing.figures import further_figures, plain_figures
-from dscost.attributing.fitting import candidates_of, nearest_of, ranked
+from dscost.attributing.fitting import (
+    CHANGED,
+    OF_ANOTHER_VERSION,
+    OTHER_INPUT,
+    candidates_of,
+    nearest_of,
+    ranked,
+)
 from dscost.attributing.records import Attribution, Candidate
 from dscost.attributing.seen import Seen
 from dscost.attributing.subjects import Subject, subject_of
@@ -76,15 +83,34 @@ def which(
     request = Request(input, batch, dtype, settings, kwargs, trust)
     conventions = _conventions([convention] if isinstance(convention, str) else convention)
     subject, name = subject_of(target, request, conventions, progress)
+    found = attribute(subject, stated, conventions, exhaustive=exhaustive)
+    return found._replace(target=name)
+
+
+def attribute(
+    subject: Subject,
+    stated: Written,
+    conventions: Sequence[Convention],
+    *,
+    exhaustive: bool = False,
+) -> Attribution:
+    """Return what `which` does, of a model that is open already; it has no name yet.
+
+    Raises:
+        InputError: The model cannot be run on its input.
+    """
     own = subject.as_is()
     tried: list[Candidate] = []
-    for figures in _stages(subject, own, stated, conventions):
-        tried += figures
-        if not exhaustive and any(one.how is not None for one in tried):
+    best: int | None = None
+    for least, held in _stages(subject, own, stated, conventions):
+        if best is not None and best <= least and not exhaustive:
             break
+        tried += held()
+        fitting = [one.departures for one in tried if one.how is not None]
+        best = min(fitting, default=None)
     found = ranked(tried, stated)
     return Attribution(
-        target=name,
+        target="",
         figure=stated.text,
         inputs=own.inputs,
         macs=own.macs,
@@ -105,24 +131,33 @@ def _conventions(further: Sequence[str]) -> list[Convention]:
     return list(found.values())
 
 
+Stage = tuple[int, Callable[[], list[Candidate]]]
+"""How far its candidates are from the plain reading at least, and what counts them."""
+
+
 def _stages(
     subject: Subject, own: Seen, stated: Written, conventions: Sequence[Convention]
-) -> Iterator[list[Candidate]]:
-    """Yield candidates, stage by stage, the likelier and cheaper stages first."""
+) -> Iterator[Stage]:
+    """Yield the stages of a search, the likelier and cheaper ones first."""
 
-    def held(seen: Seen, *, is_further: bool = False) -> list[Candidate]:
-        figures = further_figures(seen) if is_further else plain_figures(seen, conventions)
-        return list(candidates_of(seen, figures, stated, own))
+    def held(*versions: Seen | None) -> list[Candidate]:
+        found: list[Candidate] = []
+        for seen in filter(None, versions):
+            found += candidates_of(seen, plain_figures(seen, conventions), stated, own)
+        return found
 
-    yield held(own)
-    bare = own.without_classifier()
-    yield [*held(own, is_further=True), *(held(bare) if bare else [])]
-    deployed = subject.reparameterised()
-    yield held(deployed) if deployed else []
-    yield [one for seen in _at_resolutions(subject, own, stated) for one in held(seen)]
-    for version in subject.versions():
-        bare = version.without_classifier()
-        yield [*held(version), *(held(bare) if bare else [])]
+    def with_bare(seen: Seen | None) -> list[Candidate]:
+        return held(seen, seen and seen.without_classifier())
+
+    yield 0, lambda: held(own)
+    yield CHANGED, lambda: list(candidates_of(own, further_figures(own), stated, own))
+    yield CHANGED, lambda: held(own.without_classifier())
+    yield CHANGED, lambda: with_bare(subject.reparameterised())
+    yield OTHER_INPUT, lambda: held(*_at_resolutions(subject, own, stated))
+    yield (
+        OF_ANOTHER_VERSION,
+        lambda: [one for version in subject.versions() for one in with_bare(version)],
+    )
 
 
 def _at_resolutions(subject: Subject, own: Seen, stated: Written) -> Iterator[Seen]:

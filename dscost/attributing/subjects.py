@@ -145,22 +145,26 @@ class _OfModule:
 
     def as_is(self, resolution: int | None = None) -> Seen:
         if resolution is None:
-            return _of_counted(self._counted, AS_IS)
-        (own,) = _of_counted(self._counted, AS_IS).inputs
+            return self._own
+        (own,) = self._own.inputs
         request = self._request._replace(input=(*own[:2], resolution, resolution))
         return _of_counted(self._count(self._source, request), AS_IS)
 
     def versions(self) -> Iterator[Seen]:
-        own = _of_counted(self._counted, AS_IS)
+        own = self._own
         for name, words in OTHERS.items():
             found = _of_counted(self._counted, name)
             if found.macs != own.macs:
                 yield found._replace(changes=(words,))
 
     def reparameterised(self) -> Seen | None:
+        return self._deployed
+
+    @cached_property
+    def _deployed(self) -> Seen | None:
         from dscost.attributing.reparameterising import reparameterised
 
-        module = reparameterised(self._source.module, self._source.importing)
+        module = reparameterised(self._source)
         if module is None:
             return None
         source = self._source._replace(module=module, make_real=None)
@@ -168,10 +172,14 @@ class _OfModule:
             found = _of_counted(self._count(source, self._request), AS_IS)
         except InputError:  # what fuses itself need not run without values
             return None
-        own = _of_counted(self._counted, AS_IS)
+        own = self._own
         if (found.macs, found.params) == (own.macs, own.params):
             return None
         return found._replace(changes=("reparameterised",))
+
+    @cached_property
+    def _own(self) -> Seen:
+        return _of_counted(self._counted, AS_IS)
 
     @cached_property
     def _counted(self) -> "CountedModel":
