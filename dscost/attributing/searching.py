@@ -81,7 +81,7 @@ def which(
     """
     stated = parse_figure(number)
     request = Request(input, batch, dtype, settings, kwargs, trust)
-    conventions = _conventions([convention] if isinstance(convention, str) else convention)
+    conventions = all_conventions([convention] if isinstance(convention, str) else convention)
     subject, name = subject_of(target, request, conventions, progress)
     found = attribute(subject, stated, conventions, exhaustive=exhaustive)
     return found._replace(target=name)
@@ -123,8 +123,12 @@ def attribute(
     )
 
 
-def _conventions(further: Sequence[str]) -> list[Convention]:
-    """Return all that there are, and those that were named beside them."""
+def all_conventions(further: Sequence[str] = ()) -> list[Convention]:
+    """Return all that there are, and those that were named beside them.
+
+    Raises:
+        InputError: There is none of a name, or its file is wrong.
+    """
     found = {one.key: one for one in map(find_convention, convention_names())}
     for one in map(find_convention, further):
         found[one.key] = one
