@@ -207,6 +207,7 @@ def test_all_readings_are_shown_where_asked_for() -> None:
     ("line", "told"),
     [
         (("resnet50", "abc"), "expected a figure such as"),
+        (("resnet50", "-4.11G"), "expected a figure above 0, found '-4.11G'"),
         (("resnet50", "1e400"), "no model counts as much"),
         (("resnet51", "4.1"), "unknown model 'resnet51'"),
         (("resnet50", "4.1", "--all", "-n", "2"), "--all shows every reading"),

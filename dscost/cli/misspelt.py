@@ -1,12 +1,18 @@
-"""Options with one dash too few, `-cin 256`: what was meant, before it is taken for `-c in`."""
+"""Options with one dash too few, `-cin 256`: what was meant, before it is taken for `-c in`.
+
+A figure below 0 is told here as well, before it is taken for an option.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dscost.errors import did_you_mean
+from dscost.printable import printable_line
 
 _WORD = re.compile(r"(-[A-Za-z][\w-]+)(=.*)?", re.DOTALL)
+_NEGATIVE = re.compile(r"-[0-9.].*", re.DOTALL)
+"""What a figure must not be; Typer would take it for an option."""
 
 
 def meant(command: Any, arguments: Sequence[str]) -> str | None:
@@ -19,10 +25,13 @@ def meant(command: Any, arguments: Sequence[str]) -> str | None:
         arguments: Of the command line.
     """
     words = list(_words(arguments))
-    if not words:
-        return None
     called = command.commands.get(next((one for one in arguments if one[:1] != "-"), ""))
     params = (called or command).params
+    below = next(filter(_NEGATIVE.fullmatch, arguments), None)
+    if below and any(one.name == "number" for one in params):
+        return f"expected a figure above 0, found '{printable_line(below)}'"
+    if not words:
+        return None
     known = {"--help", *(name for one in params for name in (*one.opts, *one.secondary_opts))}
     for word in words:
         near = f"-{word}" if f"-{word}" in known else ""

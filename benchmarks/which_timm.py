@@ -1,0 +1,161 @@
+"""Whether `dscost which` explains the figures of timm's published tables where those disagree with each other.
+
+timm has tables of what models take (`results/benchmark-infer-*.csv` of huggingface/pytorch-image-models, Apache-2.0), made over
+four years with several releases of torch, timm, fvcore and DeepSpeed; `infer_gmacs` of one model and size is not the same
+in all of them for some 340 models. `benchmarks/data/timm_gmacs.csv` has those rows. For each of their values the
+question is put as a user would: `dscost which timm:MODEL GMACS --input 1,3,SIZE,SIZE`, in one process per model.
+
+What counts as an explanation: MACs or a convention's figure, once, not doubled, of the model as timm has it now or as it is
+deployed (`reparameterised`), at that size. Not: other sizes, parameters, without a classifier, made separable.
+Control: as many figures that nobody stated, each within 7 % of one that somebody did, in as many decimals.
+
+Run: `python benchmarks/which_timm.py [JSONL] [FIRST:LAST]`, where JSONL keeps what was found; without models of timm a table is
+made of what it has. It takes about 20 minutes.
+"""
+
+import csv
+import json
+import random
+import sys
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dscost.analysis.targets import Request
+from dscost.attributing.records import Candidate
+from dscost.attributing.searching import all_conventions, attribute
+from dscost.attributing.seen import Seen
+from dscost.attributing.subjects import Subject, subject_of
+from dscost.attributing.written import parse_figure
+from dscost.errors import DscostError
+
+DATA = Path(__file__).parent / "data" / "timm_gmacs.csv"
+OFF = 0.07
+SEED = 1
+
+
+class AtThisSize:
+    """A model on images of the size that a table states, as it is or as it is deployed."""
+
+    most_resolutions, limits = 0, ""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+
+    def as_is(self, resolution: int | None = None) -> Seen:
+        """Return it as it stands."""
+        return self._subject.as_is()
+
+    def versions(self) -> Iterator[Seen]:
+        """Yield nothing: who publishes a model's figure does not mean another model."""
+        return iter(())
+
+    def reparameterised(self) -> Seen | None:
+        """Return it as it is deployed."""
+        return self._subject.reparameterised()
+
+
+def models() -> Mapping[tuple[str, int], Mapping[str, str]]:
+    """Return the figures of each model and size, and the tables that have each."""
+    found: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
+    with DATA.open() as file:
+        for row in csv.DictReader(file):
+            found[row["model"], int(row["size"])][row["gmacs"]] = row["tables"]
+    return found
+
+
+def is_plain(one: Candidate) -> bool:
+    """Whether a candidate is an explanation that counts."""
+    is_known = one.key == "macs" or bool(one.title)
+    return is_known and one.factor == 1 and set(one.changes) <= {"reparameterised"}
+
+
+def asked(subject: Subject, figure: str, conventions: Any) -> str | None:
+    """Return how a figure is explained, or nothing."""
+    found = attribute(AtThisSize(subject), parse_figure(f"{figure}G"), conventions)
+    one = next(filter(is_plain, found.candidates), None)
+    if one is None:
+        return None
+    parts = (one.key, one.variation, *one.changes, one.how if one.how != "rounded" else None)
+    return ", ".join(filter(None, parts))
+
+
+def beside(figures: list[str], luck: random.Random) -> Iterator[str]:
+    """Yield for each figure one that nobody stated, within 7 % of it."""
+    for figure in figures:
+        decimals = len(figure.partition(".")[2])
+        for _ in range(100):
+            other = f"{float(figure) * (1 + luck.uniform(-OFF, OFF)):.{decimals}f}"
+            if other not in figures and float(other):
+                yield other
+                break
+
+
+def measured(path: Path, wanted: slice) -> None:
+    """Ask for each model that a file has not yet, and add what comes of it."""
+    known = {(row["model"], row["size"]) for row in _rows(path)}
+    conventions = all_conventions()
+    for (model, size), figures in list(models().items())[wanted]:
+        if (model, size) in known:
+            continue
+        luck = random.Random(f"{SEED} {model} {size}")
+        row: dict[str, Any] = {"model": model, "size": size}
+        try:
+            request = Request((1, 3, size, size))
+            subject, _ = subject_of(f"timm:{model}", request, conventions)
+            row["macs"] = subject.as_is().macs
+            row["found"] = {one: asked(subject, one, conventions) for one in figures}
+            others = list(beside(list(figures), luck))
+            row["control"] = {one: asked(subject, one, conventions) for one in others}
+        except DscostError as error:
+            row["error"] = str(error)[:200]
+        with path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def told(path: Path) -> None:
+    """Print the shares as Markdown, and what is not explained."""
+    rows = sorted(_rows(path), key=lambda row: (row["model"], row["size"]))
+    tables = models()
+    asked_of = [row for row in rows if "found" in row]
+    values = [how for row in asked_of for how in row["found"].values()]
+    whole = [row for row in asked_of if all(row["found"].values())]
+    control = [how for row in asked_of for how in row["control"].values()]
+    no_chance = [row for row in rows if "error" in row]
+    print(f"{date.today()}, dscost with conventions {', '.join(one.key for one in all_conventions())}; timm {version('timm')}, torch {version('torch')}\n")
+    print("| asked | explained | share |\n| :-- | --: | --: |")
+    print(f"| models with every value | {len(whole)} of {len(rows)} | {len(whole) / len(rows):.1%} |")
+    found = sum(map(bool, values))
+    print(f"| values | {found} of {len(values)} | {found / len(values):.1%} |")
+    chance = sum(map(bool, control))
+    print(f"| control: values that nobody stated | {chance} of {len(control)} | {chance / len(control):.1%} |")
+    print("\n## How\n\n| explanation | values | control |\n| :-- | --: | --: |")
+    by_kind, by_chance = Counter(filter(None, values)), Counter(filter(None, control))
+    for kind, number in by_kind.most_common():
+        print(f"| {kind} | {number} | {by_chance[kind]} |")
+    print("\n## Not explained\n\n| model | size | our MACs | value | in tables | others |\n| :-- | --: | --: | --: | :-- | :-- |")
+    for row in asked_of:
+        others = "; ".join(f"{one}: {how}" for one, how in row["found"].items() if how)
+        for one, how in row["found"].items():
+            if how is None:
+                print(f"| {row['model']} | {row['size']} | {row['macs'] / 1e9:.4f} | {one} | {tables[row['model'], row['size']][one]} | {others} |")
+    if no_chance:
+        print("\n## Not asked\n")
+        for row in no_chance:
+            print(f"- {row['model']}: {row['error']}")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    kept = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("which_timm.jsonl")
+    first, _, last = (sys.argv[2] if len(sys.argv) > 2 else ":").partition(":")
+    measured(kept, slice(int(first or 0), int(last) if last else None))
+    told(kept)
