@@ -7,6 +7,8 @@ question is put as a user would: `dscost which timm:MODEL GMACS --input 1,3,SIZE
 
 What counts as an explanation: MACs or a convention's figure, once, not doubled, of the model as timm has it now or as it is
 deployed (`reparameterised`), at that size. Not: other sizes, parameters, without a classifier, made separable.
+Strictly it is one that may be true of timm as well, which has fvcore count, or DeepSpeed, which counts MACs, and rounds:
+fvcore or MACs, rounded; not what another tool counts, and no digits cut off.
 Control: as many figures that nobody stated, each within 7 % of one that somebody did, in as many decimals.
 
 Run: `python benchmarks/which_timm.py [JSONL] [FIRST:LAST]`, where JSONL keeps what was found; without models of timm a table is
@@ -74,12 +76,21 @@ def is_plain(one: Candidate) -> bool:
     return is_known and one.factor == 1 and set(one.changes) <= {"reparameterised"}
 
 
-def asked(subject: Subject, figure: str, conventions: Any) -> str | None:
-    """Return how a figure is explained, or nothing."""
-    found = attribute(AtThisSize(subject), parse_figure(f"{figure}G"), conventions)
-    one = next(filter(is_plain, found.candidates), None)
-    if one is None:
-        return None
+def is_strict(one: Candidate) -> bool:
+    """Whether it may be true of timm: by fvcore, or MACs as DeepSpeed counts, rounded."""
+    return one.key.partition("-")[0] in ("macs", "fvcore") and one.how == "rounded"
+
+
+def asked(subject: Subject, figure: str, conventions: Any) -> list[str | None]:
+    """Return how a figure is explained, and how it is strictly; nothing where it is not."""
+    stated = parse_figure(f"{figure}G")
+    found = attribute(AtThisSize(subject), stated, conventions, exhaustive=True)
+    plain = [one for one in found.candidates if is_plain(one)]
+    strict = [one for one in plain if is_strict(one)]
+    return [_in_words(one[0]) if one else None for one in (plain, strict)]
+
+
+def _in_words(one: Candidate) -> str:
     parts = (one.key, one.variation, *one.changes, one.how if one.how != "rounded" else None)
     return ", ".join(filter(None, parts))
 
@@ -125,32 +136,36 @@ def told(path: Path) -> None:
     """Print the shares as Markdown, and what is not explained."""
     rows = sorted(_rows(path), key=lambda row: (row["model"], row["size"]))
     tables = models()
-    asked_of = [row for row in rows if "found" in row]
-    values = [how for row in asked_of for how in row["found"].values()]
-    whole = [row for row in asked_of if all(row["found"].values())]
-    control = [how for row in asked_of for how in row["control"].values()]
-    no_chance = [row for row in rows if "error" in row]
-    print(f"{date.today()}, dscost with conventions {', '.join(one.key for one in all_conventions())}; timm {version('timm')}, torch {version('torch')}\n")
-    print("| asked | explained | share |\n| :-- | --: | --: |")
-    print(f"| models with every value | {len(whole)} of {len(rows)} | {len(whole) / len(rows):.1%} |")
-    found = sum(map(bool, values))
-    print(f"| values | {found} of {len(values)} | {found / len(values):.1%} |")
-    chance = sum(map(bool, control))
-    print(f"| control: values that nobody stated | {chance} of {len(control)} | {chance / len(control):.1%} |")
+    known = ", ".join(one.key for one in all_conventions())
+    print(f"{date.today()}; conventions {known}; timm {version('timm')}, torch {version('torch')}\n")
+    print("| asked | of | explained | share | strictly | share |\n| :-- | --: | --: | --: | --: | --: |")
+    whole = [[all(how[at] for how in row.get("found", {"": [None, None]}).values()) for at in (0, 1)] for row in rows]
+    _share("models, with every value", whole)
+    _share("values", [how for row in rows for how in row.get("found", {}).values()])
+    _share("control: values that nobody stated", [how for row in rows for how in row.get("control", {}).values()])
     print("\n## How\n\n| explanation | values | control |\n| :-- | --: | --: |")
-    by_kind, by_chance = Counter(filter(None, values)), Counter(filter(None, control))
+    by_kind, by_chance = (
+        Counter(how[1] or how[0] for row in rows for how in row.get(which, {}).values() if how[0])
+        for which in ("found", "control")
+    )
     for kind, number in by_kind.most_common():
         print(f"| {kind} | {number} | {by_chance[kind]} |")
-    print("\n## Not explained\n\n| model | size | our MACs | value | in tables | others |\n| :-- | --: | --: | --: | :-- | :-- |")
-    for row in asked_of:
-        others = "; ".join(f"{one}: {how}" for one, how in row["found"].items() if how)
-        for one, how in row["found"].items():
-            if how is None:
-                print(f"| {row['model']} | {row['size']} | {row['macs'] / 1e9:.4f} | {one} | {tables[row['model'], row['size']][one]} | {others} |")
-    if no_chance:
-        print("\n## Not asked\n")
-        for row in no_chance:
-            print(f"- {row['model']}: {row['error']}")
+    print("\n## Not explained strictly\n")
+    print("| model | size | our MACs | value | otherwise | tables that have it |\n| :-- | --: | --: | --: | :-- | :-- |")
+    for row in rows:
+        for one, how in row.get("found", {}).items():
+            if how[1] is None:
+                macs, where = row["macs"] / 1e9, tables[row["model"], row["size"]][one].replace(";", ", ")
+                print(f"| {row['model']} | {row['size']} | {macs:.4f} | {one} | {how[0] or ''} | {where} |")
+    for row in rows:
+        if "error" in row:
+            print(f"\n{row['model']} at {row['size']} was not asked: {row['error']}")
+
+
+def _share(what: str, found: list[Any]) -> None:
+    explained, strictly = (sum(bool(how[at]) for how in found) for at in (0, 1))
+    of = len(found)
+    print(f"| {what} | {of} | {explained} | {explained / of:.1%} | {strictly} | {strictly / of:.1%} |")
 
 
 if __name__ == "__main__":
