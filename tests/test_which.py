@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from program import run
+from torch import nn
 
 import dscost
 from dscost.attributing.written import parse_figure
@@ -209,7 +211,7 @@ def test_all_readings_are_shown_where_asked_for() -> None:
         (("resnet50", "abc"), "expected a figure such as"),
         (("resnet50", "-4.11G"), "expected a figure above 0, found '-4.11G'"),
         (("resnet50", "1e400"), "no model counts as much"),
-        (("resnet51", "4.1"), "unknown model 'resnet51'"),
+        (("net.yaml", "4.1"), "net.yaml"),
         (("resnet50", "4.1", "--all", "-n", "2"), "--all shows every reading"),
         (("resnet50", "4.1", "--convention", "nowhere.yaml"), "nowhere.yaml"),
         (("resnet50", "4.1", "--convention", "fvcoer"), "fvcore"),
@@ -254,3 +256,100 @@ def test_rows_have_a_line_for_each_candidate(tmp_path: Path) -> None:
     text = run("which", "net.yaml", str(MACS), "--format", "csv", cwd=tmp_path).stdout
     (row, *_) = csv.DictReader(text.splitlines())
     assert (row["convention"], row["count"], row["input"]) == ("macs", str(MACS), "1×3×32×32")
+
+
+# -- torch models and ONNX files
+
+
+class Branches(nn.Module):
+    """A 3×3 and a 1×1 convolution, each with BatchNorm: one 3×3 convolution once deployed, as RepVGG."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8))
+        self.narrow = nn.Sequential(nn.Conv2d(4, 8, 1, bias=False), nn.BatchNorm2d(8))
+        self.deployed: nn.Conv2d | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.wide(x) + self.narrow(x) if self.deployed is None else self.deployed(x)
+
+    def switch_to_deploy(self) -> None:
+        self.deployed = nn.Conv2d(4, 8, 3, padding=1)
+        del self.wide, self.narrow
+
+
+PIXELS = 16 * 16
+WIDE, NARROW, NORMS = PIXELS * 8 * 4 * 9, PIXELS * 8 * 4, 2 * 2 * PIXELS * 8
+
+
+@pytest.mark.parametrize(
+    ("figure", "key", "changes"),
+    [
+        (WIDE + NARROW, "macs", ()),
+        (WIDE + NARROW + NORMS, "fvcore", ()),
+        (WIDE, "macs", ("reparameterised",)),
+        (4 * 8 * (9 + 1), "params without BatchNorm", ()),
+    ],
+)
+def test_branches_are_told_from_what_is_deployed(
+    figure: int, key: str, changes: tuple[str, ...]
+) -> None:
+    model = nn.Sequential(Branches())
+    found = dscost.which(model, figure, (1, 4, 16, 16)).candidates[0]
+    assert (found.key.partition("-")[0], found.changes) == (key, changes)
+    assert model[0].deployed is None  # it is left as it is
+
+
+class Unfusable(Branches):
+    def switch_to_deploy(self) -> None:
+        raise ValueError("not trained yet")
+
+
+def test_what_cannot_be_fused_is_told_by_what_it_is() -> None:
+    found = dscost.which(nn.Sequential(Unfusable()), WIDE, (1, 4, 16, 16))
+    assert all(one.changes != ("reparameterised",) for one in (*found.candidates, *found.nearest))
+
+
+def test_a_torch_model_is_tried_on_other_images() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Flatten(2))
+    found = dscost.which(model, 128 * 128 * 8 * 27, (2, 3, 64, 64), batch=1).candidates[0]
+    assert (found.key, found.inputs) == ("macs", ((1, 3, 128, 128),))
+
+
+def test_one_that_takes_one_size_only_has_no_figure_on_another() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Flatten(), nn.Linear(8 * 64 * 64, 2))
+    assert not dscost.which(model, 128 * 128 * 8 * 27 + 8 * 128 * 128 * 2, (1, 3, 64, 64)).fits
+
+
+def test_an_onnx_file_has_its_own_figures(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    (tmp_path / "net.yaml").write_text(NET)
+    assert (
+        run(
+            "model", "net.yaml", "--no-time", "-q", "--export", "onnx=net.onnx", cwd=tmp_path
+        ).returncode
+        == 0
+    )
+    ran = run("which", "net.onnx", str(MACS), cwd=tmp_path)
+    assert ran.returncode == 0
+    assert f"Its multiply-accumulates ({MACS:,})." in ran.stdout
+    assert "Of an ONNX file only its own figures are known" in ran.stdout
+    assert run("which", "net.onnx", str(MACS + 1), cwd=tmp_path).returncode == 1
+
+
+def test_nothing_is_judged_where_not_all_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "import torch\nclass Net(torch.nn.Module):\n"
+        "    def forward(self, x):\n        return torch.linalg.inv(x)\n"
+    )
+    ran = run("which", "net.py:Net", "1M", "--input", "8,8", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert "Operators of unknown cost are in no figure: aten::linalg_inv" in ran.stdout
+
+
+def test_timms_tables_have_repvgg_as_it_is_trained_and_as_it_is_deployed() -> None:
+    pytest.importorskip("timm", reason="timm is not installed")
+    trained = dscost.which("timm:repvgg_b0", "3.41").candidates[0]
+    deployed = dscost.which("timm:repvgg_b0", "3.06").candidates[0]
+    assert (trained.key, trained.changes) == ("fvcore-0.1.5", ())
+    assert deployed.changes == ("reparameterised",)
