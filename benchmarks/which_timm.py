@@ -137,12 +137,22 @@ def told(path: Path) -> None:
     rows = sorted(_rows(path), key=lambda row: (row["model"], row["size"]))
     tables = models()
     known = ", ".join(one.key for one in all_conventions())
-    print(f"{date.today()}; conventions {known}; timm {version('timm')}, torch {version('torch')}\n")
-    print("| asked | of | explained | share | strictly | share |\n| :-- | --: | --: | --: | --: | --: |")
-    whole = [[all(how[at] for how in row.get("found", {"": [None, None]}).values()) for at in (0, 1)] for row in rows]
+    print(
+        f"{date.today()}; conventions {known}; timm {version('timm')}, torch {version('torch')}\n"
+    )
+    print(
+        "| asked | of | explained | share | strictly | share |\n| :-- | --: | --: | --: | --: | --: |"
+    )
+    whole = [
+        [all(how[at] for how in row.get("found", {"": [None, None]}).values()) for at in (0, 1)]
+        for row in rows
+    ]
     _share("models, with every value", whole)
     _share("values", [how for row in rows for how in row.get("found", {}).values()])
-    _share("control: values that nobody stated", [how for row in rows for how in row.get("control", {}).values()])
+    _share(
+        "control: values that nobody stated",
+        [how for row in rows for how in row.get("control", {}).values()],
+    )
     print("\n## How\n\n| explanation | values | control |\n| :-- | --: | --: |")
     by_kind, by_chance = (
         Counter(how[1] or how[0] for row in rows for how in row.get(which, {}).values() if how[0])
@@ -151,12 +161,19 @@ def told(path: Path) -> None:
     for kind, number in by_kind.most_common():
         print(f"| {kind} | {number} | {by_chance[kind]} |")
     print("\n## Not explained strictly\n")
-    print("| model | size | our MACs | value | otherwise | tables that have it |\n| :-- | --: | --: | --: | :-- | :-- |")
+    print(
+        "| model | size | our MACs | value | otherwise | tables that have it |\n| :-- | --: | --: | --: | :-- | :-- |"
+    )
     for row in rows:
         for one, how in row.get("found", {}).items():
             if how[1] is None:
-                macs, where = row["macs"] / 1e9, tables[row["model"], row["size"]][one].replace(";", ", ")
-                print(f"| {row['model']} | {row['size']} | {macs:.4f} | {one} | {how[0] or ''} | {where} |")
+                macs, where = (
+                    row["macs"] / 1e9,
+                    tables[row["model"], row["size"]][one].replace(";", ", "),
+                )
+                print(
+                    f"| {row['model']} | {row['size']} | {macs:.4f} | {one} | {how[0] or ''} | {where} |"
+                )
     for row in rows:
         if "error" in row:
             print(f"\n{row['model']} at {row['size']} was not asked: {row['error']}")
@@ -165,7 +182,9 @@ def told(path: Path) -> None:
 def _share(what: str, found: list[Any]) -> None:
     explained, strictly = (sum(bool(how[at]) for how in found) for at in (0, 1))
     of = len(found)
-    print(f"| {what} | {of} | {explained} | {explained / of:.1%} | {strictly} | {strictly / of:.1%} |")
+    print(
+        f"| {what} | {of} | {explained} | {explained / of:.1%} | {strictly} | {strictly / of:.1%} |"
+    )
 
 
 if __name__ == "__main__":

@@ -111,6 +111,8 @@ def _made_of(one: "Candidate") -> str:
         return "nothing but MACs"
     if single < one.macs and not one.per_image:
         return f"not all of the {format_count(one.macs)} MACs"
+    if any(part.startswith("MACs") for part in one.parts):  # it has its own way with them
+        return _list(one.parts)
     return f"MACs with {_list(one.parts)} on top" if one.parts else "MACs"
 
 
