@@ -2,6 +2,7 @@
 
 import csv
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -347,8 +348,8 @@ def test_nothing_is_judged_where_not_all_is_counted(tmp_path: Path) -> None:
     assert "Operators of unknown cost are in no figure: aten::linalg_inv" in ran.stdout
 
 
+@pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")
 def test_timms_tables_have_repvgg_as_it_is_trained_and_as_it_is_deployed() -> None:
-    pytest.importorskip("timm", reason="timm is not installed")
     trained = dscost.which("timm:repvgg_b0", "3.41").candidates[0]
     deployed = dscost.which("timm:repvgg_b0", "3.06").candidates[0]
     assert (trained.key, trained.changes) == ("fvcore-0.1.5", ())
