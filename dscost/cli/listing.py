@@ -75,9 +75,8 @@ def _conventions() -> Entries:
 
     entries = []
     for one in map(find_convention, convention_names()):
-        faults = "".join(f" {fault}" for fault in one.faults)
-        meaning = f"[{one.counts}] {one.means}{faults}"
-        entries.append(Entry(one.key, meaning, "; ".join(one.source), {"counts": one.counts}))
+        source = " ".join([*one.faults, f"{'; '.join(one.source)}."])
+        entries.append(Entry(one.key, f"[{one.counts}] {one.means}", source, {"counts": one.counts}))
     return entries
 
 
