@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dscost.analysis.targets import Request
-from dscost.attributing.figures import further_figures, plain_figures
+from dscost.attributing.figures import OF_MODEL, further_figures, plain_figures
 from dscost.attributing.fitting import (
     CHANGED,
     OF_ANOTHER_VERSION,
@@ -153,15 +153,21 @@ def _stages(
     def with_bare(seen: Seen | None) -> list[Candidate]:
         return held(seen, seen and seen.without_classifier())
 
-    yield 0, lambda: held(own)
+    plain = held(own)
+    yield 0, lambda: plain
     yield CHANGED, lambda: list(candidates_of(own, further_figures(own), stated, own))
     yield CHANGED, lambda: held(own.without_classifier())
     yield CHANGED, lambda: with_bare(subject.reparameterised())
-    yield OTHER_INPUT, lambda: held(*_at_resolutions(subject, own, stated))
-    yield (
-        OF_ANOTHER_VERSION,
-        lambda: [one for version in subject.versions() for one in with_bare(version)],
-    )
+    per_mac = {one.amount / own.macs for one in plain if one.key not in OF_MODEL and own.macs}
+
+    def may_fit(seen: Seen) -> bool:
+        near = min((stated.distance(seen.macs * share) for share in per_mac), default=0)
+        return near <= MOST_BESIDE
+
+    other = filter(may_fit, _at_resolutions(subject, own, stated))
+    yield OTHER_INPUT, lambda: held(*other)
+    versions = filter(may_fit, subject.versions())
+    yield OF_ANOTHER_VERSION, lambda: [one for seen in versions for one in with_bare(seen)]
 
 
 def _at_resolutions(subject: Subject, own: Seen, stated: Written) -> Iterator[Seen]:
@@ -183,6 +189,9 @@ def _at_resolutions(subject: Subject, own: Seen, stated: Written) -> Iterator[Se
             continue
 
 
+MOST_BESIDE = 0.1
+"""How far a figure may be, as a share of it, from what was counted per MAC on the own input for all
+to be counted: what stands beside MACs grows nearly as they do."""
 MOST_OFF = 0.25
 """How far MACs that grow as images do may be from the figure, as a share of it; with what grows
 otherwise, and what is counted beside them, they may be the figure all the same."""

@@ -151,11 +151,7 @@ class _OfModule:
         return _of_counted(self._count(self._source, request), AS_IS)
 
     def versions(self) -> Iterator[Seen]:
-        own = self._own
-        for name, words in OTHERS.items():
-            found = _of_counted(self._counted, name)
-            if found.macs != own.macs:
-                yield found._replace(changes=(words,))
+        yield from _other_versions(self._counted, self._own)
 
     def reparameterised(self) -> Seen | None:
         return self._deployed
@@ -197,18 +193,22 @@ class _OfModule:
 
 class _OfGraph:
     most_resolutions = 0
-    limits = "Of an ONNX file only its own figures are known, not what counters of torch would see."
 
     def __init__(self, source: "GraphSource", request: Request, name: str) -> None:
-        from dscost.analysis.graphs import count_graph
+        from dscost.analysis.graphs import STANDING_NOTE, count_graph
 
+        self.limits = STANDING_NOTE
         self._counted = count_graph(source, request, target=name, strict=False, train=False)
 
     def as_is(self, resolution: int | None = None) -> Seen:
+        return self._own
+
+    @cached_property
+    def _own(self) -> Seen:
         return _of_counted(self._counted, AS_IS)
 
     def versions(self) -> Iterator[Seen]:
-        yield from _other_totals(self._counted.report)
+        yield from _other_versions(self._counted, self._own)
 
     def reparameterised(self) -> Seen | None:
         return None
@@ -231,6 +231,13 @@ class _OfReport:
 
     def reparameterised(self) -> Seen | None:
         return None
+
+
+def _other_versions(counted: "CountedModel", own: Seen) -> Iterator[Seen]:
+    for name, words in OTHERS.items():
+        found = _of_counted(counted, name)
+        if found.macs != own.macs:
+            yield found._replace(changes=(words,))
 
 
 def _other_totals(report: Report) -> Iterator[Seen]:
