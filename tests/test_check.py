@@ -699,7 +699,7 @@ def test_a_machine_without_git_exits_2(repository: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"{", "main:kept.json:1:2: not JSON: "), (b'{"version": 3, "models": {}}', "main:kept.json: expected version 1"),
+    [(b"{", "main:kept.json:1:2: not JSON: "), (b'{"version": 4, "models": {}}', "main:kept.json: expected version 1"),
      (b'{"version": 1, "models": {"\xff": 1}}', "main:kept.json:1:1: not UTF-8 text")],
     ids=["broken", "later", "not UTF-8"],
 )  # fmt: skip

@@ -87,7 +87,9 @@ def test_a_word_that_is_begun_is_completed(written: str, expected: list[str]) ->
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_every_shell_is_told_in_its_own_way(shell: str) -> None:
     told = asked(shell, "dscost ver").stdout.splitlines()
-    meaning = "Count a model by two independent methods."
+    meaning = (
+        "Count a model by two independent methods, or hold other counters against their rules."
+    )
     assert (
         told
         == {

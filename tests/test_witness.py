@@ -285,7 +285,11 @@ def _of_torch() -> list[Any]:
     from torch.nn.modules import module
 
     found = [vars(functional)[name] for name in ("relu", "avg_pool2d", "linear", "gelu")]
-    hooks = (module._global_forward_hooks, module._global_forward_pre_hooks)
+    hooks = [
+        value
+        for name, value in vars(module).items()
+        if name.startswith("_global") and isinstance(value, dict)
+    ]
     own = sorted(name for name in vars(torch.Tensor))
     return [*found, *map(dict, hooks), own, torch.backends.mha.get_fastpath_enabled()]
 

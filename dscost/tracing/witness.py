@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import (
+    _global_forward_hooks_with_kwargs,
     register_module_forward_hook,
     register_module_forward_pre_hook,
 )
@@ -65,12 +66,10 @@ class Witness:
         with ExitStack() as stack:
             stack.enter_context(_without_fast_paths())
             stack.enter_context(_Operators(self.operator))
-            hooks = (
-                register_module_forward_pre_hook(self._begins),
-                register_module_forward_hook(self._ends, with_kwargs=True),
-            )
-            for hook in hooks:
-                stack.callback(hook.remove)
+            stack.callback(register_module_forward_pre_hook(self._begins).remove)
+            hook = register_module_forward_hook(self._ends, with_kwargs=True)
+            stack.callback(_global_forward_hooks_with_kwargs.pop, hook.id, None)  # torch forgets to
+            stack.callback(hook.remove)
             for name in self._functions:
                 stack.enter_context(_replaced(name, self._function))
             yield
