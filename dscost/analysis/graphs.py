@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from dscost.analysis.collecting import collector_paused
 from dscost.analysis.counting import CountedModel
+from dscost.analysis.seen_versions import seen_of
 from dscost.analysis.targets import Request
 from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, without_pair
-from dscost.analysis.traced_layers import costs_of, seen_of, totals_of
+from dscost.analysis.traced_layers import costs_of, totals_of
 from dscost.conventions.standing import standing
 from dscost.errors import InputError, NoShapeError, first_line
 from dscost.graphs.binding import Bound, bind

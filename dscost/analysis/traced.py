@@ -7,13 +7,9 @@ from torch import nn
 
 from dscost.analysis.collecting import collector_paused
 from dscost.analysis.counting import CountedModel
+from dscost.analysis.seen_versions import seen_of
 from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, without_pair
-from dscost.analysis.traced_layers import (
-    costs_of,
-    counting_swaps,
-    seen_of,
-    totals_of,
-)
+from dscost.analysis.traced_layers import costs_of, counting_swaps, totals_of
 from dscost.conventions.standing import with_functions
 from dscost.errors import InputError
 from dscost.layers.convolution import Shape

@@ -5,11 +5,10 @@ from functools import lru_cache
 from math import prod
 
 from dscost.analysis.counting import stages_cost
-from dscost.conventions.operations import calls_of
 from dscost.devices.peaks import fastest
 from dscost.layers.convolution import Shape
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, Convs, formula_ratio
-from dscost.networks.network import stage_costs, stage_operations
+from dscost.networks.network import stage_costs
 from dscost.networks.swaps import Swap, reading_input
 from dscost.reports.figures import (
     Cost,
@@ -21,7 +20,6 @@ from dscost.reports.figures import (
 )
 from dscost.reports.records import Layer, Operator, Stage, Totals
 from dscost.traces import Event, Parameter, Trace
-from dscost.traces.calls import Call
 from dscost.traces.rules import writes_activations
 
 # -- operators
@@ -64,32 +62,6 @@ def _cost_of(event: Event, weights: Sequence[Parameter]) -> Cost:
 
 def _weights_cost(parameters: Collection[Parameter]) -> Cost:
     return weights_cost(sum(one.numel for one in parameters), sum(one.nbytes for one in parameters))
-
-
-def seen_of(
-    events: Sequence[Event], seen: Iterable[Call], variant: str, swaps: Sequence[Swap]
-) -> Iterator[Call]:
-    """Yield what counters of others would see of a version, its swaps as `torch.nn` has them.
-
-    Args:
-        events: Of the model as it is.
-        seen: What they would see of that.
-        variant: The version.
-        swaps: Which are done in it.
-    """
-    due = [swap for swap in swaps if swap.is_pair != (variant == SEPARABLE)]
-    due = [] if variant == "as_is" else due
-    gone = with_computed_weights(events, due) if due else set()
-    for call in seen:
-        within = range(*call.events)
-        if not within or not gone.issuperset(within):
-            yield call
-    for swap in due:
-        first = events[swap.positions[0]]
-        parts = stage_operations(swap.convs(variant), first.batched_input_shape)
-        for call in calls_of(parts):
-            for _ in range(first.times):
-                yield call._replace(path=first.module)
 
 
 # -- totals
