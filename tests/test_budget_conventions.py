@@ -4,6 +4,8 @@ Figures of fvcore and ptflops are those that they return themselves; all others 
 """
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -145,7 +147,7 @@ def test_a_file_is_seen_from_the_folder_of_the_budget(here: Path) -> None:
 def test_a_finding_says_by_whose_rules() -> None:
     (finding,) = checked({"target": "resnet50", "limits": {"macs@fvcore": "4.1G"}}).findings
     assert finding_sentence(finding) == (
-        "4,111,512,576 MACs by fvcore 0.1.5, over the limit of 4,100,000,000 by 11,512,576."
+        "4,111,512,576 operations by fvcore 0.1.5, over the limit of 4,100,000,000 by 11,512,576."
     )
 
 
@@ -342,7 +344,7 @@ def test_growth_that_an_older_baseline_does_not_know_is_told_and_no_new_cost(
     result = checked(net(**where), baseline="kept.json", policy=policy)
     (finding,) = result.findings
     assert (finding.kind, finding.metric, result.exit_code) == ("missing_baseline", "macs@mine", 1)
-    assert "MACs by mine are not in the baseline" in finding_sentence(finding)
+    assert "operations by mine are not in the baseline" in finding_sentence(finding)
     assert run(["baseline", "update", "-q"]) == 0
     assert dscost.check("dscost.yaml").exit_code == 0
 
@@ -359,7 +361,7 @@ def test_other_rules_under_the_same_name_are_not_compared(
     (here / "conventions" / "mine.yaml").write_text(MINE.replace("macs: 2", "macs: 1"))
     (finding,) = dscost.check("dscost.yaml").findings
     assert (finding.kind, finding.level) == ("not_comparable", "warn")
-    assert "MACs by mine were counted by other rules" in finding_sentence(finding)
+    assert "operations by mine were counted by other rules" in finding_sentence(finding)
     assert run(["baseline", "update", "-q"]) == 1
     assert run(["baseline", "update", "-q", "--accept", "net"]) == 0
     assert not dscost.check("dscost.yaml").findings
@@ -472,7 +474,9 @@ def test_a_saved_report_without_the_figure_keeps_no_limit_on_it(where: dict[str,
     result = checked({"target": "without.json", **where})
     ((kind, text),) = errors(result)
     assert (kind, result.exit_code, result.passed) == ("unknown_figure", 1, ())
-    assert "MACs by fvcore 0.1.5 could not be found out: without.json was saved without" in text
+    assert (
+        "operations by fvcore 0.1.5 could not be found out: without.json was saved without" in text
+    )
     assert "dscost model --convention fvcore-0.1.5 --json" in text
 
 
@@ -538,7 +542,7 @@ def test_every_format_says_by_whose_rules(format: str, capfd: pytest.CaptureFixt
     said = capfd.readouterr().out
     assert "macs@fvcore-0.1.5" in said if format == "json" else "by fvcore 0.1.5" in said
     if format in ("junit", "sarif"):
-        assert "1,819,065,856 MACs by fvcore 0.1.5, over the limit of 1,800,000,000" in said
+        assert "1,819,065,856 operations by fvcore 0.1.5, over the limit of 1,800,000,000" in said
 
 
 def test_the_example_of_the_docs_holds_what_it_says(here: Path) -> None:
@@ -556,3 +560,72 @@ def test_the_example_of_the_docs_holds_what_it_says(here: Path) -> None:
         ("macs@ours", "max_increase"),
     ]
     assert [one.metric for one in result.findings] == ["macs@ours"]  # two for each of 4.1 G
+
+
+# -- the rules behind what was saved
+
+
+OTHER_RULES = MINE.replace("macs: 2", "macs: 4")
+
+
+@pytest.fixture
+def saved_by_mine(here: Path) -> Path:
+    """Return a report whose figure `mine` other rules of that name would count otherwise."""
+    (here / "other").mkdir()
+    (here / "other" / "mine.yaml").write_text(OTHER_RULES)
+    saved("report.json", "--convention", "conventions/mine.yaml")
+    return here / "report.json"
+
+
+WHERE = [
+    {"limits": {"macs@other/mine.yaml": "1T"}},
+    {"limits": {"macs@other/mine.yaml": {"max_increase": "0%"}}},
+    {"layers": [{"match": "one", "each": {"macs@other/mine.yaml": "1T"}}]},
+    {"layers": [{"match": "*", "total": {"macs@other/mine.yaml": "1T"}}]},
+]
+
+
+@pytest.mark.parametrize("where", WHERE, ids=["max", "max_increase", "each", "total"])
+def test_what_other_rules_counted_keeps_no_limit(
+    saved_by_mine: Path, where: dict[str, Any]
+) -> None:
+    result = checked({"target": "report.json", **where})
+    ((kind, text),) = errors(result)
+    assert (kind, result.exit_code, result.passed) == ("unknown_figure", 1, ())
+    assert "what report.json was saved with was counted by other rules, or does not say" in text
+
+
+def test_by_the_rules_that_it_was_saved_with_it_is_judged(saved_by_mine: Path) -> None:
+    limits = {"macs@conventions/mine.yaml": BY_MINE}
+    assert checked({"target": "report.json", "limits": limits}).exit_code == 0
+
+
+def test_a_report_that_does_not_say_by_which_rules_keeps_no_limit_either(
+    saved_by_mine: Path,
+) -> None:
+    document = json.loads(saved_by_mine.read_text())
+    assert len(document["subjects"][0]["conventions"]["mine"].pop("rules")) == 12
+    saved_by_mine.write_text(json.dumps(document))
+    limits = {"macs@conventions/mine.yaml": BY_MINE}
+    ((kind, _),) = errors(checked({"target": "report.json", "limits": limits}))
+    assert kind == "unknown_figure"
+
+
+def test_a_baseline_keeps_no_figure_beside_rules_that_did_not_count_it(saved_by_mine: Path) -> None:
+    limits = {"macs@other/mine.yaml": {"max": "1T", "level": "warn"}}
+    budget({"target": "report.json", "limits": limits}, baseline="kept.json")
+    run(["baseline", "save", "-q"])
+    assert "macs@mine" not in Path("kept.json").read_text()
+
+
+def test_who_names_no_convention_in_a_budget_does_not_load_them(here: Path) -> None:
+    budget(net(limits={"macs": ONE + TWO}))
+    program = (
+        "import sys, dscost\n"
+        "assert dscost.check('dscost.yaml').exit_code == 0\n"
+        "print([name for name in sys.modules if name.startswith('dscost.conventions')])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "[]\n"

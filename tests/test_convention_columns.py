@@ -262,6 +262,84 @@ def test_a_saved_report_shows_what_it_was_saved_with(tmp_path: Path) -> None:
     )
 
 
+OF_OURS = "title: Mine\ncounts: FLOPs\nmeans: Two for each.\nsource: us\nrules:\n"
+RULE = "  - {operators: [aten::conv2d, aten::linear], counts: {macs: %d}}\n"
+RESNET18 = 1_814_073_344  # MACs
+
+
+@pytest.fixture
+def two_rules(tmp_path: Path) -> tuple[Path, Path]:
+    """Return two files of one name: one counts a MAC at 2, the other at 4."""
+    paths = tmp_path / "mine.yaml", tmp_path / "other" / "mine.yaml"
+    paths[1].parent.mkdir()
+    for path, each in zip(paths, (2, 4), strict=True):
+        path.write_text(OF_OURS + RULE % each)
+    return paths
+
+
+def test_a_figure_that_other_rules_counted_is_not_shown_as_theirs(
+    tmp_path: Path, two_rules: tuple[Path, Path]
+) -> None:
+    path = tmp_path / "saved.json"
+    counted("resnet18", str(two_rules[0])).save(path)
+    ours = dscost.analyze(path, convention=str(two_rules[0]))
+    assert (ours.by_convention["mine"]["as_is"], ours.warnings) == (2 * RESNET18, ())
+    theirs = dscost.analyze(path, convention=str(two_rules[1]))
+    assert theirs.by_convention == {}
+    assert not any(layer.by_convention for layer in theirs.layers)
+    assert theirs.warnings == (
+        "What was saved as counted by Mine was counted by other rules than those that are asked "
+        "for now, or does not say by which: save the model anew with --convention.",
+    )
+    assert "MACs at 2" not in str(theirs)
+
+
+def test_figures_of_two_rules_of_one_name_are_not_compared(
+    tmp_path: Path, two_rules: tuple[Path, Path]
+) -> None:
+    paths = tmp_path / "a.json", tmp_path / "b.json"
+    for path, rules in zip(paths, two_rules, strict=True):
+        counted("resnet18", str(rules)).save(path)
+    found = dscost.compare(paths[0], paths[1])
+    (one,) = (one for one in found.versus[0].totals if one.metric == "macs@mine")
+    assert (one.reference, one.value, one.change) == (2 * RESNET18, None, None)
+    assert "b.json: Its figure by Mine was counted by other rules than that of a.json" in str(found)
+
+
+# -- what a figure consists of
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (RULE % 2, "Mine FLOPs: 3.628G = 1.814G MACs at 2."),
+        (
+            "  - {operators: aten::conv2d, counts: {macs: 2}}\n",
+            # but for the 512,000 of the classifier
+            "Mine FLOPs: 3.627G = 1.814G of 1.814G MACs at 2.",
+        ),
+        (
+            "  - {operators: [aten::conv2d, aten::linear], counts: {macs: 2, bias: 1}, "
+            "called: MACs at 2 and bias}\n",
+            "Mine FLOPs: 3.628G = 3.628G for 1.814G MACs at 2 and bias.",
+        ),
+        (
+            "  - {operators: aten::conv2d, counts: {macs: 2, bias: 1}, called: with bias}\n",
+            "Mine FLOPs: 3.627G = 3.627G for MACs at 2 with bias.",
+        ),
+        (
+            "  - {operators: [aten::conv2d, aten::linear], counts: {macs: 0.5}}\n",
+            "Mine FLOPs: 907.0M = 1.814G MACs at 0.5.",
+        ),
+    ],
+)
+def test_a_sum_tells_macs_as_such_and_at_how_much_each(
+    tmp_path: Path, rule: str, told: str
+) -> None:
+    (tmp_path / "mine.yaml").write_text(OF_OURS + rule)
+    assert told in str(counted("resnet18", str(tmp_path / "mine.yaml"))).splitlines()
+
+
 # -- comparisons
 
 
@@ -271,8 +349,8 @@ def test_a_comparison_has_the_figure_of_each_and_their_difference() -> None:
     one = by_name[f"macs@{FVCORE}"]
     expected = EXPECTED["resnet18", FVCORE], EXPECTED["resnet50", FVCORE]
     assert (one.reference, one.value, one.change) == (*expected, expected[1] - expected[0])
-    (row,) = (line for line in str(found).splitlines() if line.startswith("MACs by fvcore"))
-    assert row.split()[3:] == ["1.819G", "4.112G", "+2.292G", "+126.0", "%"]
+    (row,) = (line for line in str(found).splitlines() if line.startswith("operations by fvcore"))
+    assert row.split()[4:] == ["1.819G", "4.112G", "+2.292G", "+126.0", "%"]
     assert "resnet50: fvcore 0.1.5 FLOPs: 4.112G = 4.089G MACs + 22.23M BatchNorm" in str(found)
 
 
@@ -316,8 +394,8 @@ def test_a_report_without_a_convention_has_no_figure_and_says_what_to_do(tmp_pat
     dscost.analyze("resnet18").save(path)
     ran = run("compare", str(path), "resnet34", "--convention", "fvcore")
     assert ran.returncode == 0, ran.stderr
-    (row,) = (line for line in ran.stdout.splitlines() if line.startswith("MACs by fvcore"))
-    assert row.split()[3:] == ["–", "3.671G", "–", "–"]
+    (row,) = (line for line in ran.stdout.splitlines() if line.startswith("operations by fvcore"))
+    assert row.split()[4:] == ["–", "3.671G", "–", "–"]
     assert (
         "saved.json: Not counted by fvcore 0.1.5: a saved report has the conventions that it was "
         "saved with; save the model anew with --convention.\n" in ran.stdout

@@ -240,6 +240,28 @@ def test_a_saved_report_has_the_figures_that_it_has(tmp_path: Path) -> None:
     assert "is a saved report, counted already: --batch cannot change it" in ran.stderr
 
 
+def test_every_figure_of_a_saved_report_is_named_as_it_was_saved(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(NET)
+    (tmp_path / "mine.yaml").write_text(
+        "title: Tuned 2.1\ncounts: FLOPs\nmeans: two each\nsource: us\n"
+        "rules:\n  - {operators: [aten::conv2d, aten::linear], counts: {macs: 5}}\n"
+    )
+    saving = ("model", "net.yaml", "--no-time", "--convention", "mine.yaml", "-o", "net.json")
+    assert run(*saving, cwd=tmp_path).returncode == 0
+    (found,) = dscost.which(tmp_path / "net.json", str(5 * MACS)).candidates
+    assert (found.key, found.title, found.counts) == ("mine", "Tuned", "FLOPs")
+    ran = run("which", "net.json", str(5 * MACS), cwd=tmp_path)
+    assert f"Tuned's FLOPs ({5 * MACS:,}: MACs at 5)" in ran.stdout
+
+
+def test_what_is_divided_by_the_batch_is_of_one_image() -> None:
+    ran = run("which", "resnet18", "1.83G", "--batch", "4")
+    assert (
+        "ptflops' MACs for one image (1.8347G: MACs with bias, BatchNorm at 2 per element, and "
+        "activations and pooling both as modules and as functions on top); MACs alone are 1.814G."
+    ) in ran.stdout
+
+
 def test_a_convention_of_ones_own_is_held_against_it_too(tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text(NET)
     (tmp_path / "mine.yaml").write_text(
@@ -249,7 +271,7 @@ def test_a_convention_of_ones_own_is_held_against_it_too(tmp_path: Path) -> None
     figure = str(3 * MACS)
     assert run("which", "net.yaml", figure, cwd=tmp_path).returncode == 0  # forward and backward
     ran = run("which", "net.yaml", figure, "--convention", "mine.yaml", cwd=tmp_path)
-    assert ran.stdout.splitlines()[1].startswith(f"Ours's ops ({3 * MACS:,}: ")
+    assert ran.stdout.splitlines()[1].startswith(f"Ours' ops ({3 * MACS:,}: ")
 
 
 def test_rows_have_a_line_for_each_candidate(tmp_path: Path) -> None:

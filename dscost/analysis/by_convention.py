@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from dscost.conventions import Convention, Rule, Tally, find_convention, tally
+from dscost.conventions import Convention, Tally, find_convention, tally
 from dscost.errors import InputError
 from dscost.layers.variants import STANDARD, VERSIONS
 from dscost.networks.network import stage_operations
+from dscost.reports.counted_by import without_figures
 from dscost.reports.records import CountedBy, Report
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ UNSEEN = (
 UNSAVED = (
     "Not counted by {}: a saved report has the conventions that it was saved with; "
     "save the model anew with --convention."
+)
+BY_OTHER_RULES = (
+    "What was saved as counted by {} was counted by other rules than those that are asked for now, "
+    "or does not say by which: save the model anew with --convention."
 )
 TRAINING = (
     "conventions of others count the forward pass alone: --train and --convention "
@@ -96,13 +101,21 @@ def _seen(versions: Any, swaps: "Sequence[Swap]") -> dict[str, "Sequence[Call]"]
 
 
 def _lacking(model: "CountedModel", conventions: Sequence[Convention]) -> Report:
-    """Return the report of a model with a warning of the conventions that it has not."""
+    """Return the report of a model with a warning of the conventions that it has not.
+
+    A figure that was saved under one of their names is not theirs where other rules counted it.
+    """
     report = model.report
     lacking = [one.title for one in conventions if one.key not in report.by_convention]
-    if not lacking:
-        return report
-    warning = (UNSAVED if model.saved else UNSEEN).format(" and ".join(lacking))
-    return report._replace(warnings=(*report.warnings, warning))
+    warnings = []
+    if lacking:
+        warnings.append((UNSAVED if model.saved else UNSEEN).format(" and ".join(lacking)))
+    asked = {one.key: one for one in conventions if one.key in report.by_convention}
+    others = [one for key, one in asked.items() if not report.conventions[key].is_by(one.digest)]
+    if others:
+        report = without_figures(report, [one.key for one in others])
+        warnings.append(BY_OTHER_RULES.format(" and ".join(one.title for one in others)))
+    return report._replace(warnings=(*report.warnings, *warnings))
 
 
 def layer_with_conventions(report: Report, conventions: Sequence[Convention]) -> Report:
@@ -133,7 +146,9 @@ def counted_by(
         totals[one.key] = {version: found.total for version, found in tallies.items()}
         found = tallies["as_is"]
         shares = _shares(found)
-        how[one.key] = CountedBy(one.title, one.counts, one.means, shares, one.per_sample)
+        how[one.key] = CountedBy(
+            one.title, one.counts, one.means, shares, one.per_sample, one.digest
+        )
         for name, amount in _of_layers(found, by_layer).items():
             by_layer[name][one.key] = amount
     layers = tuple(layer._replace(by_convention=by_layer[layer.name]) for layer in report.layers)
@@ -155,15 +170,9 @@ def _shares(found: Tally) -> dict[str, int]:
     """Return how much each kind of thing counts, by what it is called."""
     amounts: dict[str, Fraction] = {}
     for rule, amount in found.by_rule:
-        called = _called(rule)
+        called = rule.in_words
         amounts[called] = amounts.get(called, Fraction()) + amount
     return dict(_whole(amounts))
-
-
-def _called(rule: Rule) -> str:
-    """Return what a rule counts in a sentence: multiply-accumulates, if it says nothing itself."""
-    is_of_macs = not rule.called or rule.called.startswith("with")
-    return f"MACs {rule.called}".rstrip() if is_of_macs else rule.called
 
 
 def _whole(amounts: Mapping[_Key, Fraction]) -> Iterator[tuple[_Key, int]]:

@@ -1,12 +1,13 @@
 """What is seen of a model → every figure that people state of it, with how plain each is."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
 from dscost.attributing.seen import Seen
 from dscost.conventions import Convention, Rule, tally
+from dscost.reports.records import CountedBy
 
 OWN = "macs"
 PARAMS, PARAMS_WITHOUT_NORM, ACTIVATIONS, BACKWARD = (
@@ -60,12 +61,26 @@ def plain_figures(seen: Seen, conventions: Sequence[Convention]) -> Iterator[Fig
     """Yield MACs, parameters, and what conventions make of a model."""
     yield _own(OWN, "MACs", seen.macs)
     yield _own(PARAMS, "parameters", seen.params)
+    if seen.calls is None:
+        yield from _saved(seen)
+        return
     for one in conventions:
-        if seen.calls is None and one.key in seen.saved:
-            count = Fraction(seen.saved[one.key])
-            yield Figure(one.key, short_title(one), one.counts, count, departures=OF_CONVENTION)
-        if seen.calls is not None:
-            yield from _by_convention(seen, one)
+        yield from _by_convention(seen, one)
+
+
+def _saved(seen: Seen) -> Iterator[Figure]:
+    """Yield what was counted by conventions before, be they known here or not."""
+    for key, count in seen.saved.items():
+        one = seen.conventions[key]
+        yield Figure(
+            key,
+            short_title(one),
+            one.counts,
+            Fraction(count),
+            tuple(_beside_macs(one.shares)),
+            is_per_sample=one.per_sample,
+            departures=OF_CONVENTION,
+        )
 
 
 def further_figures(seen: Seen) -> Iterator[Figure]:
@@ -102,7 +117,7 @@ def _by_convention(seen: Seen, convention: Convention) -> Iterator[Figure]:
         )
 
 
-def short_title(convention: Convention) -> str:
+def short_title(convention: Convention | CountedBy) -> str:
     """Return what people call a convention, without its release.
 
     >>> from dscost.conventions import find_convention
@@ -114,5 +129,12 @@ def short_title(convention: Convention) -> str:
 
 def _parts(rules: Sequence[Rule]) -> tuple[str, ...]:
     """Return what rules count beside MACs, in words, each once."""
-    words = [rule.called.removeprefix("with ") for rule in rules if rule.called]
-    return tuple(dict.fromkeys(words))
+    return tuple(_beside_macs(dict.fromkeys(rule.in_words for rule in rules)))
+
+
+def _beside_macs(called: Iterable[str]) -> Iterator[str]:
+    """Yield what is counted beside MACs, of all that is counted."""
+    for one in called:
+        beside = one.removeprefix("MACs with ")
+        if beside != "MACs":
+            yield beside

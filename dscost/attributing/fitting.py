@@ -65,7 +65,7 @@ def _candidate(
         counts="FLOPs" if factor == 2 and figure.key in (OWN, BACKWARD) else figure.counts,
         amount=amount,
         factor=factor,
-        per_image=divisor > 1,
+        per_image=divisor > 1 or (figure.is_per_sample and seen.batch > 1),
         parts=figure.parts,
         variation=figure.variation,
         inputs=seen.inputs,

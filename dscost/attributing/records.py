@@ -17,7 +17,7 @@ class Candidate(NamedTuple):
         counts: What it calls its figure, such as FLOPs.
         amount: What it comes to, factor included.
         factor: By how much it was multiplied: 2 where each MAC counts as two FLOPs.
-        per_image: Whether it was divided by the batch.
+        per_image: Whether it was divided by the batch, be it by the convention itself.
         parts: What it counts beside MACs, in words.
         variation: In which way the convention counts otherwise than now.
         inputs: Shapes of what the model was given.

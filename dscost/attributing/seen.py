@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from dscost.layers.convolution import Shape
+from dscost.reports.records import CountedBy
 from dscost.traces.calls import Call
 
 AS_IS = "as_is"
@@ -21,6 +22,7 @@ class Seen(NamedTuple):
         activations: What its convolutions and linear layers write; `None` where that is not known.
         calls: What counters of others see of it; `None` where that cannot be known.
         saved: What it counts by conventions, where only that was kept.
+        conventions: How those count, by name.
         changes: What was done to the model, in words, before it was counted.
         unknown: Operators of unknown cost.
     """
@@ -33,6 +35,7 @@ class Seen(NamedTuple):
     saved: Mapping[str, int] = MappingProxyType({})
     changes: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    conventions: Mapping[str, CountedBy] = MappingProxyType({})
 
     @property
     def batch(self) -> int:

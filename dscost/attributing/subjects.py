@@ -259,6 +259,7 @@ def _of_report(report: Report, version: str) -> Seen:
         None,
         saved,
         unknown=tuple(report.coverage.unknown),
+        conventions=report.conventions,
     )
 
 

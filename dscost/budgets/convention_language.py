@@ -4,16 +4,13 @@ A name is that of `dscost list conventions`, or its part before the release; a f
 folder of the budget. Both are one figure to all else: `macs@fvcore-0.1.5`, `macs@mine`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from hashlib import sha256
 from os.path import normpath
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dscost.budgets.records import Entry, Limit, Rules
-from dscost.conventions import Convention, find_convention
-from dscost.conventions.known import ENDINGS
 from dscost.errors import FileProblems, InputError, Place, Problem
 from dscost.notation.forms import Form, Given, Keyed
 from dscost.notation.json_schema import Definitions, Schema
@@ -91,10 +88,19 @@ def _counted(key: str) -> Counted:
     if not name.strip():
         expected = f"expected a convention after '{MACS_BY}'"
         raise InputError(f"{expected}, found {shown}: write '{EXAMPLE}'")
-    if name.endswith(ENDINGS):  # which is read once its folder is known
+    from dscost.conventions import find_convention
+
+    if is_rules_file(name):  # which is read once its folder is known
         return Counted(metric_of(Path(name).stem), normpath(name))
     found = find_convention(name)
     return Counted(metric_of(found.key), found.key)
+
+
+def is_rules_file(convention: str) -> bool:
+    """Whether a convention is named by its file."""
+    from dscost.conventions.known import ENDINGS
+
+    return convention.endswith(ENDINGS)
 
 
 # -- the rules that are meant
@@ -128,8 +134,10 @@ def with_rules(entries: Iterable[Entry], folder: Path, problems: Problems) -> li
 
 
 def _rules(convention: str, folder: Path) -> Rules:
-    name = str(folder / convention) if convention.endswith(ENDINGS) else convention
-    return Rules(name, digest_of(find_convention(name)))
+    from dscost.conventions import find_convention
+
+    name = str(folder / convention) if is_rules_file(convention) else convention
+    return Rules(name, find_convention(name).digest)
 
 
 def _of(entry: Entry, rules: Mapping[str, Rules]) -> dict[str, Rules]:
@@ -144,13 +152,3 @@ def _in_a_line(error: InputError) -> str:
     more = len(error.problems) - 1
     first = str(error).partition("\n")[0]
     return f"{first} (and {more} more)" if more else first
-
-
-def digest_of(convention: Convention) -> str:
-    """Return what tells the rules of a convention from others: a dozen hexadecimal digits."""
-    counts: Sequence[Any] = [
-        (rule.kind, rule.names, sorted((name, str(one)) for name, one in rule.counts.items()))
-        for rule in convention.rules
-    ]
-    text = repr((counts, convention.nested, convention.hooks_again, convention.per_sample))
-    return sha256(text.encode()).hexdigest()[:12]

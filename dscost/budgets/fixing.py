@@ -5,7 +5,6 @@ from fractions import Fraction
 from itertools import islice
 from typing import NamedTuple
 
-from dscost.analysis.by_convention import totals_with_swaps
 from dscost.analysis.counting import CountedModel
 from dscost.budgets.excluding import rest_of
 from dscost.budgets.findings import Finding, Passed, SuggestedFix, WayBack
@@ -81,6 +80,8 @@ class Swapped:
         convention = convention_of(metric)
         if convention is not None:
             if layers not in self._by_convention:
+                from dscost.analysis.by_convention import totals_with_swaps
+
                 self._by_convention[layers] = totals_with_swaps(self._model, swaps)
             total = self._by_convention[layers].get(convention, {}).get(SEPARABLE)
             return None if total is None else Fraction(total)

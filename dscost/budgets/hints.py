@@ -37,6 +37,11 @@ def why_not_counted(entry: Entry, report: Report, metric: str) -> str:
         return "how much of the whole a part of a module counts is not known"
     if split_report_name(entry.target) is not None:
         convention = quote(entry.conventions[metric].name)
+        if convention_of(metric) in report.conventions:
+            return (
+                f"what {entry.target} was saved with was counted by other rules, or does not say "
+                f"by which: dscost model --convention {convention} --json counts by these"
+            )
         return (
             f"{entry.target} was saved without them: dscost model --convention {convention} --json "
             "counts them too"

@@ -96,7 +96,7 @@ class Limit:
     """One bound on one figure.
 
     Args:
-        metric: What `reports.named_figures.figure_of` knows.
+        metric: What `reports.figures.figure_of` knows.
         bound: One of `BOUNDS`.
         value: In the metric's unit; of an increase or decrease a share if `relative`.
         relative: Whether `value` is a share of the baseline.

@@ -13,6 +13,7 @@ from dscost.comparing.differences import Comparison, Contender, held_against
 from dscost.comparing.notes import notes_on
 from dscost.errors import InputError
 from dscost.notation.units import dtype_bytes
+from dscost.reports.counted_by import by_the_same_rules
 from dscost.reports.records import Report
 from dscost.sources import is_saved
 from dscost.timing import Progress, TimingOptions, part_of
@@ -138,10 +139,8 @@ def compared(
     models = _all_counted(targets, request, progress, COUNTING_SHARE if options else 1.0)
     labels = _labels(targets, [one.report for one in models])
     named = list(zip(labels, models, strict=True))
-    contenders = [
-        Contender(label, model.report, was_saved)
-        for label, model, was_saved in zip(labels, models, saved, strict=True)
-    ]
+    reports = by_the_same_rules(labels, [one.report for one in models])
+    contenders = list(map(Contender, labels, reports, saved))
     measured = None
     if options is not None:
         measured = _in_turns(labels, models, options, progress)

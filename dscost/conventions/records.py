@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from hashlib import sha256
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["operators", "modules", "functions"]
 KINDS: tuple[Kind, ...] = ("operators", "modules", "functions")
@@ -26,6 +27,14 @@ class Rule(NamedTuple):
     names: tuple[str, ...]
     counts: Mapping[str, Fraction]
     called: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """What it is in a sentence: of multiply-accumulates so, and at how much each."""
+        if self.called and not self.called.startswith("with "):
+            return self.called
+        each = self.counts.get("macs", 1)
+        return f"MACs{'' if each == 1 else f' at {float(each):g}'} {self.called}".rstrip()
 
 
 class Convention(NamedTuple):
@@ -58,6 +67,16 @@ class Convention(NamedTuple):
     per_sample: bool = False
     faults: tuple[str, ...] = ()
     variations: Mapping[str, tuple[Rule, ...]] = MappingProxyType({})
+
+    @property
+    def digest(self) -> str:
+        """What tells its rules from others, under whatever name: a dozen hexadecimal digits."""
+        counts: Sequence[Any] = [
+            (rule.kind, rule.names, sorted((name, str(one)) for name, one in rule.counts.items()))
+            for rule in self.rules
+        ]
+        text = repr((counts, self.nested, self.hooks_again, self.per_sample))
+        return sha256(text.encode()).hexdigest()[:12]
 
     def varied(self, variation: str) -> "Convention":
         """Return it with the rules of one of its variations before its own."""

@@ -1,5 +1,6 @@
 """Whose figure a stated one is, in sentences."""
 
+import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,8 @@ class AttributionSaid(Said):
 
 def in_words(one: "Candidate") -> str:
     """Return a candidate as a part of a sentence, its figure in brackets."""
-    what = _OWN.get(one.key) or f"{one.title}'s {one.counts}"
+    whose = f"{one.title}'" if one.title.endswith("s") else f"{one.title}'s"
+    what = _OWN.get(one.key) or f"{whose} {one.counts}"
     if one.factor == 2:
         what = f"twice {what}" if one.title else f"FLOPs, two for each of {what}"
     what += f" ({one.variation})" if one.variation else ""
@@ -106,20 +108,41 @@ def _count_the_same(one: "Candidate") -> str:
 
 
 def _made_of(one: "Candidate") -> str:
-    single = one.amount / one.factor
-    if single == one.macs:
+    single, macs = one.amount / one.factor, _macs(one)
+    if single == macs:
         return "nothing but MACs"
-    if single < one.macs and not one.per_image:
-        return f"not all of the {format_count(one.macs)} MACs"
+    if single < macs:
+        return f"not all of the {format_count(int(macs))} MACs"
     if any(part.startswith("MACs") for part in one.parts):  # it has its own way with them
-        return _list(one.parts)
-    return f"MACs with {_list(one.parts)} on top" if one.parts else "MACs"
+        return _parts(one.parts)
+    return f"MACs with {_parts(one.parts)} on top" if one.parts else "MACs"
+
+
+def _macs(one: "Candidate") -> Fraction:
+    """Return the MACs of what a candidate is of: of all its inputs, or of one image."""
+    return Fraction(one.macs, one.inputs[0][0]) if one.per_image else Fraction(one.macs)
+
+
+def _parts(parts: tuple[str, ...]) -> str:
+    """Return parts as a list in which what counts under two kinds of rules is named once.
+
+    >>> _parts(("bias", "pooling", "pooling called as a function"))
+    'bias, and pooling both as modules and as functions'
+    """
+    called = {one: re.sub(r" called as (a function|functions)$", "", one) for one in parts}
+    both = tuple(one for one in parts if one in {called[two] for two in parts if two != one})
+    rest = tuple(one for one in parts if called[one] not in both)
+    if not both:
+        return _list(parts)
+    twice = f"{_list(both)} both as modules and as functions"
+    return f"{', '.join(rest)}, and {twice}" if rest else twice
 
 
 def _macs_alone(one: "Candidate") -> str:
-    if not one.title or one.macs == one.amount:
+    macs = _macs(one)
+    if not one.title or macs == one.amount:
         return ""
-    return f"; MACs alone are {format_count(one.macs)}"
+    return f"; MACs alone are {format_count(int(macs))}"
 
 
 def _figure(count: Fraction, how: str | None) -> str:

@@ -1,6 +1,8 @@
 """What others count, beside our own MACs: columns, cells, and what such a figure consists of."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 
 from dscost.notation.units import format_count
 from dscost.pages.page import DECIDES, Column, Toned, View
@@ -13,7 +15,7 @@ MACS = "MACs"
 
 def convention_columns(reports: Sequence[Report], priority: int = DECIDES) -> list[Column]:
     """Return a column for each convention that one of some reports has."""
-    named = {name: one for report in reports for name, one in report.conventions.items()}
+    named = {name: report.conventions[name] for report in reports for name in report.by_convention}
     return [Column(metric_of(name), one.title, priority) for name, one in named.items()]
 
 
@@ -72,15 +74,33 @@ def _is_divided(report: Report, one: CountedBy) -> bool:
 
 def _sum(report: Report, one: CountedBy, total: int) -> str:
     """Return a figure as the sum that it is; where not all MACs are counted, that is told."""
-    parts = []
-    macs = report.totals.as_is.macs
-    for called, amount in one.shares.items():
-        of_all = ""
-        if called == MACS and amount < macs and not _is_divided(report, one):
-            of_all = f" of {format_count(macs)}"
-        parts.append(f"{format_count(amount)}{of_all} {called}")
+    macs = None if _is_divided(report, one) else report.totals.as_is.macs
+    parts = [_part(called, amount, macs) for called, amount in one.shares.items()]
     told = format_count(total)
     return f"{told} = {' + '.join(parts)}" if parts else told
+
+
+def _part(called: str, amount: int, macs: int | None) -> str:
+    """Return a part of a sum; of MACs at more than 1 each how many MACs those are.
+
+    >>> _part("MACs at 2", 3_628_146_688, 1_814_073_344)
+    '1.814G MACs at 2'
+    >>> _part("MACs at 2 and bias", 3_628_147_688, 1_814_073_344)
+    '3.628G for 1.814G MACs at 2 and bias'
+    """
+    found = _AT.fullmatch(called)
+    if found is None:
+        is_part = called == MACS and macs is not None and amount < macs
+        return f"{format_count(amount)}{f' of {format_count(macs)}' if is_part else ''} {called}"
+    each, beside = Fraction(found[1]), found[2]
+    if not beside:
+        return _part(MACS, int(amount / each), macs) + called.removeprefix(MACS)
+    of_all = macs is not None and amount >= each * macs
+    return f"{format_count(amount)} for {f'{format_count(macs)} ' if of_all else ''}{called}"
+
+
+_AT = re.compile(rf"{MACS} at ([0-9]+(?:\.[0-9]+)?)((?: .+)?)")
+"""How a share is called that counts each multiply-accumulate at more, or less, than 1."""
 
 
 def is_of_convention(key: str) -> bool:

@@ -351,11 +351,11 @@ def convention_of(metric: str) -> str | None:
 
 
 def figure_of(metric: str) -> Figure:
-    """Return the figure of a metric: ours, or that of a convention under its name."""
+    """Return the figure of a metric: ours, or the operations that a convention counts."""
     convention = convention_of(metric)
     if convention is None:
         return FIGURES[metric]
-    title = f"MACs by {' '.join(convention.rsplit('-', 1))}"
+    title = f"operations by {' '.join(convention.rsplit('-', 1))}"
     meaning = "as that convention counts"
     return FIGURES["macs"]._replace(title=title, meaning=meaning, columns=_OF_OTHERS)
 

@@ -607,6 +607,8 @@ class CountedBy(NamedTuple):
         means: What it counts and what not, in a sentence.
         shares: How much each kind of thing counts for, by what it is called; they add up.
         per_sample: Whether what modules count is divided by the batch.
+        rules: What tells its rules from others of its name, see
+            `dscost.conventions.Convention.digest`; `None` where that was not kept.
     """
 
     title: str
@@ -614,6 +616,11 @@ class CountedBy(NamedTuple):
     means: str
     shares: Mapping[str, int] = MappingProxyType({})
     per_sample: bool = False
+    rules: str | None = None
+
+    def is_by(self, rules: str | None) -> bool:
+        """Whether it is known to count by some rules."""
+        return rules is not None and self.rules == rules
 
 
 class KeptLayer(NamedTuple):
@@ -690,7 +697,8 @@ class Report(Result):
             be swapped.
         by_convention: What the whole counts by conventions of others that were asked for, by name
             and version; of a layer by variant as well.
-        conventions: How those count, by name.
+        conventions: How those count, by name; also of one whose figure was left out as other rules
+            had counted it.
     """
 
     target: str
@@ -768,6 +776,7 @@ def meanings_for(reports: Iterable[Report]) -> dict[str, str]:
         metric_of(name): f"{one.title}, {one.counts}: {one.means}"
         for report in reports
         for name, one in report.conventions.items()
+        if name in report.by_convention
     }
     return {**CONVENTIONS, **of_others}
 
