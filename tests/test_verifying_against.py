@@ -220,6 +220,37 @@ def test_a_peer_that_nobody_knows() -> None:
         dscost.verify(net(), SHAPE, against="fvcor")
 
 
+def test_rules_that_no_tool_is_known_for() -> None:
+    with pytest.raises(
+        InputError, match=r"^tensorflow-profiler has rules alone: no tool is known "
+    ):
+        dscost.verify(net(), SHAPE, against="tensorflow-profiler")
+
+
+def test_an_exported_program_holds_no_modules_to_be_counted(fake: Fake, tmp_path: Path) -> None:
+    fake(_says(0))
+    path = tmp_path / "net.pt2"
+    torch.export.save(torch.export.export(net().eval(), (torch.zeros(SHAPE),)), path)
+    with pytest.raises(
+        InputError, match="is an exported program: it holds operators, not the modu"
+    ):
+        dscost.verify(str(path), against="fvcore")
+
+
+@pytest.mark.parametrize(
+    ("release", "is_alike"),
+    [
+        ("0.1.1", True),
+        ("0.1.1-2209072238", True),
+        ("0.1.1.post2209072238", True),
+        ("0.1.12", False),
+        ("0.2", False),
+    ],
+)
+def test_a_release_is_that_of_the_rules_whatever_is_behind_it(release: str, is_alike: bool) -> None:
+    assert verifying_against._is_of("thop-0.1.1", release) is is_alike
+
+
 def test_a_peer_that_is_not_installed() -> None:
     with pytest.raises(UnavailableError) as told:
         release_of(Peer("no-such-peer==1.2", _fails))

@@ -5,7 +5,7 @@ from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dscost.analysis.peers import Peer, PeerCount, find_peer, release_of
+from dscost.analysis.peers import PEERS, Peer, PeerCount, find_peer, release_of
 from dscost.analysis.targets import Request, with_arguments
 from dscost.conventions import (
     Convention,
@@ -159,6 +159,9 @@ def verify_against(
     if isinstance(found, GraphSource):
         raise InputError(f"{name} is an ONNX file: peers count models of torch, and read none")
     source, arguments = with_arguments(found, name, request)
+    if source.kind == "export":
+        why = "it holds operators, not the modules that peers count: give the model itself"
+        raise InputError(f"{name} is an exported program: {why}")
     say = progress or (lambda share, doing: None)
     with source.importing():
         say(None, f"tracing {name}")
@@ -197,7 +200,9 @@ def _chosen(given: str) -> _Chosen:
     Its rules are those of the release that is installed, or the newest that there are.
     """
     name = given.partition("-")[0]
-    peer = find_peer(name)
+    if name not in PEERS and given in convention_names():
+        raise InputError(f"{given} has rules alone: no tool is known that could be run for it")
+    peer = find_peer(name if name in PEERS else given)
     release = release_of(peer)
     if name != given:
         return _Chosen(name, peer, release, find_convention(given))
@@ -208,7 +213,7 @@ def _chosen(given: str) -> _Chosen:
 
 def _is_of(convention: str, release: str) -> bool:
     wanted = convention.partition("-")[2]
-    return f"{release}.".startswith(f"{wanted}.")
+    return release.startswith(wanted) and not release[len(wanted) :][:1].isalnum()
 
 
 def _held(
