@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,113 @@ def test_a_pair_is_seen_as_the_convolution_that_it_stands_for() -> None:
     for name, versions in counted(model, (2, 64, 8, 8)).items():
         whole = nn.Sequential(nn.Sequential(conv(64, 96)), nn.ReLU())
         assert versions["standard"] == counted(whole, (2, 64, 8, 8))[name]["as_is"], name
+
+
+class InThreads(nn.Module):
+    """Runs its layers in threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = conv(), conv()
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(lambda layer: layer(x), [self.a, self.b]))
+
+
+def test_hooks_see_what_runs_in_threads_and_who_looks_at_operators_does_not() -> None:
+    report = dscost.analyze(InThreads(), (1, 64, 8, 8), convention=("fvcore", "thop", "ptflops"))
+    whole, separable = 2 * 64 * 64 * 64 * 9, 2 * 64 * 64 * (9 + 64)
+    bias = 2 * 64 * 64
+    for name, figures in {
+        "thop-0.1.1": (whole, separable),
+        "ptflops-0.7.5": (whole + bias, separable + bias),
+        "fvcore-0.1.5": (0, 0),
+    }.items():
+        found = report.by_convention[name]
+        assert (found["as_is"], found["depthwise_separable"]) == figures
+    said = "Parts of the model ran in threads of its own: counters that look at operators see nothing of them."
+    assert report.warnings.count(said) == 1
+    assert not any("instead of" in one for one in report.warnings)
+    assert said not in dscost.analyze(InThreads(), (1, 64, 8, 8), convention="thop").warnings
+
+
+class AsksForFunction(nn.Module):
+    """Does something else where a function of torch is another."""
+
+    def __init__(self, *, fails: bool) -> None:
+        super().__init__()
+        self.conv, self.other, self.fails = conv(), conv(64, 32), fails
+        self.act = functional.relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.act is functional.relu:
+            return self.conv(x)  # type: ignore[no-any-return]
+        if self.fails:
+            raise ValueError("relu is another")
+        return self.other(x)  # type: ignore[no-any-return]
+
+
+def test_our_own_figures_stay_where_a_model_notices_who_watches() -> None:
+    plain = dscost.analyze(AsksForFunction(fails=False), (1, 64, 8, 8))
+    asked = dscost.analyze(AsksForFunction(fails=False), (1, 64, 8, 8), convention="ptflops")
+    assert asked.totals == plain.totals
+    assert asked.totals.as_is.macs == 64 * 64 * 64 * 9
+    # with its bias
+    assert asked.by_convention["ptflops-0.7.5"]["as_is"] == 64 * 32 * (64 * 9 + 1)
+    *_, said = asked.warnings
+    assert said == (
+        "The model does something else where functions of torch are replaced, as other counters replace them: "
+        "what they would count is of other layers, with 1,179,648 MACs instead of 2,359,296."
+    )
+
+
+def test_a_model_that_fails_where_it_is_watched_has_no_figure_of_others() -> None:
+    asked = dscost.analyze(AsksForFunction(fails=True), (1, 64, 8, 8), convention="ptflops")
+    assert asked.totals.as_is.macs == 64 * 64 * 64 * 9
+    assert not asked.by_convention
+    assert asked.warnings[-1] == (
+        "Not counted by ptflops 0.7.5: the model fails where functions of torch are replaced: "
+        "ValueError: relu is another."
+    )
+
+
+class Named(nn.Module):
+    """Takes an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(3, 4, 3), nn.ReLU()
+
+    def forward(self, image: Tensor) -> Tensor:
+        found: Tensor = self.act(self.conv(image))
+        return found
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    # of the peer itself: 17,280; by place, modules by image and functions for all of them
+    [({"image": (4, 3, 8, 8)}, 17_280), ((4, 3, 8, 8), 36 * 4 * (27 + 1) + 36 * 4 + 4 * 36 * 4)],
+    ids=["by name", "by place"],
+)
+def test_inputs_that_are_named_are_one_to_ptflops(given: object, expected: int) -> None:
+    assert counted(Named(), given, "ptflops")["ptflops-0.7.5"]["as_is"] == expected
+
+
+@pytest.mark.parametrize(
+    ("second", "fvcore", "ptflops"),
+    # fvcore fails at a vector; of ptflops and of a matrix the figures are those of the peers themselves
+    [((64,), 32 * 64, 131_072), ((64, 8), 32 * 64 * 8, 32 * 64 * 8)],
+    ids=["a vector", "a matrix"],
+)
+def test_a_product_with_a_vector(second: tuple[int, ...], fvcore: int, ptflops: int) -> None:
+    class Product(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.second = nn.Parameter(torch.zeros(second))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.matmul(x, self.second)
+
+    found = counted(Product(), (1, 32, 64), "fvcore", "ptflops")
+    assert [one["as_is"] for one in found.values()] == [fvcore, ptflops]

@@ -61,18 +61,30 @@ def with_conventions(model: "CountedModel", conventions: Sequence[Convention]) -
 
     One that cannot be counted so, or was saved without, has a warning that says so.
     """
-    if not hasattr(model.versions, "calls"):
-        return model._replace(report=_lacking(model, conventions))
-    seen = _seen(model.versions, model.swaps)
-    report = counted_by(model.report, conventions, seen)
+    versions: Any = model.versions
+    why_unseen = getattr(versions, "why_unseen", "")
+    if why_unseen or not hasattr(versions, "calls"):
+        return model._replace(report=_lacking(model, conventions, why_unseen))
+    batch = _batch_of(versions, model.report)
+    report = counted_by(model.report, conventions, _seen(versions, model.swaps), batch)
+    if hasattr(versions, "unlike"):
+        by_operators = any(rule.kind == "operators" for one in conventions for rule in one.rules)
+        unlike = versions.unlike(by_operators=by_operators)
+        report = report._replace(warnings=(*report.warnings, *unlike))
     return model._replace(report=report, conventions=tuple(conventions))
+
+
+def _batch_of(versions: Any, report: Report) -> int:
+    """Return how many inputs at once others take a model for, which some of them divide by."""
+    return getattr(versions, "batch", report.batch)
 
 
 def totals_by(
     report: Report, conventions: Sequence[Convention], versions: Any, swaps: "Sequence[Swap]"
 ) -> Mapping[str, Mapping[str, int]]:
     """Return what the versions of a model count by conventions with these swaps and no others."""
-    return counted_by(report, conventions, _seen(versions, swaps)).by_convention
+    seen, batch = _seen(versions, swaps), _batch_of(versions, report)
+    return counted_by(report, conventions, seen, batch).by_convention
 
 
 def totals_with_swaps(
@@ -100,7 +112,9 @@ def _seen(versions: Any, swaps: "Sequence[Swap]") -> dict[str, "Sequence[Call]"]
     return {name: list(seen.calls(name, swaps)) for name in VERSIONS}
 
 
-def _lacking(model: "CountedModel", conventions: Sequence[Convention]) -> Report:
+def _lacking(
+    model: "CountedModel", conventions: Sequence[Convention], why_unseen: str = ""
+) -> Report:
     """Return the report of a model with a warning of the conventions that it has not.
 
     A figure that was saved under one of their names is not theirs where other rules counted it.
@@ -109,7 +123,9 @@ def _lacking(model: "CountedModel", conventions: Sequence[Convention]) -> Report
     lacking = [one.title for one in conventions if one.key not in report.by_convention]
     warnings = []
     if lacking:
-        warnings.append((UNSAVED if model.saved else UNSEEN).format(" and ".join(lacking)))
+        names = " and ".join(lacking)
+        known = (UNSAVED if model.saved else UNSEEN).format(names)
+        warnings.append(f"Not counted by {names}: {why_unseen}." if why_unseen else known)
     asked = {one.key: one for one in conventions if one.key in report.by_convention}
     others = [one for key, one in asked.items() if not report.conventions[key].is_by(one.digest)]
     if others:
@@ -133,16 +149,21 @@ def layer_with_conventions(report: Report, conventions: Sequence[Convention]) ->
 
 
 def counted_by(
-    report: Report, conventions: Sequence[Convention], seen: Mapping[str, "Iterable[Call]"]
+    report: Report,
+    conventions: Sequence[Convention],
+    seen: Mapping[str, "Iterable[Call]"],
+    batch: int | None = None,
 ) -> Report:
-    """Return a report with what its versions count by conventions, given what is seen of each."""
+    """Return a report with what its versions count by conventions, given what is seen of each.
+
+    Some divide by the batch, which is that of the report unless told.
+    """
+    batch = report.batch if batch is None else batch
     totals: dict[str, Mapping[str, int]] = {}
     how: dict[str, CountedBy] = {}
     by_layer: dict[str, dict[str, int]] = {layer.name: {} for layer in report.layers}
     for one in conventions:
-        tallies = {
-            version: tally(one, calls, batch=report.batch) for version, calls in seen.items()
-        }
+        tallies = {version: tally(one, calls, batch=batch) for version, calls in seen.items()}
         totals[one.key] = {version: found.total for version, found in tallies.items()}
         found = tallies["as_is"]
         shares = _shares(found)

@@ -1,5 +1,6 @@
 """A traced torch model → its report."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -137,12 +138,56 @@ class TracedVersions:
     def calls(self, variant: str, swaps: Sequence[Swap]) -> Iterator[Call]:
         """Return what counters of others would see of a version, its swaps as `torch.nn` has them.
 
-        Nothing is known where the trace was not asked for it.
+        Nothing is known where the trace was not asked for it. Where the model does something else
+        while they watch, they see a version of that, with the same layers swapped.
+
+        Raises:
+            InputError: It cannot be known.
         """
-        seen: Iterable[Call] = self.traced.seen
+        traced = self.traced
+        if traced.why_unseen:
+            raise InputError(f"others cannot count it: {traced.why_unseen}")
+        seen: Iterable[Call] = traced.seen
         if self.source.kind == "export":
             seen = with_functions(seen)
-        return seen_of(self.traced.events, seen, variant, swaps)
+        if traced.otherwise is not None:
+            names = {self.layer_of(swap)[0] for swap in swaps}
+            traced = traced.otherwise
+            found = find_swaps(traced.events, traced.outputs)
+            swaps = [one for one in found if traced.events[one.positions[0]].module in names]
+        return seen_of(traced.events, seen, variant, swaps)
+
+    @property
+    def why_unseen(self) -> str:
+        """Why it is not known what counters of others would see; empty where it is."""
+        return self.traced.why_unseen
+
+    @property
+    def batch(self) -> int:
+        """How many inputs at once others take it for: the size of the first that is not named."""
+        shapes = (one.shape for one in Arguments(self._arguments.args, {}).tensors if one.dim())
+        return next((int(shape[0]) for shape in shapes), 1)
+
+    def unlike(self, *, by_operators: bool) -> Iterator[str]:
+        """Yield why what others see of the model is not what is counted here, in sentences.
+
+        Args:
+            by_operators: Whether one of them looks at operators.
+        """
+        traced = self.traced
+        if traced.otherwise is not None:
+            ours, theirs = map(_products, (traced.events, traced.otherwise.events))
+            if ours != theirs:
+                yield (
+                    "The model does something else where functions of torch are replaced, as other "
+                    "counters replace them: what they would count is of other layers, with "
+                    f"{_macs(theirs):,} MACs instead of {_macs(ours):,}."
+                )
+        if traced.elsewhere and by_operators:
+            yield (
+                "Parts of the model ran in threads of its own: counters that look at operators see "
+                "nothing of them."
+            )
 
     def build(self, variant: str, swaps: Sequence[Swap]) -> tuple[nn.Module, Mapping[str, str]]:
         """Return a version of the model with values, and why layers had to be left, by name."""
@@ -174,6 +219,15 @@ class TracedVersions:
         if setting.batch is not None:
             arguments = arguments.with_batch(setting.batch)
         return arguments.with_values(**setting.place)
+
+
+def _products(events: Iterable[Event]) -> Counter[tuple[str, int]]:
+    """Return what multiplies in a run, in whatever order: layers with their MACs."""
+    return Counter((event.module, event.macs * event.times) for event in events if event.macs)
+
+
+def _macs(products: Counter[tuple[str, int]]) -> int:
+    return sum(macs * times for (_, macs), times in products.items())
 
 
 def _given(arguments: Arguments) -> Given:

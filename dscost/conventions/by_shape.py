@@ -78,13 +78,22 @@ def _kernel_products(call: Call, more_per_tap: int) -> int:
 def matrix_product(call: Call) -> int:
     """Return the elements of the first matrix times the columns of the second.
 
-    Where the second stands for more matrices than the first, fewer than run.
+    Where the second stands for more matrices than the first, fewer than run; where it is a vector,
+    more than run by the factor of its length.
 
     Source:
-        fvcore/nn/jit_handles.py, matmul_flop_jit; ptflops/pytorch_ops.py,
-        _matmul_tensor_flops_hook.
+        ptflops/pytorch_ops.py, _matmul_tensor_flops_hook.
     """
     return prod(given(call, 0)) * given(call, 1)[-1]
+
+
+def product_of_matrices(call: Call) -> int:
+    """Return the same, and of a product with a vector what runs: there such a tool has no figure.
+
+    Source:
+        fvcore/nn/jit_handles.py, matmul_flop_jit, which asks the second for its last axis but one.
+    """
+    return matrix_product(call) if len(given(call, 1)) > 1 else call.macs
 
 
 def added_matrix_product(call: Call) -> int:

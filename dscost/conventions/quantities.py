@@ -79,6 +79,7 @@ _NAMED = (
     by_shape.bias_by_axes,
     by_shape.convolution_by_output,
     by_shape.matrix_product,
+    by_shape.product_of_matrices,
     by_shape.added_matrix_product,
     by_shape.rounded_sum_of_products,
     by_shape.broadcast_from_left,

@@ -160,6 +160,9 @@ class Trace(NamedTuple):
         why_partial: Why the figures are partial, where that is more than `unknown` tells.
         deciding: Sentences on what decides which parts of it run.
         seen: What counters of other kinds would have seen, where that was asked for.
+        otherwise: What happens while they watch, where that is something else: then `seen` is of
+            this.
+        why_unseen: Why it is not known what they would have seen.
     """
 
     events: Sequence[Event]
@@ -182,6 +185,8 @@ class Trace(NamedTuple):
     why_partial: str = ""
     deciding: tuple[str, ...] = ()
     seen: Sequence[Call] = ()
+    otherwise: "Trace | None" = None
+    why_unseen: str = ""
 
     def doubted(self, *doubts: Doubt) -> "Trace":
         """Return the same trace with doubts before those that it has."""

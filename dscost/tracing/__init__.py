@@ -6,7 +6,7 @@ numbers are as `dscost.foreign.randomness` promises. No method of the model is c
 forward. There are several ways to run a model, see `dscost.tracing.ways`.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from torch import nn
@@ -33,6 +33,7 @@ from dscost.tracing.ways import (
     on_zeros,
     with_reason,
 )
+from dscost.tracing.witnessed import witnessed
 
 __all__ = [
     "Arguments",
@@ -76,18 +77,18 @@ def trace(
             f"{type(model).__name__} predicts on files: give its .model, a {type(network).__name__}"
         )
     make_real = make_real or partial(real_copy, model)
-    task = Task(model, arguments, training, make_real, functions)
+    task = Task(model, arguments, training, make_real)
     way: Way | None = FAST
     attempts: list[Attempt] = []
     with one_at_a_time():
         while way is not None:
             attempts.append(attempt(task, way))
             way = None if attempts[-1].is_whole else next_way(attempts)
-    if attempts[-1].is_whole:
-        return with_reason(attempts, arguments)
-    for one in reversed(attempts):
-        if one.traced is not None:
-            return doubted(one, attempts)
+    traced, way = _found(attempts, arguments)
+    if traced is not None:
+        if functions is None:
+            return traced
+        return witnessed(traced, task._replace(functions=functions), way)
     error = most_telling(attempts)
     if whose(error) is Whose.OURS:
         raise error
@@ -96,6 +97,17 @@ def trace(
     zeros = "zeros of " if on_zeros(arguments) and is_of_real_run(error, attempts) else ""
     what = f"{zeros}{_described(arguments)}"
     raise InputError(f"{type(model).__name__} cannot be run on {what}: {why}") from error
+
+
+def _found(attempts: Sequence[Attempt], arguments: Arguments) -> tuple[Trace | None, Way]:
+    """Return what is known of a model after attempts, if it ran in any, and the way it ran in."""
+    last = attempts[-1]
+    if last.is_whole:
+        return with_reason(attempts, arguments), last.way
+    for one in reversed(attempts):
+        if one.traced is not None:
+            return doubted(one, attempts), one.way
+    return None, last.way
 
 
 def _batch_hint(task: Task) -> str:

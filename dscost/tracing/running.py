@@ -147,7 +147,7 @@ def _witness(task: Task, subject: "_Subject", recorder: Recorder) -> Witness | N
     """Return what sees the run as other counters do, where that is asked for."""
     if task.functions is None:
         return None
-    return Witness(subject.modules, recorder.events, recorder.stack, task.functions)
+    return Witness(subject.modules, recorder.events, lambda: recorder.stack, task.functions)
 
 
 def _gradients_of(

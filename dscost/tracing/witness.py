@@ -37,7 +37,7 @@ class Witness:
     Args:
         modules: All that may run, with their paths.
         events: Those of the recorder, which grow as the model runs.
-        stack: Paths of the modules that are running, innermost last.
+        stack: Gives the paths of the modules that run in this thread, innermost last.
         functions: The functions of torch that are to be seen, such as `torch.matmul`.
 
     Attributes:
@@ -48,15 +48,15 @@ class Witness:
         self,
         modules: Sequence[tuple[str, nn.Module]],
         events: Sequence[Event],
-        stack: Sequence[str],
+        stack: Callable[[], Sequence[str]],
         functions: Collection[str],
     ) -> None:
         self._events, self._stack, self._functions = events, stack, functions
         self._paths = {id(module): path for path, module in modules}
         self._names = {path: name_of(type(module)) for path, module in modules}
         self._places = _places(modules)
-        self._began: list[tuple[int, int]] = []
         self._thread = get_ident()
+        self._began: dict[int, list[tuple[int, int]]] = {self._thread: []}
         self._is_within = False
         self.calls: list[Call] = []
 
@@ -91,29 +91,27 @@ class Witness:
         if schema and schema.overload_name == "padding":  # of a convolution, as a word
             name = f"{name}.padding"
         held = {key: tuple(by_name[key].shape) for key in _HELD if _is_tensor(by_name, key)}
-        self._keep("operators", name, self._stack[-1], given, result, start, held, _plain(by_name))
+        path = self._stack()[-1]
+        self._keep("operators", name, path, given, result, start, held, _plain(by_name))
         return result
 
     def _function(self, name: str, inner: Callable[..., Any], args: Args, kwargs: Any) -> Any:
         # torch works out some operators on meta by functions in Python
-        if self._is_within or get_ident() != self._thread:
+        if self._is_within and get_ident() == self._thread:
             return inner(*args, **kwargs)
         start, given = len(self._events), _shapes((args, kwargs))
         result = inner(*args, **kwargs)
         by_place = {**{str(at): value for at, value in enumerate(args)}, **kwargs}
-        self._keep("functions", name, self._stack[-1], given, result, start, {}, _plain(by_place))
+        self._keep("functions", name, self._stack()[-1], given, result, start, {}, _plain(by_place))
         return result
 
     def _begins(self, module: nn.Module, args: Args) -> None:
-        if get_ident() == self._thread:
-            self._began.append((id(module), len(self._events)))
+        self._began.setdefault(get_ident(), []).append((id(module), len(self._events)))
 
     def _ends(self, module: nn.Module, args: Args, kwargs: Any, result: Any) -> None:
-        if get_ident() != self._thread:
-            return
-        start = len(self._events)
-        while self._began:  # those in between ended by an error
-            begun, start = self._began.pop()
+        start, began = len(self._events), self._began.setdefault(get_ident(), [])
+        while began:  # those in between ended by an error
+            begun, start = began.pop()
             if begun == id(module):
                 break
         path = self._paths.get(id(module))
@@ -144,8 +142,13 @@ class Witness:
         attributes: Mapping[str, Any],
     ) -> None:
         made = _shapes(result)
-        macs = sum(event.macs * event.times for event in self._events[start:])
         where = start, len(self._events)
+        if len(self._began) > 1:  # other threads have written events in between
+            own = [at for at in range(*where) if path in self._events[at].stack]
+            where = (own[0], own[-1] + 1) if own else (start, start)
+            macs = sum(self._events[at].macs * self._events[at].times for at in own)
+        else:
+            macs = sum(event.macs * event.times for event in self._events[start:])
         output = made[0] if made else ()
         self.calls.append(
             Call(kind, name, path, given, output, macs, where, dict(held), attributes)
