@@ -111,6 +111,33 @@ def test_the_other_version_comes_last_and_papers_leave_the_classifier_out() -> N
     assert found.amount == 4_866_269_184
 
 
+def test_a_figure_of_one_digit_is_no_verdict_on_what_is_not_the_model_as_it_is() -> None:
+    # 4.09G, 4.11G and 4.13G are not 5G, and no other size of images is meant more than another
+    _, head, *lines = run("which", "resnet50", "5G").stdout.splitlines()
+    found = dscost.which("resnet50", "5G").candidates
+    assert head == (
+        f"5G has one digit: {len(found)} readings fit, none of resnet50 as it is at 1×3×224×224; "
+        "the nearest are these."
+    )
+    assert lines[-1] == f"{len(found) - 4} more; --all shows every one."
+    off = [abs(one.amount / 10**9 - 5) / (one.amount / 10**9) for one in found]
+    assert off == sorted(off)
+
+
+def test_of_a_figure_of_one_digit_the_plain_readings_come_first() -> None:
+    lines = run("which", "resnet50", "4G", "--all").stdout.splitlines()
+    found = dscost.which("resnet50", "4G", exhaustive=True).candidates
+    plain = [one for one in found if one.is_own_input and not one.changes]
+    assert 4 < len(plain) < len(found)
+    assert tuple(plain) == found[: len(plain)]
+    assert lines[1] == (
+        f"4G has one digit: {len(found)} readings fit, the first {len(plain)} of resnet50 as it is "
+        "at 1×3×224×224."
+    )
+    assert lines[2] == "Its multiply-accumulates (4.0892G); torchvision counts the same."
+    assert len(lines) == 2 + len(found)
+
+
 def test_digits_that_were_cut_off_are_less_likely_than_rounded_ones() -> None:
     found = dscost.which("resnet50", "4.08").candidates[0]
     assert (found.key, found.how) == ("macs", "cut off")

@@ -79,11 +79,16 @@ def _candidate(
 
 
 def ranked(candidates: Iterable[Candidate], stated: Written) -> tuple[Candidate, ...]:
-    """Return those that fit, the likeliest first; of those that are one figure the likeliest."""
+    """Return those that fit, the likeliest first; of those that are one figure the likeliest.
+
+    A figure of one digit tells little but of the model as it is: of all else the nearest is first.
+    """
 
     def order(one: Candidate) -> tuple[int, int, float]:
-        off = abs(one.amount - stated.nearest_value(one.amount)) / one.amount
-        return one.departures, _spread(one.key), float(off)
+        off = float(abs(one.amount - stated.nearest_value(one.amount)) / one.amount)
+        if stated.has_one_digit and not one.is_plain:
+            return OF_ANOTHER_VERSION, len(WIDESPREAD), off
+        return one.departures, _spread(one.key), off
 
     fitting = sorted((one for one in candidates if one.how is not None), key=order)
     return tuple(_merged(fitting))

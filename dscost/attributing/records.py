@@ -48,6 +48,11 @@ class Candidate(NamedTuple):
     departures: int
     alike: tuple[str, ...] = ()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is of the model as it is, on the input that it was asked for with."""
+        return self.is_own_input and not self.changes
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {
@@ -76,7 +81,8 @@ class Attribution(Result):
         figure: As it was written.
         inputs: Shapes of what the model is given where nothing else is said.
         macs: Its MACs on those.
-        candidates: What the figure may be of, the likeliest first.
+        candidates: What the figure may be of, the likeliest first; of a figure of one digit, behind
+            those of the model as it is, the nearest.
         nearest: Where nothing fits, what comes nearest.
         limits: What could not be asked of the target, in a sentence.
         unknown: Operators of unknown cost, which no figure has.

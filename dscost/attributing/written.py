@@ -75,13 +75,27 @@ class Written(NamedTuple):
         """Return how far a count is off, as a share of the figure; 0 where a reading holds it."""
         if self.reading_of(count):
             return Fraction()
-        middles = [(one.low + one.high) / 2 for one in self.readings if one.how in PLAIN]
+        middles = [(one.low + one.high) / 2 for one in self._plain]
         return min((abs(count - middle) / middle for middle in middles), default=Fraction(1))
 
     def nearest_value(self, count: Fraction) -> Fraction:
         """Return what the figure stands for in the unit that comes nearest to a count."""
-        middles = [(one.low + one.high) / 2 for one in self.readings if one.how in PLAIN]
+        middles = [(one.low + one.high) / 2 for one in self._plain]
         return min(middles, key=lambda middle: abs(count - middle) / middle)
+
+    @property
+    def has_one_digit(self) -> bool:
+        """Whether it says so little that much fits: a second digit would leave a tenth of it.
+
+        >>> [parse_figure(one).has_one_digit for one in ("5G", "0.3", "5.0G", "300M")]
+        [True, True, False, False]
+        """
+        widest = max(2 * (one.high - one.low) / (one.high + one.low) for one in self._plain)
+        return widest > Fraction(1, 10)
+
+    @property
+    def _plain(self) -> list[Reading]:
+        return [one for one in self.readings if one.how in PLAIN]
 
 
 PLAIN = ("exact", "rounded")

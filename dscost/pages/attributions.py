@@ -39,10 +39,17 @@ class AttributionSaid(Said):
 
     def pages(self, view: View) -> list[Page]:
         """Return one page: the likeliest in a sentence, then what else it may be."""
+        from dscost.attributing.written import parse_figure
+
         found = self._result
         inputs = " and ".join(map(format_shape, found.inputs))
         heading = f"{found.target} at {inputs}: {found.figure}"
-        lines = list(self._fitting(view) if found.fits else self._nearest())
+        if not found.fits:
+            lines = list(self._nearest())
+        elif parse_figure(found.figure).has_one_digit and len(found.candidates) > 1:
+            lines = list(self._vague(view))
+        else:
+            lines = list(self._fitting(view))
         lines += [Toned(found.limits, "unclear")] if found.limits else []
         if found.unknown:
             operators = ", ".join(found.unknown)
@@ -55,14 +62,36 @@ class AttributionSaid(Said):
         found = self._result
         first, *others = found.candidates
         yield Toned(f"{_capital(in_words(first))}{_macs_alone(first)}.", "verdict")
-        most = len(found.candidates) if found.is_exhaustive else view.top or SHOWN
-        shown = others[: most - 1]
+        shown = others[: self._most(view) - 1]
         for one in shown:
             yield f"It may also be {in_words(one)}."
         left = len(others) - len(shown)
         if left:
             more = "reading fits" if left == 1 else "readings fit"
             yield f"{left} less likely {more}; --all shows every one."
+
+    def _vague(self, view: View) -> Iterator[str]:
+        """Yield what fits a figure that tells little: none of it is a verdict."""
+        found = self._result
+        shown = found.candidates[: self._most(view)]
+        plain = sum(one.is_plain for one in found.candidates)
+        fitting = f"{found.figure} has one digit: {len(found.candidates)} readings fit"
+        inputs = " and ".join(map(format_shape, found.inputs))
+        of_model = f"of {found.target} as it is at {inputs}"
+        told = f"none {of_model}; the nearest are these"
+        if plain:
+            is_all = plain == len(found.candidates)
+            told = f"{'all' if is_all else f'the first {plain}'} {of_model}"
+        yield Toned(f"{fitting}, {told}.", "unclear")
+        for one in shown:
+            yield f"{_capital(in_words(one))}."
+        left = len(found.candidates) - len(shown)
+        if left:
+            yield f"{left} more; --all shows every one."
+
+    def _most(self, view: View) -> int:
+        found = self._result
+        return len(found.candidates) if found.is_exhaustive else view.top or SHOWN
 
     def _nearest(self) -> Iterator[str]:
         found = self._result
