@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -71,6 +70,8 @@ class Convention(NamedTuple):
     @property
     def digest(self) -> str:
         """What tells its rules from others, under whatever name: a dozen hexadecimal digits."""
+        from hashlib import sha256
+
         counts: Sequence[Any] = [
             (rule.kind, rule.names, sorted((name, str(one)) for name, one in rule.counts.items()))
             for rule in self.rules
