@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import dscost
+from dscost.errors import InputError
 
 PEERS = ("fvcore", "ptflops", "thop", "torchinfo", "torchvision")
 
@@ -207,6 +208,11 @@ def test_a_model_that_fails_where_it_is_watched_has_no_figure_of_others() -> Non
         "Not counted by ptflops 0.7.5: the model fails where functions of torch are replaced: "
         "ValueError: relu is another."
     )
+
+
+def test_a_model_that_fails_where_it_is_watched_has_no_figure_to_find() -> None:
+    with pytest.raises(InputError, match="others cannot count it: the model fails where functions"):
+        dscost.which(AsksForFunction(fails=True), "2.36M", input=(1, 64, 8, 8))
 
 
 class Named(nn.Module):

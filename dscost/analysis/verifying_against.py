@@ -167,6 +167,8 @@ def verify_against(
         say(None, f"tracing {name}")
         functions = functions_of(one.convention for one in chosen)
         traced = trace(source.module, arguments, make_real=source.make_real, functions=functions)
+        if traced.why_unseen:
+            raise InputError(f"{name} cannot be held against rules: {traced.why_unseen}")
         against = []
         for one in chosen:
             say(None, f"counting {name} with {one.name}")
