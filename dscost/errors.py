@@ -195,6 +195,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("xyz", ["table"])
     ''
     """
+    found = nearest(name, known)
+    return "" if found is None else f" (did you mean '{found}'?)"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the nearest known spelling of a name, if there is one that is near.
+
+    >>> nearest("markdwon", ["table", "json", "markdown"])
+    'markdown'
+    """
     from difflib import get_close_matches
 
     folded = {candidate.casefold(): candidate for candidate in known}
@@ -207,7 +217,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     # of `input_size` people remember `size`
     parted = [one for one in folded if wanted in one.split("_")]
     matches = parted if len(parted) == 1 else get_close_matches(wanted, compared, n=1, cutoff=0.6)
-    return f" (did you mean '{folded[matches[0]]}'?)" if matches else ""
+    return folded[matches[0]] if matches else None
 
 
 def hint(name: str, known: Iterable[str], problems: Sized) -> str:

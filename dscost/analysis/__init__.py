@@ -6,7 +6,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from dscost.analysis.counting import INSTEAD, CountedModel, count_layer
-from dscost.analysis.targets import AS_STATED, Request, count, module_source
+from dscost.analysis.targets import AS_STATED, Request, convention_texts, count, module_source
 from dscost.errors import InputError, UnknownNameError
 from dscost.reports.records import Report
 
@@ -56,7 +56,7 @@ def layer(
     depth_multiplier: int | None = None,
     dtype: str | None = None,
     variants: str | Sequence[str] = (),
-    convention: str | Sequence[str] = (),
+    convention: "str | PathLike[str] | Sequence[str | PathLike[str]]" = (),
     time: bool = False,
     on: str | Sequence[str] = (),
     device: str | Sequence[str] = "cpu",
@@ -93,8 +93,8 @@ def layer(
         dtype: Data type of weights and activations, such as `float16`; `float32` if left out.
         variants: What to compare it with instead: names of `dscost list variants`, as `ghost` or
             `grouped:8`.
-        convention: By whose rules to count as well, such as `fvcore`, or several
-            (`dscost list conventions`).
+        convention: By whose rules to count as well, such as `fvcore`, or the path of a file; or
+            several (`dscost list conventions`).
         time: Whether to measure as well; imports torch where that runs it.
         on: Named devices (`dscost list devices`) whose rooflines are to be applied.
         device: Where to measure: `cpu`, `cuda` or both.
@@ -128,7 +128,7 @@ def layer(
         depth_multiplier=depth_multiplier,
         dtype=dtype,
         variants=_several(variants),
-        conventions=_several(convention),
+        conventions=convention_texts(convention),
         **extents,
         **kind,
     )
@@ -149,7 +149,7 @@ def analyze(
     trust: bool = False,
     strict: bool = False,
     train: bool = False,
-    convention: str | Sequence[str] = (),
+    convention: "str | PathLike[str] | Sequence[str | PathLike[str]]" = (),
     time: bool = False,
     on: str | Sequence[str] = (),
     device: str | Sequence[str] = "cpu",
@@ -176,8 +176,8 @@ def analyze(
             without.
         strict: Whether an operator of unknown cost is an error.
         train: Whether to count the backward pass as well.
-        convention: By whose rules to count as well, such as `fvcore`, or several
-            (`dscost list conventions`).
+        convention: By whose rules to count as well, such as `fvcore`, or the path of a file; or
+            several (`dscost list conventions`).
         time: Whether to measure as well.
         on: Named devices (`dscost list devices`) whose rooflines are to be applied.
         device: Where to measure: `cpu`, `cuda` or both.
@@ -200,7 +200,7 @@ def analyze(
     >>> analyze("resnet18", (1, 3, 160, 160)).totals.as_is.macs
     925798400
     """
-    conventions = _several(convention)
+    conventions = convention_texts(convention)
     request = Request(input, batch, dtype, settings, kwargs, trust, conventions=conventions)
     if time:
         given = device, threads, memory_format, time_budget_s, timing

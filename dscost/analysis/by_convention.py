@@ -1,10 +1,12 @@
 """A counted model → the same with what it counts by the conventions of others. No torch."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from dscost.conventions import Convention, Tally, find_convention, tally
+from dscost.conventions.known import built_in_names
+from dscost.conventions.lacking import misspelt, without_rule
 from dscost.errors import InputError
 from dscost.layers.variants import STANDARD, VERSIONS
 from dscost.networks.network import stage_operations
@@ -53,7 +55,22 @@ def conventions_of(names: Iterable[str]) -> tuple[Convention, ...]:
         one = find_convention(name)
         if found.setdefault(one.key, one) != one:
             raise InputError(f"two conventions are called {one.key}: rename the file {name}")
-    return tuple(found.values())
+    return tuple(_told_apart(found.values()))
+
+
+def _told_apart(conventions: Collection[Convention]) -> Iterator[Convention]:
+    """Yield conventions; a title that another has too, asked for or built in, has the key behind.
+
+    A built-in one keeps its title.
+    """
+    built_in = built_in_names()
+    titles = [one.title for one in conventions]
+    if any(one.key not in built_in for one in conventions):
+        others = built_in.difference(one.key for one in conventions)
+        titles += [find_convention(name).title for name in others]
+    for one in conventions:
+        is_own = one.key not in built_in and titles.count(one.title) > 1
+        yield one._replace(title=f"{one.title} ({one.key})") if is_own else one
 
 
 def with_conventions(model: "CountedModel", conventions: Sequence[Convention]) -> "CountedModel":
@@ -162,18 +179,23 @@ def counted_by(
     totals: dict[str, Mapping[str, int]] = {}
     how: dict[str, CountedBy] = {}
     by_layer: dict[str, dict[str, int]] = {layer.name: {} for layer in report.layers}
+    warnings: list[str] = []
+    seen = {version: list(calls) for version, calls in seen.items()}
     for one in conventions:
         tallies = {version: tally(one, calls, batch=batch) for version, calls in seen.items()}
         totals[one.key] = {version: found.total for version, found in tallies.items()}
         found = tallies["as_is"]
         shares = _shares(found)
+        lacking = without_rule(one, seen["as_is"])
         how[one.key] = CountedBy(
-            one.title, one.counts, one.means, shares, one.per_sample, one.digest
+            one.title, one.counts, one.means, shares, one.per_sample, one.digest, lacking
         )
+        warnings += misspelt(one, seen["as_is"])
         for name, amount in _of_layers(found, by_layer).items():
             by_layer[name][one.key] = amount
     layers = tuple(layer._replace(by_convention=by_layer[layer.name]) for layer in report.layers)
-    return report._replace(layers=layers, by_convention=totals, conventions=how)
+    warned = (*report.warnings, *warnings)
+    return report._replace(layers=layers, by_convention=totals, conventions=how, warnings=warned)
 
 
 def _of_layers(found: Tally, layers: Iterable[str]) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """A target, and how it is to be counted → its counted model, or the torch module that it is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -118,6 +118,21 @@ def count(
         )
     counted = _with(conventions, counted)
     return _quantised(counted) if is_quantised else counted
+
+
+def convention_texts(given: Any) -> tuple[str, ...]:
+    """Return the names of conventions that somebody gave, one or several: of a path its text.
+
+    Raises:
+        InputError: One is neither a name nor a path.
+    """
+    is_one = isinstance(given, str | PathLike) or not isinstance(given, Iterable)
+    found = () if given is None else (given,) if is_one else tuple(given)
+    for one in found:
+        if not isinstance(one, str | PathLike):
+            expected = "expected the name of a convention or the path of a file"
+            raise InputError(f"{expected}, found {type(one).__name__}")
+    return tuple(map(str, found))
 
 
 def _conventions(request: Request, *, train: bool) -> "tuple[Convention, ...]":

@@ -8,7 +8,7 @@ ends where nothing that follows can be likelier than what was found.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dscost.analysis.targets import Request
+from dscost.analysis.targets import Request, convention_texts
 from dscost.attributing.figures import OF_MODEL, further_figures, plain_figures
 from dscost.attributing.fitting import (
     CHANGED,
@@ -50,7 +50,7 @@ def which(
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     trust: bool = False,
-    convention: str | Sequence[str] = (),
+    convention: "str | PathLike[str] | Sequence[str | PathLike[str]]" = (),
     exhaustive: bool = False,
     progress: "Progress | None" = None,
 ) -> Attribution:
@@ -81,7 +81,7 @@ def which(
     """
     stated = parse_figure(number)
     request = Request(input, batch, dtype, settings, kwargs, trust)
-    conventions = all_conventions([convention] if isinstance(convention, str) else convention)
+    conventions = all_conventions(convention_texts(convention))
     subject, name = subject_of(target, request, conventions, progress)
     found = attribute(subject, stated, conventions, exhaustive=exhaustive)
     return found._replace(target=name)

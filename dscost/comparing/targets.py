@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dscost.analysis import AS_STATED, CountedModel, Request, count, timing_options
 from dscost.analysis.counting import INSTEAD
 from dscost.analysis.sharing_inputs import requests_for
-from dscost.analysis.targets import counted_already
+from dscost.analysis.targets import convention_texts, counted_already
 from dscost.comparing.differences import Comparison, Contender, held_against
 from dscost.comparing.notes import notes_on
 from dscost.errors import InputError
@@ -38,7 +38,7 @@ def compare(
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     trust: bool = False,
-    convention: str | Sequence[str] = (),
+    convention: "str | PathLike[str] | Sequence[str | PathLike[str]]" = (),
     every_layer: bool = False,
     layers: bool | None = None,
     time: bool = False,
@@ -93,7 +93,7 @@ def compare(
     """
     if isinstance(targets, str) or not isinstance(targets, Sequence):
         targets = [targets]
-    conventions = (convention,) if isinstance(convention, str) else tuple(convention)
+    conventions = convention_texts(convention)
     options = None
     if time:
         options = timing_options(

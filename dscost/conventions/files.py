@@ -55,6 +55,10 @@ def _meaning(quantity: Quantity) -> str:
 _COEFFICIENT = forms.parsed(_coefficient, {"type": "number", "minimum": 0, "maximum": MOST})
 
 
+_OF_TORCH_NN = re.compile(r"^torch\.nn\.(?:modules\.\w+\.)?(?=[^.]+$)(?!functional)")
+"""What stands before a class of `torch.nn`, which has its name alone in a rule."""
+
+
 def _named(pattern: str, expected: str) -> Form:
     """Return the form of the name of what a rule is of."""
 
@@ -64,7 +68,7 @@ def _named(pattern: str, expected: str) -> Form:
             raise InputError(problems[0].message)
         if not re.fullmatch(pattern, name):
             raise InputError(f"expected {expected}, found {name!r:.60}")
-        return str(name)
+        return _OF_TORCH_NN.sub("", name)
 
     return forms.parsed(parse, {"type": "string", "pattern": f"^({pattern})$"})
 

@@ -23,6 +23,11 @@ def convention_names() -> list[str]:
     return list(dict.fromkeys([*_files(), *CONVENTIONS]))
 
 
+def built_in_names() -> frozenset[str]:
+    """Return the names of those that come with dscost."""
+    return frozenset(_files())
+
+
 def find_convention(name: str) -> Convention:
     """Return a convention by its name, by the first part of it, or by the path of a file.
 
@@ -78,6 +83,9 @@ def register_convention(convention: "Convention | str | PathLike[str]") -> Conve
         dscost.analyze("resnet50", convention="ours")
     """
     found = convention
+    if not isinstance(found, Convention | str | PathLike):
+        expected = "expected a convention or the path of a file"
+        raise InputError(f"{expected}, found {type(found).__name__}")
     if not isinstance(found, Convention):
         found = read_convention(Path(found))
     if found.key in _files():
@@ -90,6 +98,7 @@ def _built_in(name: str) -> Convention:
     return read_convention(_files()[name])
 
 
+@cache
 def _files() -> dict[str, Path]:
     return {path.stem: path for path in _sorted()}
 

@@ -99,5 +99,26 @@ _NAMED = (
     sequences.recurrent_cell_by_gates,
 )
 
+NO_MACS = frozenset(
+    one.__name__
+    for one in (
+        inputs,
+        outputs,
+        scaled,
+        by_batch,
+        windows,
+        averaged,
+        by_shape.broadcast_from_left,
+        by_shape.first_output,
+        by_shape.interpolated,
+        by_shape.upsampling_by_mode,
+        by_shape.mean_windows,
+        by_shape.exponentials,
+    )
+)
+"""Those that count elements, whatever is done with them: no multiply-accumulates."""
+BIASES = frozenset((bias.__name__, by_shape.bias_by_axes.__name__))
+"""Those of what is added to multiply-accumulates."""
+
 QUANTITIES: Mapping[str, Quantity] = {one.__name__: one for one in _NAMED}
 """By the name that files use."""

@@ -5,7 +5,12 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from dscost.conventions.quantities import BIASES, NO_MACS
+from dscost.errors import first_of
+
 Kind = Literal["operators", "modules", "functions"]
+MOST_NAMES = 3
+"""Of what a rule is of, where it does not say how that is called."""
 KINDS: tuple[Kind, ...] = ("operators", "modules", "functions")
 """What a rule may be of."""
 
@@ -29,11 +34,25 @@ class Rule(NamedTuple):
 
     @property
     def in_words(self) -> str:
-        """What it is in a sentence: of multiply-accumulates so, and at how much each."""
+        """What it is in a sentence: of multiply-accumulates so, and at how much each.
+
+        What counts elements and does not say how it is called goes by what it is of.
+        """
         if self.called and not self.called.startswith("with "):
             return self.called
+        beside = self.called
+        if not beside and not BIASES.isdisjoint(self.counts):
+            beside = "with bias"
+        if not self.called and not self._is_of_macs:
+            return first_of(self.names, MOST_NAMES)
         each = self.counts.get("macs", 1)
-        return f"MACs{'' if each == 1 else f' at {float(each):g}'} {self.called}".rstrip()
+        return f"MACs{'' if each == 1 else f' at {float(each):g}'} {beside}".rstrip()
+
+    @property
+    def _is_of_macs(self) -> bool:
+        """Whether it counts multiply-accumulates, and nothing else but what is added to them."""
+        of_macs = self.counts.keys() - BIASES
+        return bool(of_macs) and NO_MACS.isdisjoint(of_macs)
 
 
 class Convention(NamedTuple):

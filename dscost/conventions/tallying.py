@@ -25,7 +25,7 @@ def tally(convention: Convention, calls: Iterable[Call], *, batch: int = 1) -> T
         calls: What ran.
         batch: How many inputs at once they are of.
     """
-    index = _Index(convention)
+    index = RuleIndex(convention)
     by_layer: dict[str, int | Fraction] = {}
     by_rule: dict[int, int | Fraction] = {}
     for call in calls:
@@ -61,7 +61,7 @@ def _amount(convention: Convention, rule: Rule, call: Call, batch: int) -> int |
     return Fraction(amount, batch) if convention.per_sample and batch > 1 else amount
 
 
-class _Index:
+class RuleIndex:
     """Finds the rule of a call by its name; the last of several wins, an exact name before all."""
 
     def __init__(self, convention: Convention) -> None:

@@ -4,11 +4,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
+from dscost.errors import first_of
 from dscost.notation.units import format_count
 from dscost.pages.page import DECIDES, Column, Toned, View
 from dscost.reports.figures import convention_of, metric_of
-from dscost.reports.records import CountedBy, Report
+from dscost.reports.records import CountedBy, Report, WithoutRule
 
+MOST_NAMED = 3
+"""Operators without a rule that a sentence names."""
 MACS = "MACs"
 """How a share of multiply-accumulates without anything else is called."""
 
@@ -16,18 +19,34 @@ MACS = "MACs"
 def convention_columns(reports: Sequence[Report], priority: int = DECIDES) -> list[Column]:
     """Return a column for each convention that one of some reports has."""
     named = {name: report.conventions[name] for report in reports for name in report.by_convention}
-    return [Column(metric_of(name), one.title, priority) for name, one in named.items()]
+    return [
+        Column(metric_of(name), one.title, priority, rank=at)
+        for at, (name, one) in enumerate(named.items())
+    ]
 
 
-def with_conventions(columns: Sequence[Column], report: Report, behind: str) -> Sequence[Column]:
+def with_conventions(
+    columns: Sequence[Column], report: Report, behind: str, asked: Sequence[str] = ()
+) -> Sequence[Column]:
     """Return columns with those of the conventions of a report behind one.
 
-    These were asked for, so parameters give way before them.
+    These were asked for, so parameters give way before them, and the last of them before the first.
+
+    Args:
+        columns: The others.
+        report: Whose conventions.
+        behind: The key of the column that they follow.
+        asked: Keys of columns that were asked for by name, which come first, in that order.
     """
     if not report.by_convention:
         return columns
+    places = {key: at for at, key in enumerate(asked)}
+    of_others = sorted(
+        convention_columns([report]), key=lambda one: places.get(one.key, len(places))
+    )
+    ranked = [one._replace(rank=at) for at, one in enumerate(of_others, 1)]
     first = next(at for at, one in enumerate(columns, 1) if one.key == behind)
-    both = (*columns[:first], *convention_columns([report]), *columns[first:])
+    both = (*columns[:first], *ranked, *columns[first:])
     return [one._replace(priority=DECIDES + 1) if one.key == "params" else one for one in both]
 
 
@@ -65,7 +84,28 @@ def convention_notes(report: Report) -> Iterator[str]:
             one = report.conventions[name]
             told = f"{one.title} {one.counts}: {_sum(report, one, total)}"
             of_one = "; what modules count is of one input of the batch"
-            yield Toned(f"{told}{of_one if _is_divided(report, one) else ''}.", "method")
+            told += of_one if _is_divided(report, one) else ""
+            yield Toned(f"{told}{_lacking(report, one)}.", "method")
+
+
+def _lacking(report: Report, one: CountedBy) -> str:
+    """Return what has MACs and no rule, in a sentence that goes on; nothing where all has one."""
+    if not one.without_rule:
+        return ""
+    macs = format_count(sum(found.macs for found in one.without_rule))
+    of = format_count(report.totals.as_is.macs)
+    named = [_named(found) for found in one.without_rule]
+    return f"; {macs} of {of} MACs have no rule: {first_of(named, MOST_NAMED)}"
+
+
+def _named(found: WithoutRule) -> str:
+    """Return what has no rule, and in which modules it ran.
+
+    >>> _named(WithoutRule("aten::linear", 6, ("a", "b", "c")))
+    'aten::linear of a and 2 more'
+    """
+    where = first_of([path or "the model itself" for path in found.paths], 1)
+    return f"{found.name} of {where}"
 
 
 def _is_divided(report: Report, one: CountedBy) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 from dscost.errors import InputError, UnknownNameError
-from dscost.reports.figures import ON_REQUEST, convention_of
+from dscost.reports.figures import ON_REQUEST, convention_of, metric_of
 
 Line = TypeVar("Line")
 Drawing = Callable[[int | None], Sequence[str]]
@@ -80,6 +80,7 @@ class Column(NamedTuple):
         narrow: Returns the shorter form of a cell or a header, which is taken where there would be
             no room for all figures that decide.
         is_of_names: Whether its cells are names of layers or models, which Markdown has as code.
+        rank: Of columns of one priority, that of the highest number is dropped first.
     """
 
     key: str
@@ -89,6 +90,7 @@ class Column(NamedTuple):
     goes_below: bool = False
     narrow: Callable[[str], str] | None = None
     is_of_names: bool = False
+    rank: int = 0
 
 
 def without_interval(text: str) -> str:
@@ -128,11 +130,14 @@ class Sheet(NamedTuple):
         rows: Its rows from top to bottom.
         yielding: Keys of two columns of names that are shortened, and told apart, before a figure
             of priority 0 or 1 is left out.
+        gives_way: Whether columns are dropped where space is short although some were asked for by
+            name, which are those of another table.
     """
 
     columns: Sequence[Column]
     rows: Sequence[Row]
     yielding: tuple[str, str] | None = None
+    gives_way: bool = False
 
 
 class Page(NamedTuple):
@@ -244,9 +249,18 @@ def check_columns(view: View, columns: Collection[str]) -> None:
 def unknown_key(what: str, key: str, known: Collection[str]) -> InputError:
     """Return the error of a column or a sort key that there is not."""
     convention = convention_of(key)
+    if convention is None and key not in known and _is_convention(key):
+        return UnknownNameError(what, key, [metric_of(key)])
     if convention is None or any(map(convention_of, known)):
         return UnknownNameError(what, key, known)
     return InputError(f"there is no {what} '{key}': it needs --convention {convention}")
+
+
+def _is_convention(name: str) -> bool:
+    """Whether there is a convention of that name, or whose name begins so."""
+    from dscost.conventions import convention_names
+
+    return any(name in (one, one.partition("-")[0]) for one in convention_names())
 
 
 def most_of(

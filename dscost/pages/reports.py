@@ -242,12 +242,9 @@ def _model_page(report: Report, view: View) -> Page:
 
         lines += trained_line(report)
     lines += _which_engine(report, setting)
-    totals = list(_total_rows(report, view))
     sheets = [
         _layers_sheet(of_one, view),
-        chosen_sheet(
-            with_conventions(VARIANT_COLUMNS, report, "macs"), totals, view._replace(columns=None)
-        ),
+        _totals_sheet(report, view),
     ]
     if report.latency or report.predictions:
         from dscost.pages.timings import model_sheets
@@ -315,6 +312,13 @@ def _versions(report: Report) -> list[str]:
     totals, timing = report.totals, report.timing or Timing()
     is_standard = totals.standard == totals.as_is and timing.standard == timing.as_is
     return [name for name in VARIANT_TITLES if not (is_standard and name == STANDARD)]
+
+
+def _totals_sheet(report: Report, view: View) -> Sheet:
+    """Return the table of versions; columns are asked for of layers, so that these give way."""
+    columns = with_conventions(VARIANT_COLUMNS, report, "macs", view.columns or ())
+    rows = list(_total_rows(report, view))
+    return chosen_sheet(columns, rows, view._replace(columns=None))._replace(gives_way=True)
 
 
 def _total_rows(report: Report, view: View) -> Iterator[Row]:

@@ -50,9 +50,8 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
     """Return pages as text as wide as the view, or as the tables that must stay whole."""
     pages = [in_encoding(page, view.encoding) for page in pages]
     widths = [view.width or NATURAL_WIDTH]
-    if _keeps_columns(view):
-        sheets = [sheet for page in pages for sheet in page.sheets]
-        widths += [table_width(sheet.columns, sheet.rows) for sheet in sheets]
+    sheets = (sheet for page in pages for sheet in page.sheets if _keeps_columns(view, sheet))
+    widths += [table_width(sheet.columns, sheet.rows) for sheet in sheets]
     console = Console(
         file=StringIO(),
         width=max(widths),
@@ -128,15 +127,15 @@ def _styled(text: str, style: str = "") -> str:
     return f"{style} {LOOKS[text.tone].style}".strip() if isinstance(text, Toned) else style
 
 
-def _keeps_columns(view: View) -> bool:
+def _keeps_columns(view: View, sheet: Sheet) -> bool:
     """Whether the user asked for columns by name or for all, so that none may be dropped."""
-    return view.wide or view.columns is not None
+    return view.wide or (view.columns is not None and not sheet.gives_way)
 
 
 def _laid_out(sheet: Sheet, view: View) -> "tuple[_Table, list[Column]]":
     """Return a table and the columns that were dropped to make it fit."""
     width = view.width or NATURAL_WIDTH
-    if _keeps_columns(view):
+    if _keeps_columns(view, sheet):
         width = NATURAL_WIDTH
     elif sheet.yielding and view.width:
         sheet = _with_short_names(sheet, *sheet.yielding, width, view.encoding)
@@ -215,7 +214,7 @@ def _fitting(columns: Sequence[Column], widths: Mapping[str, int], width: int) -
             widths = {**widths, first.key: min(widths[first.key], half)}
     names = [one.key for one in columns if one.align == "left" and not one.goes_below]
     short = {**widths, **{key: min(widths[key], SHORT_NAME) for key in names}}
-    for column in sorted(columns[1:], key=lambda column: -column.priority):
+    for column in sorted(columns[1:], key=lambda one: (-one.priority, -one.rank)):
         needed = _total(kept, short if column.priority <= DECIDES else widths)
         if column.priority and needed > width:
             kept.remove(column)

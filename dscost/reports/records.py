@@ -598,6 +598,22 @@ class Untimed(NamedTuple):
     text: str
 
 
+class WithoutRule(NamedTuple):
+    """Operators with multiply-accumulates that a convention has no rule for.
+
+    Neither has it one for a function or a module that they ran in.
+
+    Args:
+        name: As torch calls them.
+        macs: How many they have together.
+        paths: The modules that they ran in; empty for the model itself.
+    """
+
+    name: str
+    macs: int
+    paths: tuple[str, ...]
+
+
 class CountedBy(NamedTuple):
     """How a convention of others counts, and what its figure for a model as it is consists of.
 
@@ -609,6 +625,7 @@ class CountedBy(NamedTuple):
         per_sample: Whether what modules count is divided by the batch.
         rules: What tells its rules from others of its name, see
             `dscost.conventions.Convention.digest`; `None` where that was not kept.
+        without_rule: What has multiply-accumulates of ours and no rule, so that it counts nothing.
     """
 
     title: str
@@ -617,6 +634,7 @@ class CountedBy(NamedTuple):
     shares: Mapping[str, int] = MappingProxyType({})
     per_sample: bool = False
     rules: str | None = None
+    without_rule: tuple[WithoutRule, ...] = ()
 
     def is_by(self, rules: str | None) -> bool:
         """Whether it is known to count by some rules."""

@@ -99,6 +99,8 @@ def parse_reports(text: str, origin: str) -> tuple[Report, ...]:
     try:
         with below("environment"):
             environment = _READERS.of(Environment | None)(document.get("environment"))
+        with below("conventions"):
+            _READERS.of(Mapping[str, str])(document.get("conventions", {}))
         with below("subjects"):
             reports: tuple[Report, ...] = _READERS.of(tuple[Report, ...])(document["subjects"])
         for at, report in enumerate(reports):
@@ -177,11 +179,14 @@ def _require_sums(report: Report) -> None:
 
 def _require_conventions(report: Report) -> None:
     """Refuse figures of conventions that no convention tells of, or that do not add up."""
+    versions: Sequence[str] = VERSIONS
+    if report.source == "layer":
+        versions = ("as_is", *report.layers[0].variants)
     for name, amounts in report.by_convention.items():
         if name not in report.conventions:
             raise Misfit(f"missing key '{name}', which is in 'by_convention'", "conventions")
-        if "as_is" not in amounts:
-            raise Misfit("missing key 'as_is'", "by_convention", name)
+        with below("by_convention", name):
+            _require_keys(amounts, versions)
         total = amounts["as_is"]
         of_layers = sum(layer.by_convention.get(name, 0) for layer in report.layers)
         if of_layers > total:  # what belongs to no layer may be more
@@ -191,6 +196,20 @@ def _require_conventions(report: Report) -> None:
         if shares != total:
             told = f"expected what adds up to {total:,}, found {shares:,}"
             raise Misfit(told, "conventions", name, "shares")
+
+    for at, layer in enumerate(report.layers):
+        with below("layers", at, "by_convention"):
+            _require_keys(layer.by_convention, tuple(report.by_convention))
+
+
+def _require_keys(found: Mapping[str, Any], expected: Sequence[str]) -> None:
+    """Refuse what lacks one of some keys, or has others."""
+    for key in expected:
+        if key not in found:
+            raise Misfit(f"missing key '{key}'")
+    for key in found:
+        if key not in expected:
+            raise Misfit(f"expected {' or '.join(expected) or 'none'}, found {excerpt(key)}")
 
 
 def _require_variants(layer: Layer, needed: Sequence[str], known: Sequence[str]) -> None:
