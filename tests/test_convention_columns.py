@@ -316,7 +316,8 @@ def test_figures_of_two_rules_of_one_name_are_not_compared(
         (
             "  - {operators: aten::conv2d, counts: {macs: 2}}\n",
             # but for the 512,000 of the classifier
-            "Mine FLOPs: 3.627G = 1.814G of 1.814G MACs at 2.",
+            "Mine FLOPs: 3.627G = 1.814G of 1.814G MACs at 2; "
+            "512.0k of 1.814G MACs have no rule: aten::linear of fc.",
         ),
         (
             "  - {operators: [aten::conv2d, aten::linear], counts: {macs: 2, bias: 1}, "
@@ -325,7 +326,8 @@ def test_figures_of_two_rules_of_one_name_are_not_compared(
         ),
         (
             "  - {operators: aten::conv2d, counts: {macs: 2, bias: 1}, called: with bias}\n",
-            "Mine FLOPs: 3.627G = 3.627G for MACs at 2 with bias.",
+            "Mine FLOPs: 3.627G = 3.627G for MACs at 2 with bias; "
+            "512.0k of 1.814G MACs have no rule: aten::linear of fc.",
         ),
         (
             "  - {operators: [aten::conv2d, aten::linear], counts: {macs: 0.5}}\n",
@@ -501,10 +503,23 @@ def test_what_counts_in_no_layer_has_a_line_of_its_own() -> None:
     assert "500 → 0" in row
 
 
+OF_VERSIONS = {"as_is": 1_819_065_856, "standard": 9, "depthwise_separable": 9}
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"by_convention": {FVCORE: {"as_is": 5}}}, "but its layers have 1,819,065,856"),
+        ({"by_convention": {FVCORE: {"as_is": 1_819_065_856}}}, "missing key 'standard'"),
+        (
+            {"by_convention": {FVCORE: OF_VERSIONS | {"ghost": 9}}},
+            "by_convention.fvcore-0.1.5: expected as_is or standard or depthwise_separable, "
+            'found "ghost"',
+        ),
+        ({"by_convention": {}}, 'layers[0].by_convention: expected none, found "fvcore-0.1.5"'),
+        (
+            {"by_convention": {FVCORE: OF_VERSIONS | {"as_is": 5}}},
+            "but its layers have 1,819,065,856",
+        ),
         ({"by_convention": {FVCORE: {}}}, "missing key 'as_is'"),
         ({"conventions": {}}, f"missing key '{FVCORE}', which is in 'by_convention'"),
         ({"by_convention": {FVCORE: 3}}, "expected an object, found 3"),
@@ -519,6 +534,34 @@ def test_a_saved_report_that_does_not_add_up_is_refused(
     with pytest.raises(InputError) as raised:
         dscost.analyze(tmp_path / "saved.json")
     assert expected in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("of_layer", "expected"),
+    [
+        ({}, "layers[1].by_convention: missing key 'fvcore-0.1.5'"),
+        ({FVCORE: 0, "mine": 3}, 'expected fvcore-0.1.5, found "mine"'),
+    ],
+)
+def test_a_saved_layer_has_the_conventions_of_its_report(
+    tmp_path: Path, of_layer: dict[str, int], expected: str
+) -> None:
+    document = json.loads(render([counted("resnet18", "fvcore")], "json", View()))
+    document["subjects"][0]["layers"][1]["by_convention"] = of_layer
+    (tmp_path / "saved.json").write_text(json.dumps(document))
+    with pytest.raises(InputError) as raised:
+        dscost.analyze(tmp_path / "saved.json")
+    assert expected in str(raised.value)
+
+
+def test_what_a_saved_report_says_of_its_conventions_is_text(tmp_path: Path) -> None:
+    document = json.loads(render([counted("resnet18", "fvcore")], "json", View()))
+    document["conventions"][f"macs@{FVCORE}"] = 3
+    (tmp_path / "saved.json").write_text(json.dumps(document))
+    with pytest.raises(
+        InputError, match=r"conventions\.macs@fvcore-0\.1\.5: expected text, found 3"
+    ):
+        dscost.analyze(tmp_path / "saved.json")
 
 
 def test_who_asks_for_no_convention_does_not_pay_for_them() -> None:

@@ -75,10 +75,8 @@ def _conventions() -> Entries:
 
     entries = []
     for one in map(find_convention, convention_names()):
-        source = " ".join([*one.faults, f"{'; '.join(one.source)}."])
-        entries.append(
-            Entry(one.key, f"[{one.counts}] {one.means}", source, {"counts": one.counts})
-        )
+        source, figures = f"{'; '.join(one.source)}.", {"counts": one.counts}
+        entries.append(Entry(one.key, f"[{one.counts}] {one.means}", source, figures, one.faults))
     return entries
 
 

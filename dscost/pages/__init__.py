@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dscost.errors import UnknownNameError
-from dscost.pages.page import Column, Page, Row, Sheet, View, check_columns
+from dscost.pages.page import Column, Page, Row, Sheet, View, check_columns, unknown_key
 
 if TYPE_CHECKING:
     from dscost.pages.findings import Judged, NotJudged
@@ -72,7 +71,7 @@ class Said:
         """
         check_columns(view, cls.row_columns if says == "rows" else cls.columns)
         if view.sort is not None and view.sort not in cls.sort_keys:
-            raise UnknownNameError("sort key", view.sort, cls.sort_keys)
+            raise unknown_key("sort key", view.sort, cls.sort_keys)
 
 
 _SAID_BY = {

@@ -1,6 +1,6 @@
 """Names that a command line takes, with what each means: what `dscost list` says."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dscost.errors import UnknownNameError
@@ -11,12 +11,16 @@ from dscost.reports.records import head
 
 
 class Entry(NamedTuple):
-    """A name, what it means, where that is from, and figures to choose by, each exact."""
+    """A name, what it means, where that is from, and figures to choose by, each exact.
+
+    Its faults are sentences that stand on lines of their own.
+    """
 
     name: str
     meaning: str
     source: str = ""
     figures: Mapping[str, Any] = {}
+    faults: Sequence[str] = ()
 
 
 class Listing(NamedTuple):
@@ -108,7 +112,7 @@ class ListingSaid(Said):
         listing = self._result
         entries = self._sorted(view.sort)
         if not self._figures:
-            rows = [Row({"name": one.name, "meaning": self._told(one)}) for one in entries]
+            rows = [row for one in entries for row in self._lines(one)]
             sheet = Sheet([words("name"), words("meaning")], rows)
             return [Page(listing.kind, sheets=[sheet], is_list=True)]
         columns = [
@@ -132,14 +136,19 @@ class ListingSaid(Said):
                     "name": one.name,
                     "meaning": one.meaning,
                     **one.figures,
-                    "source": one.source or None,
+                    "source": " ".join([*one.faults, one.source]) or None,
                 }
             )
             for one in self._result.entries
         ]
 
-    def _told(self, entry: Entry) -> str:
-        return f"{entry.meaning} {entry.source}" if self._result.cites else entry.meaning
+    def _lines(self, entry: Entry) -> Iterator[Row]:
+        """Yield the line of a name; those of its faults and its source, where these are told."""
+        cites = self._result.cites
+        below = [*entry.faults, entry.source] if cites and entry.faults else []
+        told = f"{entry.meaning} {entry.source}" if cites and not below else entry.meaning
+        yield Row({"name": entry.name, "meaning": told})
+        yield from (Row({"name": "", "meaning": f"- {line}"}) for line in below)
 
     def _cells(self, entry: Entry) -> dict[str, str]:
         cells = {"name": entry.name, "meaning": entry.meaning}
