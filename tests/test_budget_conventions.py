@@ -494,7 +494,10 @@ def test_of_growth_too_an_unknown_figure_is_told() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"as_is": 5}, "by_convention.fvcore-0.1.5.as_is: found 5, but its layers have 303,104"),
+        (
+            {"as_is": 5, "standard": 9, "depthwise_separable": 9},
+            "by_convention.fvcore-0.1.5.as_is: found 5, but its layers have 303,104",
+        ),
         ({"as_is": -5}, "as_is: expected a whole number of at least 0, found -5"),
         ({"as_is": None}, "as_is: expected a whole number, found null"),
         ({"standard": 5}, "by_convention.fvcore-0.1.5: missing key 'as_is'"),
