@@ -200,6 +200,11 @@ SHAPES = {"given": (2, 8, 9, 7), "result": (2, 16, 6, 5)}
             105,
         ),
         "einsum": ("rounded_sum_of_products", call("e", macs=123_456), (246_900 // 2)),
+        "einsum of one": (
+            "rounded_sum_of_products",
+            call("e", (7, 8, 8), attributes={"equation": "bij->bi"}),
+            448,
+        ),
         "known einsum": (
             "rounded_sum_of_products",
             call("e", macs=123_456, attributes={"equation": "xyz, xyw -> xzw"}),

@@ -123,6 +123,7 @@ CONVENTION = Keyed(
         "nested": forms.word("scope", ("all", "hidden", "leaves"), default="all"),
         "hooks_again": forms.BOOLEAN,
         "per_sample": forms.BOOLEAN,
+        "needed_only": forms.BOOLEAN,
         "rules": _RULES,
         "faults": forms.one_or_more(forms.TEXT),
         "variations": Keyed({}, others=_RULES, what="variation"),

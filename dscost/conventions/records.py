@@ -69,6 +69,8 @@ class Convention(NamedTuple):
             or those without children.
         hooks_again: Whether it hangs another hook on a module at each place where it stands.
         per_sample: Whether it divides what modules count by the batch.
+        needed_only: Whether it passes over what is computed and leads to nothing that the model
+            returns.
         faults: What it is known to get wrong, in sentences.
         variations: Rules that replace others where a model is written otherwise or where other
             releases count otherwise, by what that is.
@@ -83,6 +85,7 @@ class Convention(NamedTuple):
     nested: Literal["all", "hidden", "leaves"] = "all"
     hooks_again: bool = False
     per_sample: bool = False
+    needed_only: bool = False
     faults: tuple[str, ...] = ()
     variations: Mapping[str, tuple[Rule, ...]] = MappingProxyType({})
 
@@ -95,7 +98,8 @@ class Convention(NamedTuple):
             (rule.kind, rule.names, sorted((name, str(one)) for name, one in rule.counts.items()))
             for rule in self.rules
         ]
-        text = repr((counts, self.nested, self.hooks_again, self.per_sample))
+        scope = self.nested, self.hooks_again, self.per_sample, self.needed_only
+        text = repr((counts, *scope))
         return sha256(text.encode()).hexdigest()[:12]
 
     def varied(self, variation: str) -> "Convention":

@@ -30,7 +30,7 @@ def tally(convention: Convention, calls: Iterable[Call], *, batch: int = 1) -> T
     by_rule: dict[int, int | Fraction] = {}
     for call in calls:
         at = index.rule_of(call)
-        if at is None or index.is_hidden(call):
+        if at is None or index.is_hidden(call) or (convention.needed_only and not call.is_needed):
             continue
         amount = _amount(convention, convention.rules[at], call, batch)
         by_layer[call.path] = by_layer.get(call.path, 0) + amount

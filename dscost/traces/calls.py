@@ -32,6 +32,7 @@ class Call(NamedTuple):
         is_leaf: Whether a module has no children.
         inside: Names of the modules that hold it, outermost first.
         places: In how many places of the tree of modules it stands.
+        is_needed: Whether anything of it leads to what the model returns, where that is known.
     """
 
     kind: Literal["operators", "modules", "functions"]
@@ -46,6 +47,7 @@ class Call(NamedTuple):
     is_leaf: bool = True
     inside: tuple[str, ...] = ()
     places: int = 1
+    is_needed: bool = True
 
     @property
     def input(self) -> Shape:

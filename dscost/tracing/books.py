@@ -43,6 +43,7 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         notes: Sentences that the reader must know.
         dropped: Operators that ran and do not count.
         read: Names of the parameters and buffers that some operator read.
+        escaping: The events that write on what the model holds or is given.
         failure: The first error of an operator, which the model may have caught.
         failed_at: Where that was.
         wants_gradients: Whether the model differentiates in its forward.
@@ -67,6 +68,7 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.notes: dict[str, None] = {}
         self.dropped: list[Event] = []
         self.read: set[str] = set()
+        self.escaping: set[int] = set()
         self.failure: BaseException | None = None
         self.failed_at: Place | None = None
         self.wants_gradients = False
@@ -219,6 +221,8 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
             address = storage._cdata
             if address not in seen:
                 self._born(storage, address)
+            if address in self._inputs or address in self._by_storage:
+                self.escaping.add(here)
             self._producer[address] = here
             if passes_gradients and self.flow is not None:
                 self.flow.written(result, here)

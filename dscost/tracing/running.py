@@ -14,6 +14,7 @@ from dscost.foreign.randomness import SEED, own_random_numbers, states_kept
 from dscost.modules.beside_meta import DirectAccess
 from dscost.reports.records import Doubt
 from dscost.traces.events import Trace
+from dscost.traces.needing import with_need
 from dscost.tracing.autocasting import watched_autocast
 from dscost.tracing.calling import called, nothing_compiles
 from dscost.tracing.conversions import Conversions
@@ -30,7 +31,7 @@ from dscost.tracing.threads import FollowingRecorder, watched_threads
 from dscost.tracing.unseen import Outside, undifferentiated, unseen
 from dscost.tracing.values import ValueRecorder
 from dscost.tracing.ways import Attempt, Way
-from dscost.tracing.witness import Witness
+from dscost.tracing.witness import Witness, unwitnessed
 
 
 class Task(NamedTuple):
@@ -113,6 +114,7 @@ def _traced(task: Task, run: _Run) -> Trace:
         stack.enter_context(nothing_compiles())
         # a model may analyse another one while it is traced
         stack.enter_context(_disable_current_modes())
+        stack.enter_context(unwitnessed())
         stack.enter_context(run.state())
         subject = _subject_of(task, run.way)
         modules = run.modules = stack.enter_context(watched(subject.modules))
@@ -139,7 +141,9 @@ def _traced(task: Task, run: _Run) -> Trace:
         run.is_over = True
         traced = _trace_of(subject, run, recorder, conversions, returned)
         doubts = (*traced.doubts, *undifferentiated(functions), *_decided_by_chance(run, recorder))
-        seen = () if witness is None else witness.calls
+        roots = traced.outputs | recorder.escaping if traced.outputs else ()
+        calls = () if witness is None else witness.calls
+        seen = tuple(with_need(calls, traced.events, roots))
         return traced._replace(trained=trained, doubts=doubts, seen=seen)
 
 

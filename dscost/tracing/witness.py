@@ -4,12 +4,13 @@ What it sees is what `dscost.traces.calls` describes. It stands in front of the 
 changes nothing of what that sees.
 """
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import update_wrapper
 from importlib import import_module
 from threading import get_ident
-from types import MethodType
+from types import FrameType, MethodType
 from typing import Any
 
 import torch
@@ -72,7 +73,18 @@ class Witness:
             stack.callback(hook.remove)
             for name in self._functions:
                 stack.enter_context(_replaced(name, self._function))
+            _watching.append(self)
+            stack.callback(_watching.remove, self)
             yield
+
+    @contextmanager
+    def looking_away(self) -> Iterator[None]:
+        """See no functions meanwhile: it is not the model that calls them."""
+        outer, self._is_within = self._is_within, True
+        try:
+            yield
+        finally:
+            self._is_within = outer
 
     def operator(self, func: Any, args: Args, kwargs: Mapping[str, Any]) -> Any:
         """Run an operator, and keep it."""
@@ -97,7 +109,8 @@ class Witness:
 
     def _function(self, name: str, inner: Callable[..., Any], args: Args, kwargs: Any) -> Any:
         # torch works out some operators on meta by functions in Python
-        if self._is_within and get_ident() == self._thread:
+        is_beneath = self._is_within and get_ident() == self._thread
+        if is_beneath or _is_passed_on(sys._getframe(2)):
             return inner(*args, **kwargs)
         start, given = len(self._events), _shapes((args, kwargs))
         result = inner(*args, **kwargs)
@@ -153,6 +166,29 @@ class Witness:
         self.calls.append(
             Call(kind, name, path, given, output, macs, where, dict(held), attributes)
         )
+
+
+_watching: list[Witness] = []
+"""Those that see a forward pass now: a model may trace another one in its own."""
+
+
+@contextmanager
+def unwitnessed() -> Iterator[None]:
+    """Run what is no part of a model that is being traced, such as the trace of another one."""
+    with ExitStack() as stack:
+        for one in _watching:
+            stack.enter_context(one.looking_away())
+        yield
+
+
+def _is_passed_on(caller: FrameType) -> bool:
+    """Return whether a function is called by a mode of ours or torch's, which it came through.
+
+    Such a mode is given `torch.Tensor.add` also for `a + b`, and what was seen already.
+    """
+    home = caller.f_globals.get("__name__", "")
+    is_ours = home.startswith("dscost.") or home == "torch.utils._device"
+    return caller.f_code.co_name == "__torch_function__" and is_ours
 
 
 _HELD = ("weight", "bias")
