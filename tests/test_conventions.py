@@ -202,7 +202,7 @@ SHAPES = {"given": (2, 8, 9, 7), "result": (2, 16, 6, 5)}
         "einsum": ("rounded_sum_of_products", call("e", macs=123_456), (246_900 // 2)),
         "einsum of one": (
             "rounded_sum_of_products",
-            call("e", (7, 8, 8), attributes={"equation": "bij->bi"}),
+            call("e", (7, 8, 8), attributes={"equation": "bij->bi", "flops_by_numpy": 897.0}),
             448,
         ),
         "known einsum": (

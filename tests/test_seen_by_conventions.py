@@ -169,3 +169,70 @@ def test_what_is_thrown_away_does_not_count_as_a_separable_convolution_either() 
     assert report.by_convention is not None
     (versions,) = report.by_convention.values()
     assert set(versions.values()) == {3 * 6 * 36}
+
+
+# -- what has no classes of modules any more
+
+
+class Holds(nn.Module):
+    """A module that holds another one."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Any:
+        return self.inner(x)
+
+
+def _network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(576, 2)).eval()
+
+
+IMAGE = torch.zeros(1, 3, 8, 8)
+
+
+def _exported() -> nn.Module:
+    return torch.export.export(_network(), (IMAGE,)).module()
+
+
+def _traced() -> nn.Module:
+    traced: nn.Module = torch.jit.trace(_network(), IMAGE)
+    return traced
+
+
+def _scripted() -> nn.Module:
+    scripted: nn.Module = torch.jit.script(_network())
+    return scripted
+
+
+CLOSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "exported": (_exported, "torch.export has left no classes of modules, by which ptflops"),
+    "an exported part": (lambda: Holds(_exported()), "torch.export has left no classes"),
+    "traced": (_traced, "Other counters see little of TorchScript"),
+    "scripted": (_scripted, "Other counters see little of TorchScript"),
+    "a traced part": (lambda: Holds(_traced()), "Other counters see little of TorchScript"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("case", CLOSED)
+def test_closed_code_is_warned_of_and_its_swaps_are_as_hidden_as_it_is(case: str) -> None:
+    make, warning = CLOSED[case]
+    report = dscost.analyze(make(), IMAGE, convention=["fvcore", "ptflops"])
+    assert len([one for one in report.warnings if one.startswith(warning)]) == 1
+    assert report.by_convention is not None
+    of_fvcore, of_ptflops = report.by_convention.values()
+    assert of_fvcore["as_is"] == 16 * 27 * 36 + 2 * 576
+    assert set(of_ptflops.values()) == {0}
+
+
+def test_what_calls_its_modules_is_not_warned_of() -> None:
+    for model in (_network(), torch.fx.symbolic_trace(_network())):
+        report = dscost.analyze(model, IMAGE, convention="ptflops")
+        assert not report.warnings
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_convention_of_operators_alone_is_not_warned_of_an_exported_model() -> None:
+    assert not dscost.analyze(_exported(), IMAGE, convention="fvcore").warnings

@@ -37,6 +37,14 @@ BY_OTHER_RULES = (
     "What was saved as counted by {} was counted by other rules than those that are asked for now, "
     "or does not say by which: save the model anew with --convention."
 )
+COMPILED = (
+    "Other counters see little of TorchScript, or fail on it: by {} count the model that it was "
+    "made from."
+)
+EXPORTED = (
+    "torch.export has left no classes of modules, by which {} would count: count the model that "
+    "was exported, or the .pt2 that it is saved as."
+)
 TRAINING = (
     "conventions of others count the forward pass alone: --train and --convention "
     "contradict each other"
@@ -88,6 +96,8 @@ def with_conventions(model: "CountedModel", conventions: Sequence[Convention]) -
         by_operators = any(rule.kind == "operators" for one in conventions for rule in one.rules)
         unlike = versions.unlike(by_operators=by_operators)
         report = report._replace(warnings=(*report.warnings, *unlike))
+    warnings = _of_closed(getattr(versions, "closed_by", ""), conventions)
+    report = report._replace(warnings=(*report.warnings, *warnings))
     return model._replace(report=report, conventions=tuple(conventions))
 
 
@@ -127,6 +137,17 @@ def _seen(versions: Any, swaps: "Sequence[Swap]") -> dict[str, "Sequence[Call]"]
     """Return what counters of others would see of every version of a model."""
     seen = cast("Seen", versions)
     return {name: list(seen.calls(name, swaps)) for name in VERSIONS}
+
+
+def _of_closed(closed_by: str, conventions: Sequence[Convention]) -> Iterator[str]:
+    """Yield a warning that others see less of a closed model than there is, if it is one."""
+    if not closed_by:
+        return
+    is_compiled = closed_by == "TorchScript"
+    kinds = {one.title: {rule.kind for rule in one.rules} for one in conventions}
+    blind = [title for title, found in kinds.items() if is_compiled or found - {"operators"}]
+    if blind:
+        yield (COMPILED if is_compiled else EXPORTED).format(" and ".join(blind))
 
 
 def _lacking(

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 from torch import nn
 
@@ -13,6 +13,7 @@ from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, wi
 from dscost.analysis.traced_layers import costs_of, counting_swaps, totals_of
 from dscost.conventions.standing import with_functions
 from dscost.errors import InputError
+from dscost.foreign.closed import closed_by
 from dscost.layers.convolution import Shape
 from dscost.modules.building import placed
 from dscost.networks.swaps import Swap, find_swaps
@@ -188,6 +189,11 @@ class TracedVersions:
                 "Parts of the model ran in threads of its own: counters that look at operators see "
                 "nothing of them."
             )
+
+    @cached_property
+    def closed_by(self) -> str:
+        """What has closed the model or a part of it to who looks for classes of modules."""
+        return closed_by(self.source.module)
 
     def build(self, variant: str, swaps: Sequence[Swap]) -> tuple[nn.Module, Mapping[str, str]]:
         """Return a version of the model with values, and why layers had to be left, by name."""

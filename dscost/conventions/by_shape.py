@@ -4,7 +4,6 @@ Each is a quantity of `dscost.conventions.quantities`, with the function that do
 """
 
 from fractions import Fraction
-from functools import lru_cache
 from math import prod
 
 from dscost.conventions.settings import given, number, sizes
@@ -110,7 +109,7 @@ def added_matrix_product(call: Call) -> int:
 def rounded_sum_of_products(call: Call) -> int:
     """Return half the FLOPs of an einsum by numpy, as they are read from a text with four digits.
 
-    Where numpy cannot tell, from twice the multiply-accumulates and one.
+    Where numpy has not told, from twice the multiply-accumulates and one.
 
     Source:
         fvcore/nn/jit_handles.py, einsum_flop_jit; numpy's einsum_path.
@@ -118,24 +117,8 @@ def rounded_sum_of_products(call: Call) -> int:
     equation = _in_order_of_letters(str(call.attributes.get("equation", "")))
     if equation in ("abc,abd->acd", "abc,adc->adb"):
         return call.macs
-    told = _told_by_numpy(equation, call.inputs)
-    return int((float(f"{2 * call.macs + 1:.3e}") if told is None else told) // 2)
-
-
-@lru_cache(maxsize=1024)
-def _told_by_numpy(equation: str, shapes: tuple[Shape, ...]) -> float | None:
-    """Return the FLOPs of an einsum in the order that numpy thinks best, if it is one of these."""
-    if not equation or len(equation.partition("->")[0].split(",")) != len(shapes):
-        return None
-    try:
-        import numpy as np
-
-        given = [np.broadcast_to(np.zeros(()), shape) for shape in shapes]
-        told = np.einsum_path(equation, *given, optimize="optimal")[1]
-    except (ImportError, ValueError):
-        return None
-    lines = (line.lower() for line in told.splitlines() if "optimized flop" in line.lower())
-    return next((float(line.rpartition(":")[2]) for line in lines), None)
+    told = call.attributes.get("flops_by_numpy", float(f"{2 * call.macs + 1:.3e}"))
+    return int(told // 2)
 
 
 def _in_order_of_letters(equation: str) -> str:

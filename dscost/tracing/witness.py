@@ -27,6 +27,7 @@ from dscost.foreign.parts import children_of, own_tensors
 from dscost.layers.convolution import Shape
 from dscost.traces.calls import Call
 from dscost.traces.events import Event
+from dscost.tracing.einsums import told_by_numpy
 from dscost.tracing.operators import operator_name
 
 _SIMPLE = (bool, int, float, str)
@@ -103,8 +104,10 @@ class Witness:
         if schema and schema.overload_name == "padding":  # of a convolution, as a word
             name = f"{name}.padding"
         held = {key: tuple(by_name[key].shape) for key in _HELD if _is_tensor(by_name, key)}
-        path = self._stack()[-1]
-        self._keep("operators", name, path, given, result, start, held, _plain(by_name))
+        attributes = _plain(by_name)
+        if name == "aten::einsum":
+            attributes |= told_by_numpy(str(by_name["equation"]).replace(" ", ""), given)
+        self._keep("operators", name, self._stack()[-1], given, result, start, held, attributes)
         return result
 
     def _function(self, name: str, inner: Callable[..., Any], args: Args, kwargs: Any) -> Any:
