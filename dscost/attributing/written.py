@@ -18,6 +18,7 @@ _SPELLED = {
     **PREFIXES,
     "K": 10**3,
     "B": 10**9,
+    "bn": 10**9,
     "million": 10**6,
     "billion": 10**9,
     "trillion": 10**12,
@@ -27,8 +28,25 @@ _OPERATIONS = frozenset(
     "multiply-accumulates".split()
 )
 _PARAMETERS = frozenset("param params parameter parameters weights".split())
-_NOUNS = _OPERATIONS | _PARAMETERS
+_IS_OF = {
+    **dict.fromkeys(_OPERATIONS, "operations"),
+    **dict.fromkeys(_PARAMETERS, "parameters"),
+}
+_PREFIX = {scale: prefix for prefix, scale in PREFIXES.items()}
 
+SHORTEST_COUNT = 10**6
+"""From here on a number without a unit that a program wrote, `4110000000.0` or `4.11e9`, is one."""
+ROUNDED_TO = (
+    *("rounded to tens", "rounded to hundreds", "rounded to thousands"),
+    "rounded to ten thousands",
+)
+"""What the last zeros of a number may be, by how many they are; two digits are left before them."""
+HOW = ("exact", "rounded", *ROUNDED_TO, "cut off")
+"""How a figure may come of a count, the likeliest first."""
+
+WHOLE_FLOATS = 100
+
+_ABOUT = re.compile(r"(~|≈|≃|∼|about\b|approx(imately|\.)?|ca(\.|\b)|circa\b)\s*")
 _GROUPED = re.compile(r"[0-9]{1,3}([,_' ][0-9]{3})+")
 _NUMBER = re.compile(
     r"(?P<digits>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
@@ -42,12 +60,14 @@ class Reading(NamedTuple):
     Args:
         low: The lowest.
         high: The highest.
-        how: How the figure came of the count: `exact`, `rounded`, `rounded to tens`, `cut off`.
+        how: How the figure came of the count, one of `HOW`.
+        read_as: The figure with the unit that it is taken to be in, where it was written with none.
     """
 
     low: Fraction
     high: Fraction
     how: str
+    read_as: str | None = None
 
     def holds(self, count: Fraction) -> bool:
         """Whether a count may have been written as the figure."""
@@ -61,11 +81,15 @@ class Written(NamedTuple):
         text: As it was written.
         readings: What it may stand for, the likeliest first.
         is_of: `operations` or `parameters` where its unit says so.
+        digits: What of it is no unit.
+        unit: Its unit, one of `PREFIXES`; `None` where it has none.
     """
 
     text: str
     readings: tuple[Reading, ...]
     is_of: str | None = None
+    digits: str = ""
+    unit: str | None = None
 
     def reading_of(self, count: Fraction) -> Reading | None:
         """Return the likeliest reading that holds a count."""
@@ -97,6 +121,16 @@ class Written(NamedTuple):
     def _plain(self) -> list[Reading]:
         return [one for one in self.readings if one.how in PLAIN]
 
+    def in_other_units(self) -> Iterator["Written"]:
+        """Yield the same digits with each other unit; nothing where none was written.
+
+        >>> [other.text for other in parse_figure("4.1T params").in_other_units()]
+        ['4.1k', '4.1M', '4.1G']
+        """
+        for unit in filter(None, PREFIXES if self.unit else ()):
+            if unit != self.unit:
+                yield parse_figure(f"{self.digits}{unit}")._replace(is_of=self.is_of)
+
 
 PLAIN = ("exact", "rounded")
 
@@ -105,8 +139,9 @@ def parse_figure(figure: object) -> Written:
     """Return what a figure may stand for.
 
     A number with decimals, or with a unit, stands for all that rounds to it, half up; less likely
-    for what was cut off after its last digit, or, if it ends in 0, rounded to tens. Without a unit
-    it may be of thousands, millions, …; a whole one without is exact as well.
+    for what was rounded to tens, hundreds, …, if it ends in zeros, or cut off after its last digit.
+    Without a unit it may be of thousands, millions, …; a whole one without is exact as well, and
+    a float that is large enough is a count.
 
     Raises:
         InputError: It is no figure above 0.
@@ -116,28 +151,60 @@ def parse_figure(figure: object) -> Written:
     (4105000000.0, 4115000000.0, 'rounded')
     >>> [one.how for one in parse_figure("320,300,008").readings][:1]
     ['exact']
+    >>> parse_figure("4100M").reading_of(Fraction(4_089_184_256)).how
+    'rounded to hundreds'
     """
     text = _as_text(figure)
-    plain = text.strip()
+    plain = _ABOUT.sub("", text.strip(), count=1) if _ABOUT.match(text.strip()) else text.strip()
     if _GROUPED.fullmatch(plain.partition(".")[0]):
         plain = re.sub(r"[,_' ]", "", plain)
     found = _NUMBER.fullmatch(plain) if len(plain) <= MAX_CHARACTERS else None
     if found is None:
         raise _no_figure(text)
-    scale, is_of = _unit(found["unit"] or "", text)
+    unit, is_of = _unit(found["unit"] or "", text)
     exponent = int(found["exponent"] or 0)
     if abs(exponent) > 30:
         raise InputError(f"no model counts as much, or as little, as '{shortened(text)}'")
-    decimals = len(found["digits"].partition(".")[2]) - exponent
-    value = Fraction(found["digits"].rstrip(".")) * Fraction(10) ** exponent
-    if not value:
+    number = _Number(found["digits"].rstrip("."), exponent)
+    if not number.value:
         raise InputError(f"expected a figure above 0, found '{shortened(text)}'")
-    if value * (scale or 1) > LARGEST:
+    if number.value * PREFIXES[unit or ""] > LARGEST:
         raise InputError(f"no model counts as much as '{shortened(text)}'")
-    units = [scale] if scale else list(PREFIXES.values())
-    readings = [one for unit in units for one in _readings(value, decimals, unit, scale)]
-    order = ("exact", "rounded", "rounded to tens", "cut off")
-    return Written(text.strip(), tuple(sorted(readings, key=lambda r: order.index(r.how))), is_of)
+    prefixes = [unit] if unit else list(PREFIXES)
+    if unit is None and number.value >= SHORTEST_COUNT and _is_of_a_float(found):
+        number, prefixes = number._replace(digits=re.sub(r"\.0*$", "", number.digits)), [""]
+    readings = [
+        one for prefix in prefixes for one in _readings(number, prefix, is_guessed=unit is None)
+    ]
+    readings.sort(key=lambda reading: HOW.index(reading.how))
+    return Written(text.strip(), tuple(readings), is_of, number.text, unit)
+
+
+class _Number(NamedTuple):
+    """The number of a figure, as it is written.
+
+    Args:
+        digits: Without an exponent.
+        exponent: Of ten.
+    """
+
+    digits: str
+    exponent: int
+
+    @property
+    def text(self) -> str:
+        """Return it with its exponent."""
+        return f"{self.digits}e{self.exponent}" if self.exponent else self.digits
+
+    @property
+    def decimals(self) -> int:
+        """How many digits stand behind the point; below 0 where the last is of tens or more."""
+        return len(self.digits.partition(".")[2]) - self.exponent
+
+    @property
+    def value(self) -> Fraction:
+        """What it is."""
+        return Fraction(self.digits) * Fraction(10) ** self.exponent
 
 
 def _as_text(figure: object) -> str:
@@ -145,7 +212,14 @@ def _as_text(figure: object) -> str:
         raise InputError(f"expected a figure such as {EXAMPLES}, found {figure!r:.60}")
     if isinstance(figure, int) and abs(figure) > LARGEST:  # Python refuses to write the longest
         raise InputError(f"no model counts as much as a number of {figure.bit_length()} bits")
+    if isinstance(figure, float) and figure >= WHOLE_FLOATS and figure.is_integer():
+        return str(int(figure))  # a float does not tell how it was written
     return str(figure)
+
+
+def _is_of_a_float(found: re.Match[str]) -> bool:
+    """Whether a number is written as programs write floats: with an exponent, or a part of 0."""
+    return found["exponent"] is not None or bool(re.search(r"\.0*$", found["digits"]))
 
 
 def _no_figure(text: str) -> InputError:
@@ -158,22 +232,21 @@ def _no_figure(text: str) -> InputError:
     return InputError(expected)
 
 
-def _unit(text: str, whole: str) -> tuple[int | None, str | None]:
-    """Return what a unit multiplies by, `None` where that is not said, and what it is of."""
+def _unit(text: str, whole: str) -> tuple[str | None, str | None]:
+    """Return the prefix that a unit has, `None` where that is not said, and what it is of."""
     words = text.strip()
     if not words:
         return None, None
     for prefix in sorted(_SPELLED, key=len, reverse=True):
-        if not words.startswith(prefix):
-            continue
         noun = words[len(prefix) :].strip().lower()
-        scale = _SPELLED[prefix] if prefix else None
-        if not noun and prefix:
-            return scale, None
-        if noun in _PARAMETERS:
-            return scale, "parameters"
-        if noun in _OPERATIONS:
-            return scale, "operations"
+        is_of = _IS_OF.get(noun)
+        if not words.startswith(prefix):
+            if is_of is None or not words.lower().startswith(prefix.lower()):
+                continue  # a small g or m is a prefix only before what it is of: gflops
+        if prefix and (is_of or not noun):
+            return _PREFIX[_SPELLED[prefix]], is_of
+        if is_of:
+            return None, is_of
     known = [*filter(None, _SPELLED), "GFLOPs", "GMACs", "params"]
     hint = did_you_mean(words, known)
     raise InputError(
@@ -182,22 +255,38 @@ def _unit(text: str, whole: str) -> tuple[int | None, str | None]:
     )
 
 
-def _readings(value: Fraction, decimals: int, unit: int, scale: int | None) -> Iterator[Reading]:
-    """Yield what a number may stand for in a unit; `scale` is that which was written, if any."""
-    step, count = Fraction(unit) / Fraction(10) ** decimals, value * unit
+def _readings(figure: "_Number", prefix: str, *, is_guessed: bool) -> Iterator[Reading]:
+    """Yield what a number may stand for with a prefix."""
+    unit = PREFIXES[prefix]
+    step, count = Fraction(unit) / Fraction(10) ** figure.decimals, figure.value * unit
     is_whole_count = unit == 1 and step == 1
-    if unit == 1 and scale is None and not is_whole_count and decimals > 0:
+    if unit == 1 and is_guessed and figure.decimals > 0 and count < SHORTEST_COUNT:
         return  # no model counts parts
+    written = str(figure.value * Fraction(10) ** figure.decimals)
+    zeros = len(written) - len(written.rstrip("0"))
     if is_whole_count:
         yield Reading(count, count, "exact")
-    else:
-        yield Reading(count - step / 2, count + step / 2, "rounded")
-    zeros = len(str(count / step)) - len(str(count / step).rstrip("0"))
-    if is_whole_count and zeros >= 3:  # a rounded figure, written out
-        step *= 10**zeros
-        yield Reading(count - step / 2, count + step / 2, "rounded")
-        yield Reading(count, count + step, "cut off")
-    elif zeros and decimals <= 0 and not is_whole_count:
-        yield Reading(count - 5 * step, count + 5 * step, "rounded to tens")
-    if not is_whole_count:
-        yield Reading(count, count + step, "cut off")
+        if zeros < 3:
+            return
+        step, zeros = step * 10**zeros, 0  # a rounded figure, written out
+    read_as = None
+    if is_guessed:
+        read_as = f"{figure.digits}{prefix}" if prefix else _shortened(count, step)
+    yield Reading(count - step / 2, count + step / 2, "rounded", read_as)
+    yield Reading(count, count + step, "cut off", read_as)
+    if "." in figure.digits:
+        return
+    for at, how in enumerate(ROUNDED_TO[: min(zeros, len(written) - 2)]):
+        within = 5 * 10**at * step
+        yield Reading(count - within, count + within, how, read_as)
+
+
+def _shortened(count: Fraction, step: Fraction) -> str:
+    """Return a count with the prefix that suits it, by the digits that it has.
+
+    >>> _shortened(Fraction(4_110_000_000), Fraction(10_000_000))
+    '4.11G'
+    """
+    prefix = max((one for one in PREFIXES if PREFIXES[one] <= count), key=PREFIXES.__getitem__)
+    decimals = len(str(PREFIXES[prefix] / step)) - 1 if step < PREFIXES[prefix] else 0
+    return f"{float(count / PREFIXES[prefix]):.{decimals}f}{prefix}"
