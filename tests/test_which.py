@@ -151,6 +151,56 @@ def test_a_batch_is_told_as_a_whole_and_for_one_image() -> None:
     assert (one.key, one.per_image) == ("macs", True)
 
 
+@pytest.mark.parametrize(
+    ("target", "figure", "key", "how", "read_as"),
+    [
+        # fvcore counts 4,111,512,576 for ResNet-50; Tan and Le 2019: 0.39 B
+        ("resnet50", 4.11e9, "fvcore", "rounded", "4.11G"),
+        ("resnet50", "4110000000.0", "fvcore", "rounded", "4.11G"),
+        ("resnet50", "4.11e9", "fvcore", "rounded", "4.11G"),
+        ("resnet50", 4111512576.0, "fvcore", "exact", None),
+        ("resnet50", "4100M", "macs", "rounded to hundreds", None),
+        ("resnet50", "4110 M", "fvcore", "rounded to tens", None),
+        ("mobilenet_v2", "300M", "macs", "rounded to tens", None),
+        ("efficientnet_b0", 0.39, "macs", "rounded", "0.39G"),
+        ("resnet50", "~4.09G", "macs", "rounded", None),
+        ("resnet50", "≈ 4.11 gflops", "fvcore", "rounded", None),
+        ("resnet50", "about 4.09 GMac", "macs", "rounded", None),
+        ("resnet50", "ca. 4.09 billion", "macs", "rounded", None),
+        ("resnet50", "4.09bn", "macs", "rounded", None),
+    ],
+)
+def test_figures_are_read_as_programs_and_people_write_them(
+    target: str, figure: object, key: str, how: str, read_as: str | None
+) -> None:
+    found = dscost.which(target, figure).candidates[0]
+    assert (found.key.partition("-")[0], found.how, found.read_as) == (key, how, read_as)
+
+
+def test_zeros_before_the_unit_leave_two_digits_that_count() -> None:
+    assert parse_figure("300M").reading_of(260_000_000) is None
+    assert parse_figure("20M").reading_of(24_000_000) is None
+    assert [one.how for one in parse_figure("4M").readings] == ["rounded", "cut off"]
+
+
+@pytest.mark.parametrize(
+    ("figure", "key", "read_as"),
+    [("4.1T", "macs", "4.1G"), ("4.1M", "macs", "4.1G"), ("25.6T", "params", "25.6M")],
+)
+def test_a_figure_in_the_wrong_unit_is_told_in_the_right_one(
+    figure: str, key: str, read_as: str
+) -> None:
+    found = dscost.which("resnet50", figure)
+    assert not found.fits
+    assert not found.nearest
+    assert (found.instead.key, found.instead.read_as) == (key, read_as)
+
+
+def test_what_comes_near_is_told_once_for_each_figure() -> None:
+    near = dscost.which("resnet50", "7.77G").nearest  # at 300 and at 299 it is the same
+    assert len({int(one.amount) for one in near}) == len(near) == 3
+
+
 def test_nothing_is_claimed_where_nothing_fits() -> None:
     found = dscost.which("resnet50", "5.0")
     assert not found.fits
@@ -215,6 +265,21 @@ def test_the_command_answers_in_a_sentence() -> None:
     )
 
 
+def test_words_of_a_figure_need_no_quotes_and_a_guess_is_said() -> None:
+    quoted = run("which", "resnet50", "4.11 GFLOPs").stdout
+    assert run("which", "resnet50", "4.11", "GFLOPs").stdout == quoted
+    assert "4.11, read as 4.11G\n" in run("which", "resnet50", "4.11").stdout
+    assert "read as" not in quoted
+
+
+def test_a_figure_that_nothing_is_near_to_is_told_in_its_unit() -> None:
+    ran = run("which", "resnet50", "4.1", "TFLOPs")
+    assert ran.returncode == 1
+    _, verdict, instead = ran.stdout.splitlines()
+    assert verdict.startswith("Nothing fits")
+    assert instead.startswith("As 4.1G it would be its multiply-accumulates (4.0892G)")
+
+
 def test_the_command_says_that_nothing_fits() -> None:
     ran = run("which", "resnet50", "5.0")
     assert ran.returncode == 1
@@ -227,6 +292,7 @@ def test_the_command_says_that_nothing_fits() -> None:
 def test_all_readings_are_shown_where_asked_for() -> None:
     few = run("which", "resnet50", "4.1", "-n", "1").stdout
     assert "less likely readings fit; --all shows every one." in few
+    assert "less likely" not in run("which", "resnet50", "4.1", "-n", "1", "-q").stdout
     every = json.loads(run("which", "resnet50", "4.1", "--all", "--json").stdout)
     departures = [one["departures"] for one in every["candidates"]]
     assert departures == sorted(departures)
@@ -240,10 +306,12 @@ def test_all_readings_are_shown_where_asked_for() -> None:
         (("resnet50", "-4.11G"), "expected a figure above 0, found '-4.11G'"),
         (("resnet50", "1e400"), "no model counts as much"),
         (("net.yaml", "4.1"), "net.yaml"),
+        (("resnet50", "4.1", "G", "5"), "expected a figure such as"),
+        (("resnet50", "4.1G", "--input", "384"), "write --input 1,3,384,384"),
         (("resnet50", "4.1", "--all", "-n", "2"), "--all shows every reading"),
         (("resnet50", "4.1", "--convention", "nowhere.yaml"), "nowhere.yaml"),
         (("resnet50", "4.1", "--convention", "fvcoer"), "fvcore"),
-        (("resnet50",), "Missing argument 'number'"),
+        (("resnet50",), "Missing argument 'NUMBER'"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(line: tuple[str, ...], told: str) -> None:
@@ -364,6 +432,58 @@ def test_a_torch_model_is_tried_on_other_images() -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Flatten(2))
     found = dscost.which(model, 128 * 128 * 8 * 27, (2, 3, 64, 64), batch=1).candidates[0]
     assert (found.key, found.inputs) == ("macs", ((1, 3, 128, 128),))
+
+
+class OfOneSize(nn.Module):
+    """A network that is made for images of one size."""
+
+    def __init__(self, image_size: int = 64) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1, stride=8)
+        self.head = nn.Linear(8 * (image_size // 8) ** 2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.conv(x).flatten(1))
+
+
+def test_a_factory_that_takes_the_size_is_asked_for_others() -> None:
+    macs = 16 * 16 * (8 * 27 + 8 * 2)
+    target = f"{__file__}:OfOneSize"
+    found = dscost.which(target, macs, (1, 3, 64, 64))
+    assert (found.candidates[0].key, found.candidates[0].inputs) == ("macs", ((1, 3, 128, 128),))
+    assert found.limits == ""
+    made = dscost.which(OfOneSize(), macs, (1, 3, 64, 64))
+    assert not made.fits
+    assert made.limits == "It does not take images of all sizes: not all could be tried."
+
+
+class Attending(nn.Module):
+    """A linear layer, another as a function, and attention in one operator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        x = nn.functional.linear(x, self.second.weight)
+        return nn.functional.scaled_dot_product_attention(x, x, x)
+
+
+LINEAR = 16 * 8 * 8
+
+
+@pytest.mark.parametrize(
+    ("figure", "key", "without"),
+    [
+        (2 * LINEAR, "fvcore", ("fused attention",)),
+        (LINEAR, "thop", ("fused attention", "what the model itself calls")),
+    ],
+)
+def test_what_is_not_counted_is_told(figure: int, key: str, without: tuple[str, ...]) -> None:
+    found = dscost.which(Attending(), figure, (1, 16, 8), exhaustive=True).candidates
+    told = {one.without for one in found if key in (one.key[: len(key)], *one.alike)}
+    assert without in told
 
 
 def test_one_that_takes_one_size_only_has_no_figure_on_another() -> None:

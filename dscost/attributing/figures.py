@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+from dscost.attributing.lacking import has_unusual, lacking
 from dscost.attributing.seen import Seen
 from dscost.conventions import Convention, Rule, tally
 from dscost.reports.records import CountedBy
@@ -40,6 +41,7 @@ class Figure(NamedTuple):
         variation: In which way it counts otherwise than now.
         is_per_sample: Whether it is of one input of the batch.
         departures: How far it is from the plain reading.
+        without: What has MACs and is not counted, in words.
     """
 
     key: str
@@ -50,6 +52,7 @@ class Figure(NamedTuple):
     variation: str | None = None
     is_per_sample: bool = False
     departures: int = 0
+    without: tuple[str, ...] = ()
 
     @property
     def counts_macs(self) -> bool:
@@ -98,9 +101,11 @@ def _own(key: str, counts: str, count: int) -> Figure:
 
 def _by_convention(seen: Seen, convention: Convention) -> Iterator[Figure]:
     plain: Fraction | None = None
+    calls = seen.calls or ()
+    is_unusual = has_unusual(calls)
     for variation in (None, *convention.variations):
         one = convention if variation is None else convention.varied(variation)
-        found = tally(one, seen.calls or (), batch=seen.batch)
+        found = tally(one, calls, batch=seen.batch)
         count = Fraction(found.total)
         if variation is not None and count == plain:
             continue
@@ -114,6 +119,7 @@ def _by_convention(seen: Seen, convention: Convention) -> Iterator[Figure]:
             variation,
             convention.per_sample,
             OF_CONVENTION + (OF_VARIATION if variation else 0),
+            lacking(one, calls) if is_unusual or count < seen.macs else (),
         )
 
 

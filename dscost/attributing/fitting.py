@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dscost.attributing.figures import BACKWARD, OF_MODEL, OWN, PARAMS, Figure
 from dscost.attributing.records import Candidate
 from dscost.attributing.seen import Seen
-from dscost.attributing.written import Written
+from dscost.attributing.written import PLAIN, ROUNDED_TO, Written
 
 TWICE_MACS, TWICE_FLOPS = 1, 2
 """Doubling MACs is what makes FLOPs of them; doubling what calls itself FLOPs is less usual."""
@@ -18,7 +18,15 @@ PER_IMAGE = 1
 OTHER_INPUT = 3
 CHANGED = 2
 OF_ANOTHER_VERSION = 5
-HOW = {"exact": 0, "rounded": 0, "rounded to tens": 1, "cut off": 3}
+HOW = {
+    "exact": 0,
+    "rounded": 0,
+    "cut off": 3,
+    **{how: min(zeros, 2) for zeros, how in enumerate(ROUNDED_TO, 1)},
+}
+
+MOST_DISTANT = 0.25
+"""What is farther from a figure, as a share of it, tells nothing of it."""
 
 WIDESPREAD = ("macs", "params", "fvcore", "thop", "ptflops", "torchvision", "torchinfo")
 """The first part of names of conventions, the most widespread first; others come after."""
@@ -75,6 +83,8 @@ def _candidate(
         how=reading.how if reading else None,
         distance=float(stated.distance(amount)),
         departures=departures,
+        without=figure.without,
+        read_as=reading.read_as if reading else None,
     )
 
 
@@ -110,6 +120,21 @@ def _merged(candidates: Sequence[Candidate]) -> Iterator[Candidate]:
 
 
 def nearest_of(candidates: Iterable[Candidate], most: int) -> tuple[Candidate, ...]:
-    """Return what comes nearest where nothing fits, each figure once."""
-    ordered = sorted(candidates, key=lambda one: (one.distance, one.departures))
-    return tuple(_merged(ordered))[:most]
+    """Return what comes near where nothing fits, each figure once, as far as it is told."""
+    near = [one for one in candidates if one.distance <= MOST_DISTANT]
+    told: dict[str, Candidate] = {}
+    for one in _merged(sorted(near, key=lambda one: (one.distance, one.departures))):
+        told.setdefault(f"{float(one.amount):.4e}", one)
+    return tuple(told.values())[:most]
+
+
+def in_another_unit(candidates: Sequence[Candidate], stated: Written) -> Candidate | None:
+    """Return the likeliest of what the digits of a figure would be with another unit."""
+    found = [
+        one._replace(how=reading.how, distance=0.0, read_as=other.text)
+        for other in stated.in_other_units()
+        for one in candidates
+        for reading in [other.reading_of(one.amount)]
+        if reading and reading.how in PLAIN and one.departures < OTHER_INPUT
+    ]
+    return next(iter(ranked(found, stated)), None)

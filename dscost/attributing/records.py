@@ -24,11 +24,14 @@ class Candidate(NamedTuple):
         is_own_input: Whether those are what it was asked for with.
         changes: What was done to the model before, in words.
         macs: The MACs of the same.
-        how: How the figure comes of the amount: `exact`, `rounded`, `rounded to tens`, `cut off`;
-            `None` where it does not.
+        how: How the figure comes of the amount: `exact`, `rounded`, `rounded to tens` or more,
+            `cut off`; `None` where it does not.
         distance: How far the amount is off, as a share of the figure.
         departures: How far all this is from the plain reading.
         alike: Who else counts the same.
+        without: What has MACs and is not counted, in words.
+        read_as: The figure with the unit that it was taken to be in, where it was written with
+            none.
     """
 
     key: str
@@ -47,6 +50,8 @@ class Candidate(NamedTuple):
     distance: float
     departures: int
     alike: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    read_as: str | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -70,6 +75,8 @@ class Candidate(NamedTuple):
             "distance": self.distance,
             "departures": self.departures,
             "alike": list(self.alike),
+            "without": list(self.without),
+            "read_as": self.read_as,
         }
 
 
@@ -83,7 +90,8 @@ class Attribution(Result):
         macs: Its MACs on those.
         candidates: What the figure may be of, the likeliest first; of a figure of one digit, behind
             those of the model as it is, the nearest.
-        nearest: Where nothing fits, what comes nearest.
+        nearest: Where nothing fits, what comes near.
+        instead: Where nothing fits, what the figure would be of in another unit.
         limits: What could not be asked of the target, in a sentence.
         unknown: Operators of unknown cost, which no figure has.
         tried: How many figures it was held against.
@@ -100,6 +108,7 @@ class Attribution(Result):
     unknown: tuple[str, ...] = ()
     tried: int = 0
     is_exhaustive: bool = False
+    instead: Candidate | None = None
 
     def in_a_line(self) -> str:
         """Return the figure, and what it is likeliest of."""
@@ -124,6 +133,7 @@ class Attribution(Result):
             "macs": self.macs,
             "candidates": [one.to_dict() for one in self.candidates],
             "nearest": [one.to_dict() for one in self.nearest],
+            "instead": self.instead and self.instead.to_dict(),
             "limits": self.limits,
             "unknown": list(self.unknown),
             "tried": self.tried,

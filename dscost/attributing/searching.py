@@ -15,6 +15,7 @@ from dscost.attributing.fitting import (
     OF_ANOTHER_VERSION,
     OTHER_INPUT,
     candidates_of,
+    in_another_unit,
     nearest_of,
     ranked,
 )
@@ -116,6 +117,7 @@ def attribute(
         macs=own.macs,
         candidates=found,
         nearest=() if found else nearest_of(tried, MOST_NEAREST),
+        instead=None if found else in_another_unit(tried, stated),
         limits=subject.limits,
         unknown=own.unknown,
         tried=len(tried),

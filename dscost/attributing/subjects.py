@@ -74,7 +74,7 @@ def subject_of(
         return _OfArchitecture(source, request), name
     if isinstance(source, GraphSource):
         return _OfGraph(source, request, name), name
-    return _OfModule(source, request, name, functions_of(conventions), progress), name
+    return _OfModule(source, request, target, name, functions_of(conventions), progress), name
 
 
 class _OfArchitecture:
@@ -129,6 +129,15 @@ def _of_operations(operations: Any, shape: Shape) -> Seen:
     return Seen((shape,), cost.macs, cost.params, cost.activations, calls)
 
 
+SIZE_KEYWORDS: Mapping[str, tuple[str, ...]] = {
+    "torchvision": ("image_size",),
+    "timm": ("img_size",),
+    "python": ("image_size", "img_size"),
+    "file": ("image_size", "img_size"),
+}
+"""What factories call the size of the images that they make a model for, by the kind of source."""
+
+
 class _OfModule:
     most_resolutions, limits = 4, ""
 
@@ -136,11 +145,14 @@ class _OfModule:
         self,
         source: "ModuleSource",
         request: Request,
+        target: "str | PathLike[str] | nn.Module",
         name: str,
         functions: frozenset[str],
         progress: "Progress | None",
     ) -> None:
         self._source, self._request, self._name = source, request, name
+        self._target, self._keywords = target, SIZE_KEYWORDS.get(source.kind, ())
+        self._is_made_anew = False
         self._functions, self._progress = functions, progress
 
     def as_is(self, resolution: int | None = None) -> Seen:
@@ -148,7 +160,36 @@ class _OfModule:
             return self._own
         (own,) = self._own.inputs
         request = self._request._replace(input=(*own[:2], resolution, resolution))
-        return _of_counted(self._count(self._source, request), AS_IS)
+        try:
+            if not self._is_made_anew:
+                return _of_counted(self._count(self._source, request), AS_IS)
+        except InputError:
+            found = self._made_for(resolution, request)
+            if found is None:
+                self.limits = _ONE_SIZE + (_SAID_BY if self._source.kind in SIZE_KEYWORDS else ".")
+                raise
+        else:
+            found = self._made_for(resolution, request)
+            if found is None:
+                raise InputError(f"{self._name} cannot be made for images of {resolution}")
+        self._is_made_anew = True
+        return found
+
+    def _made_for(self, resolution: int, request: Request) -> Seen | None:
+        """Return it as its factory makes it for images of a size, if that can be said to it."""
+        from dscost.sources import ModuleSource
+
+        for keyword in self._keywords:
+            kwargs = {**(request.kwargs or {}), keyword: resolution}
+            try:
+                source, _ = found_source(self._target, request._replace(kwargs=kwargs))
+                if isinstance(source, ModuleSource):
+                    found = _of_counted(self._count(source, request), AS_IS)
+                    self._keywords = (keyword,)
+                    return found
+            except InputError:  # it has no such argument, or cannot be of that size
+                continue
+        return None
 
     def versions(self) -> Iterator[Seen]:
         yield from _other_versions(self._counted, self._own)
@@ -189,6 +230,10 @@ class _OfModule:
             shapes = " and ".join("×".join(map(str, one.shape)) for one in arguments.tensors)
             self._progress(None, f"tracing {self._name} at {shapes}")
         return analyze_module(module, arguments, target=self._name, functions=self._functions)
+
+
+_ONE_SIZE = "It does not take images of all sizes: not all could be tried"
+_SAID_BY = "; where its factory takes the size, say it there: --kwargs image_size=384."
 
 
 class _OfGraph:

@@ -240,9 +240,9 @@ def _unit(text: str, whole: str) -> tuple[str | None, str | None]:
     for prefix in sorted(_SPELLED, key=len, reverse=True):
         noun = words[len(prefix) :].strip().lower()
         is_of = _IS_OF.get(noun)
-        if not words.startswith(prefix):
-            if is_of is None or not words.lower().startswith(prefix.lower()):
-                continue  # a small g or m is a prefix only before what it is of: gflops
+        begins = words.startswith(prefix)
+        if not begins and (is_of is None or not words.lower().startswith(prefix.lower())):
+            continue  # a small g or m is a prefix only before what it is of: gflops
         if prefix and (is_of or not noun):
             return _PREFIX[_SPELLED[prefix]], is_of
         if is_of:
@@ -276,7 +276,7 @@ def _readings(figure: "_Number", prefix: str, *, is_guessed: bool) -> Iterator[R
     yield Reading(count, count + step, "cut off", read_as)
     if "." in figure.digits:
         return
-    for at, how in enumerate(ROUNDED_TO[: min(zeros, len(written) - 2)]):
+    for at, how in enumerate(ROUNDED_TO[: max(0, min(zeros, len(written) - 2))]):
         within = 5 * 10**at * step
         yield Reading(count - within, count + within, how, read_as)
 

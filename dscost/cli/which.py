@@ -1,5 +1,7 @@
 """`dscost which`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -19,7 +21,11 @@ NOT_KNOWN = 2
 def which(
     target: Annotated[str, typer.Argument(help="Any target of dscost model.")],
     number: Annotated[
-        str, typer.Argument(help="The figure as it is written: 4.11G, 320M, 0.32 or 4111512576.")
+        list[str],
+        typer.Argument(
+            metavar="NUMBER",
+            help="The figure as it is written: 4.11G, 4.11 GFLOPs, 0.32, 4111512576.",
+        ),
     ],
     asking: opt.Asking = opt.AS_IT_IS,
     batch: opt.OneBatch = None,
@@ -48,14 +54,14 @@ def which(
 
     if every and top is not None:
         raise InputError("--all shows every reading: --top has no meaning with it")
-    out = asked.output("which", View(top=top), read=target_files([target]))
+    out = asked.output("which", View(top=top, brief=asked.quiet), read=target_files([target]))
     (target,) = asking.models([target], out.note)
     request = asking.request(batch, trust=trust)
     further = convention or ()
-    with out.progress() as progress, foreign_code(target):
+    with out.progress() as progress, foreign_code(target), _images_of(request.input):
         found = whose(
             target,
-            number,
+            " ".join(number),
             **request.arguments,
             convention=further,
             exhaustive=every,
@@ -64,3 +70,18 @@ def which(
     out.write(found)
     if not found.fits:
         raise typer.Exit(NOT_KNOWN if found.unknown else NOTHING_FITS)
+
+
+@contextmanager
+def _images_of(given: object) -> Iterator[None]:
+    """Say how to write images of a size where the size alone was given, and does not do."""
+    shape = getattr(given, "shape", given)
+    try:
+        yield
+    except InputError as error:
+        if not isinstance(shape, tuple) or len(shape) != 1:
+            raise
+        (side,) = shape
+        raise InputError(
+            f"{error}; for images of {side} by {side} write --input 1,3,{side},{side}"
+        ) from error

@@ -24,7 +24,6 @@ _OWN: Mapping[str, str] = {
     "activations": "its activations, what convolutions and linear layers write",
     "forward and backward": "the multiply-accumulates of forward and backward, three passes",
 }
-_HOW = {"rounded to tens": ", rounded to tens", "cut off": ", digits cut off instead of rounded"}
 
 
 class AttributionSaid(Said):
@@ -44,6 +43,8 @@ class AttributionSaid(Said):
         found = self._result
         inputs = " and ".join(map(format_shape, found.inputs))
         heading = f"{found.target} at {inputs}: {found.figure}"
+        if found.fits and found.candidates[0].read_as:
+            heading += f", read as {found.candidates[0].read_as}"
         if not found.fits:
             lines = list(self._nearest())
         elif parse_figure(found.figure).has_one_digit and len(found.candidates) > 1:
@@ -64,11 +65,12 @@ class AttributionSaid(Said):
         yield Toned(f"{_capital(in_words(first))}{_macs_alone(first)}.", "verdict")
         shown = others[: self._most(view) - 1]
         for one in shown:
-            yield f"It may also be {in_words(one)}."
+            other_unit = f", read as {one.read_as}" if one.read_as != first.read_as else ""
+            yield f"Less likely it is {in_words(one)}{other_unit}."
         left = len(others) - len(shown)
-        if left:
+        if left and not view.brief:
             more = "reading fits" if left == 1 else "readings fit"
-            yield f"{left} less likely {more}; --all shows every one."
+            yield f"{left} {'still ' if shown else ''}less likely {more}; --all shows every one."
 
     def _vague(self, view: View) -> Iterator[str]:
         """Yield what fits a figure that tells little: none of it is a verdict."""
@@ -86,7 +88,7 @@ class AttributionSaid(Said):
         for one in shown:
             yield f"{_capital(in_words(one))}."
         left = len(found.candidates) - len(shown)
-        if left:
+        if left and not view.brief:
             yield f"{left} more; --all shows every one."
 
     def _most(self, view: View) -> int:
@@ -97,6 +99,10 @@ class AttributionSaid(Said):
         found = self._result
         tried = counted(found.tried, "figure")
         yield Toned(f"Nothing fits: none of {tried} of {found.target} is {found.figure}.", "bad")
+        if found.instead:
+            yield f"As {found.instead.read_as} it would be {in_words(found.instead)}."
+        elif not found.nearest:
+            yield "None of them is within 25 % of it."
         for one in found.nearest:
             yield f"Near it is {in_words(one)}, {_off(one, found)}."
 
@@ -128,8 +134,14 @@ def in_words(one: "Candidate") -> str:
         what += f" at {' and '.join(map(format_shape, one.inputs))}"
     made_of = f": {_made_of(one)}" if one.title else ""
     what += f" ({_figure(one.amount, one.how)}{made_of})"
-    what += _HOW.get(one.how or "", "")
+    what += _how(one.how or "")
     return what + (f"; {_list(one.alike)} {_count_the_same(one)}" if one.alike else "")
+
+
+def _how(how: str) -> str:
+    if how == "cut off":
+        return ", digits cut off instead of rounded"
+    return f", {how}" if how.startswith("rounded to") else ""
 
 
 def _count_the_same(one: "Candidate") -> str:
@@ -138,13 +150,15 @@ def _count_the_same(one: "Candidate") -> str:
 
 def _made_of(one: "Candidate") -> str:
     single, macs = one.amount / one.factor, _macs(one)
-    if single == macs:
+    if single == macs and not one.without:
         return "nothing but MACs"
-    if single < macs:
+    if single < macs and not one.without:
         return f"not all of the {format_count(int(macs))} MACs"
+    without = f" without {_list(one.without)}" if one.without else ""
     if any(part.startswith("MACs") for part in one.parts):  # it has its own way with them
-        return _parts(one.parts)
-    return f"MACs with {_parts(one.parts)} on top" if one.parts else "MACs"
+        return _parts(one.parts) + without
+    on_top = f" with {_parts(one.parts)} on top" if one.parts else ""
+    return f"MACs{on_top}{',' if on_top and without else ''}{without}"
 
 
 def _macs(one: "Candidate") -> Fraction:
