@@ -15,9 +15,9 @@ EXAMPLES = float(os.environ.get("EXAMPLES", "1"))
 """How many times as many examples as usual: `EXAMPLES=10 pytest` is the long run, of a night; `EXAMPLES=0.1` a short one."""
 
 law = settings(
-    derandomize=True, database=None, deadline=None, max_examples=max(1, int(100 * EXAMPLES))
+    derandomize=True, database=None, deadline=None, max_examples=max(1, int(60 * EXAMPLES))
 )
-dear_law = settings(law, max_examples=max(1, int(40 * EXAMPLES)))
+dear_law = settings(law, max_examples=max(1, int(25 * EXAMPLES)))
 """For what takes long: a model is traced, or all there is is tried."""
 
 
