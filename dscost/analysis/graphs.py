@@ -11,7 +11,7 @@ from dscost.analysis.seen_versions import seen_of
 from dscost.analysis.targets import Request
 from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, without_pair
 from dscost.analysis.traced_layers import costs_of, totals_of
-from dscost.conventions.standing import standing
+from dscost.conventions.standing import standing, without_meaning
 from dscost.errors import InputError, NoShapeError, first_line
 from dscost.graphs.binding import Bound, bind
 from dscost.graphs.convolutions import WITHOUT_VERSIONS
@@ -77,7 +77,7 @@ def count_graph(
         source=source.kind,
         notes=[
             *notes,
-            *([STANDING_NOTE] if request.conventions else []),
+            *(_of_others(trace) if request.conventions else ()),
             *without_pair(trace._replace(events=steps), swaps),
             *written_out(source.model),
         ],
@@ -87,6 +87,21 @@ def count_graph(
     report = report._replace(layers=layers)
     versions = GraphVersions(target, source, request, trace, given, nodes)
     return CountedModel(report, swaps, versions, is_graph=True)
+
+
+def unknown_to_others(trace: Trace) -> str:
+    """Return which operators multiply and stand for nothing that other counters know, in words."""
+    names = without_meaning(trace)
+    verb = "is" if len(names) == 1 else "are"
+    return f"{' and '.join(names)} {verb} of unknown cost to other counters" if names else ""
+
+
+def _of_others(trace: Trace) -> Iterator[str]:
+    """Yield what to say of figures by conventions of others."""
+    yield STANDING_NOTE
+    unknown = unknown_to_others(trace)
+    if unknown:
+        yield f"{unknown}: what that multiplies is in none of their figures."
 
 
 def _step(event: Event) -> Event:

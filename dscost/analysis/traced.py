@@ -11,7 +11,7 @@ from dscost.analysis.counting import CountedModel
 from dscost.analysis.seen_versions import seen_of
 from dscost.analysis.trace_reports import Given, report_of, unknown_in_words, without_pair
 from dscost.analysis.traced_layers import costs_of, counting_swaps, totals_of
-from dscost.conventions.standing import with_functions
+from dscost.conventions.exported import EXPORT_NOTE, with_functions
 from dscost.errors import InputError
 from dscost.foreign.closed import closed_by
 from dscost.layers.convolution import Shape
@@ -63,7 +63,8 @@ def analyze_module(
     given = _given(arguments)
     reporting = partial(report_of, given=given, target=target, source=source.kind)
     if not train:
-        notes = [*source.notes, *without_pair(traced, swaps)]
+        of_others = [EXPORT_NOTE] if functions is not None and source.kind == "export" else []
+        notes = [*source.notes, *of_others, *without_pair(traced, swaps)]
         report = reporting(traced, swaps=swaps, notes=notes)
         return CountedModel(report, swaps, TracedVersions(source, arguments, traced))
     traced = traced._replace(events=with_backward(traced))

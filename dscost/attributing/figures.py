@@ -1,13 +1,14 @@
 """What is seen of a model → every figure that people state of it, with how plain each is."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
 from dscost.attributing.lacking import has_unusual, lacking
 from dscost.attributing.seen import Seen
 from dscost.conventions import Convention, Rule, tally
+from dscost.errors import InputError
 from dscost.reports.records import CountedBy
 
 OWN = "macs"
@@ -60,15 +61,33 @@ class Figure(NamedTuple):
         return self.key not in (*OF_MODEL, ACTIVATIONS)
 
 
-def plain_figures(seen: Seen, conventions: Sequence[Convention]) -> Iterator[Figure]:
-    """Yield MACs, parameters, and what conventions make of a model."""
+def plain_figures(
+    seen: Seen, conventions: Sequence[Convention], left_out: MutableMapping[str, str] | None = None
+) -> Iterator[Figure]:
+    """Yield MACs, parameters, and what conventions make of a model.
+
+    One with a rule that does not fit the model is put into `left_out`, with what is wrong, by its
+    name; one that is there already is not tried.
+
+    Raises:
+        InputError: A rule does not fit the model, and nothing is to be left out.
+    """
     yield _own(OWN, "MACs", seen.macs)
     yield _own(PARAMS, "parameters", seen.params)
     if seen.calls is None:
         yield from _saved(seen)
         return
     for one in conventions:
-        yield from _by_convention(seen, one)
+        if left_out is not None and one.key in left_out:
+            continue
+        try:
+            figures = list(_by_convention(seen, one))
+        except InputError as error:
+            if left_out is None:
+                raise
+            left_out[one.key] = str(error)
+        else:
+            yield from figures
 
 
 def _saved(seen: Seen) -> Iterator[Figure]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dscost.analysis.targets import Request, convention_texts
-from dscost.attributing.figures import OF_MODEL, further_figures, plain_figures
+from dscost.attributing.figures import OF_MODEL, further_figures, plain_figures, short_title
 from dscost.attributing.fitting import (
     CHANGED,
     OF_ANOTHER_VERSION,
@@ -82,9 +82,16 @@ def which(
     """
     stated = parse_figure(number)
     request = Request(input, batch, dtype, settings, kwargs, trust)
-    conventions = all_conventions(convention_texts(convention))
+    asked = convention_texts(convention)
+    conventions = all_conventions(asked)
     subject, name = subject_of(target, request, conventions, progress)
-    found = attribute(subject, stated, conventions, exhaustive=exhaustive)
+    found = attribute(
+        subject,
+        stated,
+        conventions,
+        asked=[find_convention(one) for one in asked],
+        exhaustive=exhaustive,
+    )
     return found._replace(target=name)
 
 
@@ -93,17 +100,26 @@ def attribute(
     stated: Written,
     conventions: Sequence[Convention],
     *,
+    asked: Sequence[Convention] = (),
     exhaustive: bool = False,
 ) -> Attribution:
     """Return what `which` does, of a model that is open already; it has no name yet.
 
+    A convention with a rule that does not fit the model is left out, which `limits` says.
+
     Raises:
-        InputError: The model cannot be run on its input.
+        InputError: The model cannot be run on its input, or a convention that was `asked` for has a
+            rule that does not fit it.
     """
     own = subject.as_is()
     tried: list[Candidate] = []
     best: int | None = None
-    for least, held in _stages(subject, own, stated, conventions):
+    left_out: dict[str, str] = {}
+    if own.calls is not None and not own.beyond:
+        list(plain_figures(own, asked))
+    if own.beyond:
+        conventions = ()
+    for least, held in _stages(subject, own, stated, conventions, left_out):
         if best is not None and best <= least and not exhaustive:
             break
         tried += held()
@@ -118,11 +134,26 @@ def attribute(
         candidates=found,
         nearest=() if found else nearest_of(tried, MOST_NEAREST),
         instead=None if found else in_another_unit(tried, stated),
-        limits=subject.limits,
+        limits=" ".join(filter(None, [subject.limits, *_left_out(left_out, own, conventions)])),
         unknown=own.unknown,
         tried=len(tried),
         is_exhaustive=exhaustive,
     )
+
+
+def _left_out(
+    left_out: Mapping[str, str], own: Seen, conventions: Sequence[Convention]
+) -> Iterator[str]:
+    """Yield sentences on what the model was not counted by, and why."""
+    if own.beyond:
+        yield own.beyond
+        return
+    titles: dict[str, dict[str, None]] = {}
+    for one in conventions:
+        if one.key in left_out:
+            titles.setdefault(left_out[one.key], {})[short_title(one)] = None
+    for why, names in titles.items():
+        yield f"Not counted by {' and '.join(names)}: {why}."
 
 
 def all_conventions(further: Sequence[str] = ()) -> list[Convention]:
@@ -142,14 +173,18 @@ Stage = tuple[int, Callable[[], list[Candidate]]]
 
 
 def _stages(
-    subject: Subject, own: Seen, stated: Written, conventions: Sequence[Convention]
+    subject: Subject,
+    own: Seen,
+    stated: Written,
+    conventions: Sequence[Convention],
+    left_out: dict[str, str],
 ) -> Iterator[Stage]:
     """Yield the stages of a search, the likelier and cheaper ones first."""
 
     def held(*versions: Seen | None) -> list[Candidate]:
         found: list[Candidate] = []
         for seen in filter(None, versions):
-            found += candidates_of(seen, plain_figures(seen, conventions), stated, own)
+            found += candidates_of(seen, plain_figures(seen, conventions, left_out), stated, own)
         return found
 
     def with_bare(seen: Seen | None) -> list[Candidate]:

@@ -25,6 +25,7 @@ class Seen(NamedTuple):
         conventions: How those count, by name.
         changes: What was done to the model, in words, before it was counted.
         unknown: Operators of unknown cost.
+        beyond: Why no convention of others can be held against it, in a sentence.
     """
 
     inputs: tuple[Shape, ...]
@@ -36,6 +37,7 @@ class Seen(NamedTuple):
     changes: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     conventions: Mapping[str, CountedBy] = MappingProxyType({})
+    beyond: str = ""
 
     @property
     def batch(self) -> int:

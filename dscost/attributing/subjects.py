@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dscost.analysis.targets import Request, found_source, with_arguments
 from dscost.attributing.seen import AS_IS, Seen
 from dscost.conventions import Convention, functions_of
+from dscost.conventions.exported import EXPORT_NOTE
 from dscost.errors import InputError
 from dscost.layers.convolution import Shape
 from dscost.layers.variants import SEPARABLE, STANDARD
@@ -139,7 +140,7 @@ SIZE_KEYWORDS: Mapping[str, tuple[str, ...]] = {
 
 
 class _OfModule:
-    most_resolutions, limits = 4, ""
+    most_resolutions = 4
 
     def __init__(
         self,
@@ -154,6 +155,7 @@ class _OfModule:
         self._target, self._keywords = target, SIZE_KEYWORDS.get(source.kind, ())
         self._is_made_anew = False
         self._functions, self._progress = functions, progress
+        self.limits = EXPORT_NOTE if source.kind == "export" else ""
 
     def as_is(self, resolution: int | None = None) -> Seen:
         if resolution is None:
@@ -240,17 +242,20 @@ class _OfGraph:
     most_resolutions = 0
 
     def __init__(self, source: "GraphSource", request: Request, name: str) -> None:
-        from dscost.analysis.graphs import STANDING_NOTE, count_graph
+        from dscost.analysis.graphs import STANDING_NOTE, count_graph, unknown_to_others
 
-        self.limits = STANDING_NOTE
         self._counted = count_graph(source, request, target=name, strict=False, train=False)
+        versions: Any = self._counted.versions
+        unknown = unknown_to_others(versions.trace)
+        self._beyond = f"No convention of others was tried: {unknown}." if unknown else ""
+        self.limits = "" if unknown else STANDING_NOTE
 
     def as_is(self, resolution: int | None = None) -> Seen:
         return self._own
 
     @cached_property
     def _own(self) -> Seen:
-        return _of_counted(self._counted, AS_IS)
+        return _of_counted(self._counted, AS_IS)._replace(beyond=self._beyond)
 
     def versions(self) -> Iterator[Seen]:
         yield from _other_versions(self._counted, self._own)

@@ -6,7 +6,7 @@ Each is a quantity of `dscost.conventions.quantities`, with the function that do
 from fractions import Fraction
 from math import prod
 
-from dscost.conventions.settings import given, number, sizes
+from dscost.conventions.settings import given, number, sizes, word
 from dscost.layers.convolution import Shape
 from dscost.traces.calls import Call
 
@@ -182,13 +182,16 @@ def _per_axis(size: int | Shape, dims: int) -> Shape:
 
 
 def upsampling_by_mode(call: Call) -> int:
-    """Return 1 to 259 per output value of an upsampling, by its mode; 0 of one that is unknown.
+    """Return 1 to 259 per output value of an upsampling, by its mode; 0 of those without a rule.
 
     Source:
         thop/vision/basic_hooks.py, count_upsample; thop/vision/calc_func.py, calculate_upsample.
+
+    Raises:
+        InputError: Its mode is not known.
     """
     shares = {"nearest": 1, "linear": 5, "bilinear": 11, "bicubic": 224 + 35}
-    return prod(call.output) * shares.get(str(call.attributes.get("mode")), 0)
+    return prod(call.output) * shares.get(word(call, "mode"), 0)
 
 
 def mean_windows(call: Call) -> int:
@@ -212,9 +215,11 @@ def exponentials(call: Call) -> int:
 
     Source:
         thop/vision/basic_hooks.py, count_softmax; thop/vision/calc_func.py, calculate_softmax.
+
+    Raises:
+        InputError: Its axis is not known; such a tool has no figure either where torch chooses it.
     """
-    unsaid = 0 if len(call.input) in (1, 3) else 1  # torch chooses then
-    row = call.input[int(call.attributes.get("dim", unsaid))]
+    row = call.input[number(call, "dim")]
     return prod(call.input) // row * (3 * row - 1) if row else 0
 
 

@@ -16,6 +16,15 @@ def number(call: Call, name: str) -> int:
     return int(_setting(call, name))
 
 
+def word(call: Call, name: str) -> str:
+    """Return a setting that is a word.
+
+    Raises:
+        InputError: It has none of that name, so the rule was meant for something else.
+    """
+    return str(_setting(call, name))
+
+
 def sizes(call: Call, name: str) -> Shape:
     """Return a setting that is one whole number per axis.
 

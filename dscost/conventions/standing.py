@@ -6,16 +6,26 @@ from 0 to 6 for a `ReLU6`. Sums, products and matrices that are multiplied stand
 Python. What becomes of one module in several steps, such as a `SiLU`, is put together again.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from math import prod
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
+from dscost.conventions.node_settings import (
+    RECURRENT,
+    Settings,
+    dims_of,
+    flattened,
+    in_torch,
+    linear,
+    matrices,
+    recurrent,
+    recurrent_output,
+    transposed,
+    upsampling_mode,
+)
 from dscost.conventions.operations import parameters_of, settings_of
 from dscost.layers.convolution import Shape
 from dscost.traces.calls import Call
 from dscost.traces.events import Event, Trace
-
-Settings = Mapping[str, Any]
 
 
 class _Stands(NamedTuple):
@@ -74,10 +84,12 @@ _BY_NAME: Mapping[str, _Stands] = {
 """By the type of a node of ONNX."""
 _RELU6 = _Stands("ReLU6", f"{_F}hardtanh", "aten::hardtanh")
 _LINEAR = _Stands("Linear", f"{_F}linear", "aten::linear")
+_TRANSPOSED = _Stands("ConvTranspose{d}d", f"{_F}conv_transpose{{d}}d", "aten::conv_transpose{d}d")
 _SILU = _Stands("SiLU", f"{_F}silu", "aten::silu")
-_UPSAMPLING: Mapping[str, str] = {"nearest": "nearest", "linear": "bilinear", "cubic": "bicubic"}
-_OF_LINES: Mapping[int, str] = {1: "linear", 2: "bilinear", 3: "trilinear"}
-"""What a linear interpolation is called along so many axes."""
+_GROUP_NORM = _BY_NAME["GroupNormalization"]
+_PRODUCT = _BY_NAME["MatMul"]
+_OTHERWISE = ("com.microsoft::Attention", "com.microsoft::LinearAttention")
+"""What is called as a node that stands for something, and does more."""
 
 
 def standing(traced: Trace, settings: Callable[[str], Settings]) -> Iterator[Call]:
@@ -93,17 +105,25 @@ def standing(traced: Trace, settings: Callable[[str], Settings]) -> Iterator[Cal
     """
     events = traced.events
     sizes = {one.name: one.numel for one in traced.parameters}
-    last = _last_steps(events)
-    swallowed = set(last.values())
+    steps = _steps(events)
+    swallowed = {at for further in steps.values() for at in further}
     holders = {above for path in traced.origins.values() for above in _above(path)}
     for at, event in enumerate(events):
         if at in swallowed:
             continue
-        end = last.get(at, at)
+        further = steps.get(at, ())
+        ran = [event, *(events[one] for one in further)]
+        where = (at, (further or (at,))[-1] + 1)
         is_function = traced.origins.get(event.module) in holders and not event.weights
-        for call in _calls(event, events[end], (at, end + 1), sizes, settings(event.module)):
+        for call in _calls(ran, where, sizes, settings(event.module)):
             if call.kind != "modules" or not is_function:
                 yield call
+
+
+def without_meaning(traced: Trace) -> list[str]:
+    """Return the operators that multiply and stand for nothing that other counters know."""
+    found = (one for one in traced.events if one.macs and _stands_for([one], {}) is None)
+    return sorted({one.operator for one in found})
 
 
 def _above(path: str) -> Iterator[str]:
@@ -113,58 +133,89 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _last_steps(events: Sequence[Event]) -> dict[int, int]:
-    """Return by its first step the last of what is one module and two nodes.
+def _steps(events: Sequence[Event]) -> dict[int, tuple[int, ...]]:
+    """Return by its first step the further ones of what is one module and several nodes.
 
     A matrix of weights whose product is given a bias is a `Linear`; what is multiplied by its own
-    sigmoid is a `SiLU`.
+    sigmoid is a `SiLU`; a `GroupNorm` is an instance norm of groups between two changes of shape;
+    products of whole numbers are scaled before they are given a bias.
     """
     readers: dict[int, list[int]] = {}
     for at, event in enumerate(events):
         for source in set(event.sources):
             readers.setdefault(source, []).append(at)
     found = {}
-    for at, event in enumerate(events):
-        first, *others = readers.get(at, [None])
-        if first is None or others:
-            continue
-        then, name = events[first], _base(event)
-        if name == "MatMul" and event.op == "linear" and _base(then) == "Add":
-            is_one = bool(then.weights) and then.output_shape == event.output_shape
-        else:
-            is_product = name == "Sigmoid" and _base(then) == "Mul"
-            is_one = is_product and set(then.sources) == {at, *event.sources}
-        if is_one:
-            found[at] = first
+    for at in range(len(events)):
+        way = list(_way(events, readers, at))
+        names = [_base(events[one]) for one in way]
+        then = [events[one] for one in way]
+        size = _size(at, names, then, events)
+        if size:
+            found[at] = tuple(way[:size])
     return found
 
 
+def _way(events: Sequence[Event], readers: Mapping[int, list[int]], at: int) -> Iterator[int]:
+    """Yield the next few steps, as long as each has one reader alone."""
+    for _ in range(_MOST_STEPS):
+        following = readers.get(at, ())
+        if len(following) != 1:
+            return
+        (at,) = following
+        yield at
+
+
+_MOST_STEPS = 3
+
+
+def _size(at: int, names: Sequence[str], then: Sequence[Event], events: Sequence[Event]) -> int:
+    """Return how many of the steps that follow are of the same module."""
+    event = events[at]
+    name = _base(event)
+    match name, names:
+        case "MatMul", ["Add", *_] if event.op == "linear":
+            return int(bool(then[0].weights) and then[0].output_shape == event.output_shape)
+        case "Sigmoid", ["Mul", *_]:
+            return int(set(then[0].sources) == {at, *event.sources})
+        case (("MatMulInteger" | "ConvInteger"), ["Cast", "Mul", "Add"]) if event.weights:
+            return 3 if then[2].weights else 0
+        case "InstanceNormalization", ["Reshape", *after] if _regroups(event, then[0], events):
+            is_scaled = after == ["Mul", "Add"] and all(one.weights for one in then[1:])
+            return 3 if is_scaled else 1
+    return 0
+
+
+def _regroups(event: Event, after: Event, events: Sequence[Event]) -> bool:
+    """Whether a norm is of channels put in groups, and taken out of them after it."""
+    before = next((events[one] for one in event.sources if one >= 0), None)
+    if before is None or _base(before) != "Reshape":
+        return False
+    return before.input_shape == after.output_shape != event.output_shape
+
+
 def _calls(
-    event: Event,
-    last: Event,
-    where: tuple[int, int],
-    sizes: Mapping[str, int],
-    settings: Settings,
+    ran: Sequence[Event], where: tuple[int, int], sizes: Mapping[str, int], settings: Settings
 ) -> Iterator[Call]:
-    stands = _stands_for(event, last, settings)
+    event, last = ran[0], ran[-1]
+    stands = _stands_for(ran, settings)
     if stands is None:
         return
-    dims = str(max(1, len(event.input_shape) - 2))
-    if event.conv is not None:
-        parameters: Mapping[str, Shape] = parameters_of(event.conv)
-        settings = settings_of(event.conv)
-    else:
-        parameters = _parameters(event, last, sizes)
+    dims = str(dims_of(event))
     seen = Call(
         "operators",
         stands.operator.replace("{d}", dims),
         event.module,
-        (_often(event.input_shape, event.times),),
-        _often(event.output_shape, event.times),
+        (event.input_shape, *event.given[1:]),
+        event.output_shape,
         event.macs * event.times,
         where,
-        parameters,
-        settings,
+        _parameters(ran, sizes),
+        in_torch(settings),
+    )
+    seen = _told(seen, event, last, settings)
+    first, *others = seen.inputs
+    seen = seen._replace(
+        inputs=(_often(first, event.times), *others), output=_often(seen.output, event.times)
     )
     yield seen
     if stands.function:
@@ -173,41 +224,71 @@ def _calls(
         yield seen._replace(kind="modules", name=stands.module.replace("{d}", dims))
 
 
-def _stands_for(event: Event, last: Event, settings: Settings) -> _Stands | None:
+def _told(seen: Call, event: Event, last: Event, settings: Settings) -> Call:
+    """Return a call with what its node has otherwise than torch."""
+    name = _base(event)
     if event.conv is not None:
-        word = "conv_transpose" if event.conv.transposed else "conv"
-        name = f"{word}{len(event.conv.kernel_size)}d"
-        return _Stands(event.conv.type, f"{_F}{name}", f"aten::{name}")
+        parameters = dict(parameters_of(event.conv))
+        if last is not event:
+            parameters["bias"] = (event.conv.out_channels,)
+        return seen._replace(parameters=parameters, attributes=settings_of(event.conv))
+    if event.op == "transposed_convolution":
+        held, told = transposed(event, settings)
+        return seen._replace(parameters=held, attributes=told)
+    if name in RECURRENT:
+        held, told = recurrent(event, name)
+        return seen._replace(parameters=held, attributes=told, output=recurrent_output(event))
+    if event.op == "matmul" and seen.name == _PRODUCT.operator:
+        return seen._replace(inputs=matrices(event, name, settings))
+    if name in ("Softmax", "LogSoftmax"):
+        shape, axis = flattened(event, settings)
+        return seen._replace(inputs=(shape,), attributes={"dim": axis})
+    if name in ("Resize", "Upsample"):
+        return seen._replace(attributes={"mode": upsampling_mode(event, settings)})
+    if name == "InstanceNormalization" and last is not event:
+        return seen._replace(inputs=(last.output_shape,), output=last.output_shape)
+    return seen
+
+
+def _stands_for(ran: Sequence[Event], settings: Settings) -> _Stands | None:
+    event, name = ran[0], _base(ran[0])
+    if event.conv is not None:
+        word = f"conv{len(event.conv.kernel_size)}d"
+        return _Stands(event.conv.type, f"{_F}{word}", f"aten::{word}")
+    if event.op == "transposed_convolution":
+        return _TRANSPOSED if len(event.given) > 1 and dims_of(event) <= 3 else None
     if event.op == "linear":
         return _LINEAR
-    name = _base(event)
-    if name == "Sigmoid" and last is not event:
+    if event.operator in _OTHERWISE:
+        return None
+    if event.op == "matmul" and name not in _BY_NAME:
+        return _PRODUCT
+    if name in RECURRENT and len(event.output_shape) == 4:
+        return _Stands(name, None, f"aten::{name.lower()}")
+    if name == "Sigmoid" and len(ran) > 1:
         return _SILU
+    if name == "InstanceNormalization" and len(ran) > 1:
+        return _GROUP_NORM
     if name == "Clip" and (settings.get("min"), settings.get("max")) == (0, 6):
         return _RELU6
     if name in ("Resize", "Upsample"):
-        return _upsampling(event, settings)
+        mode = upsampling_mode(event, settings)
+        operator = f"aten::upsample_{mode}{{d}}d"
+        return None if mode is None else _Stands("Upsample", f"{_F}interpolate", operator)
     return _BY_NAME.get(name)
 
 
-def _upsampling(event: Event, settings: Settings) -> _Stands:
-    dims = max(1, len(event.input_shape) - 2)
-    mode = _UPSAMPLING.get(str(settings.get("mode", "nearest")), "nearest")
-    mode = _OF_LINES.get(dims, mode) if mode == "bilinear" else mode
-    return _Stands("Upsample", f"{_F}interpolate", f"aten::upsample_{mode}{dims}d")
-
-
-def _parameters(event: Event, last: Event, sizes: Mapping[str, int]) -> dict[str, Shape]:
+def _parameters(ran: Sequence[Event], sizes: Mapping[str, int]) -> dict[str, Shape]:
     """Return the parameters that the module of an operator would own."""
-    further = () if last is event else last.weights[:1]
-    names = [name for name in (*event.weights, *further) if name in sizes]
-    if not names:
-        return {}
+    event, *further = ran
+    added = [name for one in further for name in one.weights[:1] if name in sizes]
     if event.op == "linear":
-        features = event.output_shape[-1:]
-        weight = (*features, sizes[names[0]] // max(1, prod(features)))
-        return {"weight": weight, **({"bias": features} if names[1:] else {})}
-    held = zip(("weight", "bias"), names, strict=False)
+        return linear(event, _base(event), added, sizes)
+    if _base(event) == "InstanceNormalization" and further:
+        held = zip(("weight", "bias"), added, strict=False)
+    else:
+        names = (*event.weights, *added)
+        held = zip(("weight", "bias"), (one for one in names if one in sizes), strict=False)
     return {key: (sizes[name],) for key, name in held}
 
 
@@ -216,28 +297,14 @@ def _often(shape: Shape, times: int) -> Shape:
     return (shape[0] * times, *shape[1:]) if shape and times > 1 else shape
 
 
-def with_functions(seen: Iterable[Call]) -> Iterator[Call]:
-    """Yield what was seen of a program of `torch.export`, and the functions that came to it.
-
-    Such a program has the classes of its modules, but of functions the operators alone that they
-    called: each stands for the function of `torch.nn.functional` that usually does.
-    """
-    for call in seen:
-        yield call
-        if call.kind == "operators":
-            function = _FUNCTIONS.get(call.name.removesuffix("_"))
-            if function is not None:
-                yield call._replace(kind="functions", name=function, parameters={})
+def _base(event: Event) -> str:
+    return event.operator.rpartition("::")[2]
 
 
-_FUNCTIONS: Mapping[str, str] = {
+FUNCTIONS: Mapping[str, str] = {
     one.operator.replace("{d}", str(dims)): one.function.replace("{d}", str(dims))
     for one in (*_BY_NAME.values(), _RELU6, _SILU)
     for dims in (1, 2, 3)
     if one.function is not None
 }
-"""By the operator that they call."""
-
-
-def _base(event: Event) -> str:
-    return event.operator.rpartition("::")[2]
+"""Functions of torch by the operators that they come to."""

@@ -94,7 +94,6 @@ class Books:
             self._last[value.home] = here
         input_bytes = sum({value.home: value.nbytes for value in active}.values())
         output_bytes = sum(map(_written_bytes, _is_there(node, results), results))
-        first = active[0].shape if active else read[0].shape if read else ()
         (shape, strides), *layouts = _layouts(node, [*(results[:1] or [Value()]), *active])
         self._called(node)
         self.keep(weights)
@@ -105,7 +104,7 @@ class Books:
                 operator=node.operator,
                 sources=tuple(value.source for value in active),
                 weights=tuple(one.name for one in weights),
-                input_shape=seen or first or (),
+                input_shape=seen or next((one.shape for one in (*active, *read)), None) or (),
                 output_shape=shape,
                 macs=macs,
                 input_bytes=input_bytes,
@@ -120,6 +119,7 @@ class Books:
                 axes=axes,
                 stored_bits=None if conv is None else stored_bits(node),
                 dtype=dtype_of_products(node) if macs else "",
+                given=_shapes(node),
             )
         )
         return results
@@ -262,6 +262,11 @@ def _is_there(node: Node, written: Sequence[Value]) -> list[bool]:
 def _element_bytes(results: Sequence[Value]) -> int:
     first = results[0] if results else Value()
     return max(1, first.nbytes // first.elements) if first.elements else 1
+
+
+def _shapes(node: Node) -> tuple[Shape, ...]:
+    """Return the shapes of what a node reads, each at its place; what is not there has none."""
+    return tuple((one and one.shape) or () for one in node.inputs)
 
 
 def _operand(value: Value) -> int | str | None:

@@ -1,6 +1,7 @@
 """The settings of the nodes of a graph as plain values, those among their inputs too."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from onnx import ModelProto, NodeProto, TensorProto
@@ -11,6 +12,9 @@ from dscost.graphs.tensors import stored_value
 
 _BOUNDS = {1: "min", 2: "max"}
 """Inputs of a `Clip`, which were attributes once."""
+_SOFTMAX = ("Softmax", "LogSoftmax")
+_SOFTMAX_OF_ONE_AXIS = 13
+"""The opset since which it is along one axis; before it was over all from an axis on."""
 _SIMPLE = (bool, int, float, str, tuple)
 
 
@@ -37,7 +41,15 @@ class NodeSettings:
         if node.op_type == "Clip" and node.domain in ("", MAIN):
             bounds = {key: self._number(node, at) for at, key in _BOUNDS.items()}
             found.update((key, value) for key, value in bounds.items() if value is not None)
+        if node.op_type in _SOFTMAX and node.domain in ("", MAIN):
+            found["flattens"] = self._opset < _SOFTMAX_OF_ONE_AXIS
+            found.setdefault("axis", 1 if found["flattens"] else -1)
         return found
+
+    @cached_property
+    def _opset(self) -> int:
+        versions = (one.version for one in self._model.opset_import if one.domain in ("", MAIN))
+        return next(versions, 1)
 
     def _number(self, node: NodeProto, at: int) -> float | None:
         """Return a number that is among the inputs of a node, where it is stored in the file."""

@@ -53,6 +53,7 @@ class Event(NamedTuple):
         stored_bits: Of a weight and of a bias of a convolution as they are stored, where they are
             not those of an element of its result.
         dtype: What it multiplies in, see `Layer`; empty where only the inputs of the model tell.
+        given: Of a node of a graph the shapes of all that it reads, weights too, each at its place.
     """
 
     module: str
@@ -82,6 +83,7 @@ class Event(NamedTuple):
     times: int = 1
     stored_bits: tuple[int, int] | None = None
     dtype: str = ""
+    given: tuple[Shape, ...] = ()
 
     @property
     def batched_input_shape(self) -> Shape:
