@@ -349,6 +349,24 @@ def test_every_figure_of_a_saved_report_is_named_as_it_was_saved(tmp_path: Path)
     assert f"Tuned's FLOPs ({5 * MACS:,}: MACs at 5)" in ran.stdout
 
 
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_what_is_two_for_each_mac_already_is_not_doubled(tmp_path: Path, is_saved: bool) -> None:
+    (tmp_path / "net.yaml").write_text(NET)
+    for name, each in (("once", 1.75), ("twice", 3.5)):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"title: {name}\ncounts: FLOPs\nmeans: its own\nsource: us\nrules:\n"
+            f"  - {{operators: [aten::conv2d, aten::linear], counts: {{macs: {each}}}}}\n"
+        )
+    both = [tmp_path / "once.yaml", tmp_path / "twice.yaml"]
+    target = tmp_path / "net.yaml"
+    if is_saved:
+        target = tmp_path / "net.json"
+        dscost.analyze(tmp_path / "net.yaml", convention=both).save(target)
+    (found,) = dscost.which(target, str(7 * MACS // 2), convention=both).candidates
+    assert (found.title, found.factor, found.alike) == ("twice", 1, ("once",))
+    assert not dscost.which(target, str(7 * MACS), convention=both).fits
+
+
 def test_what_is_divided_by_the_batch_is_of_one_image() -> None:
     ran = run("which", "resnet18", "1.83G", "--batch", "4")
     assert (

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from dscost.conventions import Convention, Tally, find_convention, tally
+from dscost.conventions import Convention, Grouped, Tally, find_convention, tally
 from dscost.conventions.known import built_in_names
 from dscost.conventions.lacking import misspelt, without_rule
 from dscost.errors import InputError
@@ -202,8 +202,9 @@ def counted_by(
     by_layer: dict[str, dict[str, int]] = {layer.name: {} for layer in report.layers}
     warnings: list[str] = []
     seen = {version: list(calls) for version, calls in seen.items()}
+    grouped = {version: Grouped(calls) for version, calls in seen.items()}
     for one in conventions:
-        tallies = {version: tally(one, calls, batch=batch) for version, calls in seen.items()}
+        tallies = {version: tally(one, calls, batch=batch) for version, calls in grouped.items()}
         totals[one.key] = {version: found.total for version, found in tallies.items()}
         found = tallies["as_is"]
         shares = _shares(found)

@@ -246,7 +246,7 @@ def _held(
 
 
 def _differences(
-    ours: Mapping[str, Fraction],
+    ours: Mapping[str, int | Fraction],
     theirs: Mapping[str, Fraction],
     types: Mapping[str, str],
     left: int,
@@ -263,7 +263,7 @@ def _differences(
         yield PeerDifference("", "", 0, _plain(rest))
 
 
-def _plain(count: Fraction) -> int | float:
+def _plain(count: int | Fraction) -> int | float:
     return int(count) if count.denominator == 1 else float(count)
 
 

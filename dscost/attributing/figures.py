@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dscost.attributing.lacking import has_unusual, lacking
 from dscost.attributing.seen import Seen
-from dscost.conventions import Convention, Rule, tally
+from dscost.conventions import Convention, Grouped, Rule, tally
 from dscost.errors import InputError
 from dscost.reports.records import CountedBy
 
@@ -28,6 +28,8 @@ PLAINNESS = {
 """How far figures that are no convention's are from the plain reading, which is MACs."""
 OF_CONVENTION, OF_VARIATION = 1, 1
 """How far one of a convention is, and how much further where it counts in another way."""
+_DOUBLED = 2
+"""Of so many a multiply-accumulate, nobody doubles the figure once more."""
 
 
 class Figure(NamedTuple):
@@ -43,6 +45,7 @@ class Figure(NamedTuple):
         is_per_sample: Whether it is of one input of the batch.
         departures: How far it is from the plain reading.
         without: What has MACs and is not counted, in words.
+        is_doubled: Whether it has two for each multiply-accumulate already.
     """
 
     key: str
@@ -54,11 +57,13 @@ class Figure(NamedTuple):
     is_per_sample: bool = False
     departures: int = 0
     without: tuple[str, ...] = ()
+    is_doubled: bool = False
 
     @property
-    def counts_macs(self) -> bool:
-        """Whether it is of operations, which may be told at two for each."""
-        return self.key not in (*OF_MODEL, ACTIVATIONS)
+    def factors(self) -> tuple[int, ...]:
+        """What it may have been multiplied by: operations are told at two for each as well."""
+        is_one = self.is_doubled or self.key in (*OF_MODEL, ACTIVATIONS)
+        return (1,) if is_one else (1, 2)
 
 
 def plain_figures(
@@ -75,13 +80,14 @@ def plain_figures(
     yield _own(OWN, "MACs", seen.macs)
     yield _own(PARAMS, "parameters", seen.params)
     if seen.calls is None:
-        yield from _saved(seen)
+        yield from _saved(seen, conventions)
         return
+    grouped, is_unusual = Grouped(seen.calls), has_unusual(seen.calls)
     for one in conventions:
         if left_out is not None and one.key in left_out:
             continue
         try:
-            figures = list(_by_convention(seen, one))
+            figures = list(_by_convention(seen, grouped, one, is_unusual))
         except InputError as error:
             if left_out is None:
                 raise
@@ -90,8 +96,9 @@ def plain_figures(
             yield from figures
 
 
-def _saved(seen: Seen) -> Iterator[Figure]:
+def _saved(seen: Seen, conventions: Sequence[Convention]) -> Iterator[Figure]:
     """Yield what was counted by conventions before, be they known here or not."""
+    per_mac = {one.digest: one.per_mac for one in conventions}
     for key, count in seen.saved.items():
         one = seen.conventions[key]
         yield Figure(
@@ -102,6 +109,7 @@ def _saved(seen: Seen) -> Iterator[Figure]:
             tuple(_beside_macs(one.shares)),
             is_per_sample=one.per_sample,
             departures=OF_CONVENTION,
+            is_doubled=per_mac.get(one.rules or "", 1) >= _DOUBLED,
         )
 
 
@@ -118,13 +126,13 @@ def _own(key: str, counts: str, count: int) -> Figure:
     return Figure(key, "", counts, Fraction(count), departures=PLAINNESS[key])
 
 
-def _by_convention(seen: Seen, convention: Convention) -> Iterator[Figure]:
+def _by_convention(
+    seen: Seen, grouped: Grouped, convention: Convention, is_unusual: bool
+) -> Iterator[Figure]:
     plain: Fraction | None = None
-    calls = seen.calls or ()
-    is_unusual = has_unusual(calls)
     for variation in (None, *convention.variations):
         one = convention if variation is None else convention.varied(variation)
-        found = tally(one, calls, batch=seen.batch)
+        found = tally(one, grouped, batch=seen.batch)
         count = Fraction(found.total)
         if variation is not None and count == plain:
             continue
@@ -138,7 +146,8 @@ def _by_convention(seen: Seen, convention: Convention) -> Iterator[Figure]:
             variation,
             convention.per_sample,
             OF_CONVENTION + (OF_VARIATION if variation else 0),
-            lacking(one, calls) if is_unusual or count < seen.macs else (),
+            lacking(one, seen.calls or ()) if is_unusual or count < seen.macs else (),
+            one.per_mac >= _DOUBLED,
         )
 
 

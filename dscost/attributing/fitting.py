@@ -47,7 +47,7 @@ def candidates_of(
         if seen.batch > 1 and not is_of_model and not figure.is_per_sample:
             divisors.append(seen.batch)
         for divisor in divisors:
-            for factor in (1, 2) if figure.counts_macs else (1,):
+            for factor in figure.factors:
                 yield _candidate(seen, figure, factor, divisor, stated, own)
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dscost.analysis.targets import Request, found_source, with_arguments
 from dscost.attributing.seen import AS_IS, Seen
 from dscost.conventions import Convention, functions_of
-from dscost.conventions.exported import EXPORT_NOTE
-from dscost.errors import InputError
+from dscost.errors import InputError, SpecError
 from dscost.layers.convolution import Shape
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.reports.records import Report
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from dscost.analysis.counting import CountedModel
+    from dscost.networks.architectures import Network
     from dscost.sources import ArchitectureSource, GraphSource, ModuleSource
     from dscost.timing import Progress
 
@@ -82,35 +82,42 @@ class _OfArchitecture:
     most_resolutions, limits = 100, ""
 
     def __init__(self, source: "ArchitectureSource", request: Request) -> None:
-        from dscost.analysis.targets import one_shape
-
         self._source, self._request = source, request
-        self._shape = one_shape(request.input, request.dtype)
 
     def as_is(self, resolution: int | None = None) -> Seen:
-        from dscost.networks.architectures import build
+        if resolution is None:
+            return self._own
+        from dscost.networks.network import on_input
 
-        shape = self._shape
-        if resolution is not None:
-            own = self._own.inputs[0]
-            shape = (*own[:2], resolution, resolution)
-        settings, batch = self._request.settings or {}, self._request.batch
-        network = build(self._source.architecture, overrides=settings, shape=shape, batch=batch)
-        return _of_operations(network.operations, network.input_shape)
+        network = self._network
+        shape = (*network.input_shape[:2], resolution, resolution)
+        try:
+            operations = on_input(network.operations, shape)
+        except SpecError:  # its last layer is as large as the images make it
+            operations = self._built(shape).operations
+        return _of_operations(operations, shape)
 
     @cached_property
     def _own(self) -> Seen:
-        return self.as_is()
+        return _of_operations(self._network.operations, self._network.input_shape)
+
+    @cached_property
+    def _network(self) -> "Network":
+        from dscost.analysis.targets import one_shape
+
+        return self._built(one_shape(self._request.input, self._request.dtype))
+
+    def _built(self, shape: Shape | None) -> "Network":
+        from dscost.networks.architectures import build
+
+        settings, batch = self._request.settings or {}, self._request.batch
+        return build(self._source.architecture, overrides=settings, shape=shape, batch=batch)
 
     def versions(self) -> Iterator[Seen]:
         from dscost.analysis.architectures import ArchitectureVersions
-        from dscost.networks.architectures import build
         from dscost.networks.swaps import find_swaps
 
-        settings, batch = self._request.settings or {}, self._request.batch
-        network = build(
-            self._source.architecture, overrides=settings, shape=self._shape, batch=batch
-        )
+        network = self._network
         swaps = find_swaps(network.operations)
         versions = ArchitectureVersions(network.operations, network.input_shape, 4)
         for name, words in OTHERS.items():
@@ -155,7 +162,11 @@ class _OfModule:
         self._target, self._keywords = target, SIZE_KEYWORDS.get(source.kind, ())
         self._is_made_anew = False
         self._functions, self._progress = functions, progress
-        self.limits = EXPORT_NOTE if source.kind == "export" else ""
+        self.limits = ""
+        if source.kind == "export":
+            from dscost.conventions.exported import EXPORT_NOTE
+
+            self.limits = EXPORT_NOTE
 
     def as_is(self, resolution: int | None = None) -> Seen:
         if resolution is None:

@@ -11,11 +11,12 @@ from dscost.conventions.known import (
     register_convention,
 )
 from dscost.conventions.records import Convention, Rule, Tally
-from dscost.conventions.tallying import functions_of, tally
+from dscost.conventions.tallying import Grouped, functions_of, tally
 
 __all__ = [
     "CONVENTIONS",
     "Convention",
+    "Grouped",
     "Rule",
     "Tally",
     "convention_names",

@@ -90,6 +90,27 @@ class Convention(NamedTuple):
     variations: Mapping[str, tuple[Rule, ...]] = MappingProxyType({})
 
     @property
+    def scope(self) -> tuple[str, bool, bool, bool]:
+        """What its figures depend on beside its rules."""
+        return self.nested, self.hooks_again, self.per_sample, self.needed_only
+
+    @property
+    def per_mac(self) -> Fraction:
+        """What it counts at least for each multiply-accumulate.
+
+        >>> from dscost.conventions import find_convention
+        >>> [int(find_convention(one).per_mac) for one in ("fvcore", "tensorflow-profiler")]
+        [1, 2]
+        """
+        of_macs = (
+            share
+            for rule in self.rules
+            for name, share in rule.counts.items()
+            if name not in NO_MACS | BIASES and share
+        )
+        return min(of_macs, default=Fraction(1))
+
+    @property
     def digest(self) -> str:
         """What tells its rules from others, under whatever name: a dozen hexadecimal digits."""
         from hashlib import sha256
@@ -98,8 +119,7 @@ class Convention(NamedTuple):
             (rule.kind, rule.names, sorted((name, str(one)) for name, one in rule.counts.items()))
             for rule in self.rules
         ]
-        scope = self.nested, self.hooks_again, self.per_sample, self.needed_only
-        text = repr((counts, *scope))
+        text = repr((counts, *self.scope))
         return sha256(text.encode()).hexdigest()[:12]
 
     def varied(self, variation: str) -> "Convention":
@@ -107,15 +127,28 @@ class Convention(NamedTuple):
         return self._replace(rules=(*self.rules, *self.variations[variation]))
 
 
+Counted = Sequence[tuple[str, int | Fraction]]
+"""How much calls count: the path of the module that each is due to, and its amount."""
+
+
 class Tally(NamedTuple):
     """What a model counts by a convention.
 
     Args:
         total: Of the whole, as the tool gives it: a whole number.
-        by_layer: By the path of the module that it is due to.
+        counted: What it is the sum of.
         by_rule: By rule, in the order of the rules; those that count nothing are left out.
     """
 
     total: int
-    by_layer: Mapping[str, Fraction]
+    counted: Sequence[Counted]
     by_rule: Sequence[tuple[Rule, Fraction]]
+
+    @property
+    def by_layer(self) -> dict[str, int | Fraction]:
+        """By the path of the module that it is due to."""
+        found: dict[str, int | Fraction] = {}
+        for calls in self.counted:
+            for path, amount in calls:
+                found[path] = found.get(path, 0) + amount
+        return found

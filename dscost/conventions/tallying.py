@@ -1,11 +1,11 @@
 """What ran, by the rules of a convention → a figure: the whole, by layer and by rule."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
 from dscost.conventions.quantities import QUANTITIES
-from dscost.conventions.records import Convention, Rule, Tally
+from dscost.conventions.records import Convention, Counted, Rule, Tally
 from dscost.errors import InputError
 from dscost.traces.calls import Call
 
@@ -17,55 +17,101 @@ def functions_of(conventions: Iterable[Convention]) -> frozenset[str]:
     return frozenset(name for names in found for name in names)
 
 
-def tally(convention: Convention, calls: Iterable[Call], *, batch: int = 1) -> Tally:
+class Grouped:
+    """Calls by what was called, and what rules make of them, which variations have in common.
+
+    Args:
+        calls: What ran.
+    """
+
+    def __init__(self, calls: Iterable[Call]) -> None:
+        self._groups: dict[tuple[str, str], list[Call]] = {}
+        for call in calls:
+            self._groups.setdefault((call.kind, call.name), []).append(call)
+        self._counted: dict[object, tuple[Rule, Counted]] = {}
+
+    def counted(self, convention: Convention, batch: int) -> Iterator[tuple[int, Counted]]:
+        """Yield the place of the rule of each group of calls, and what those count by it.
+
+        Raises:
+            InputError: A rule does not fit what it names.
+        """
+        index = RuleIndex(convention)
+        for (kind, name), calls in self._groups.items():
+            at = index.rule_for(kind, name)
+            if at is None:
+                continue
+            rule = convention.rules[at]
+            key = id(rule), name, batch, convention.scope
+            if key not in self._counted:
+                counted = list(_counted(convention, rule, index.kept(calls), batch))
+                if index.may_hide(calls):  # other rules may hide others
+                    yield at, counted
+                    continue
+                self._counted[key] = rule, counted  # kept, so that none that follows has its id
+            yield at, self._counted[key][1]
+
+
+def tally(convention: Convention, calls: Iterable[Call] | Grouped, *, batch: int = 1) -> Tally:
     """Return what calls count by a convention.
 
     Args:
         convention: Whose rules.
-        calls: What ran.
+        calls: What ran; grouped before where several conventions are to count it.
         batch: How many inputs at once they are of.
+
+    Raises:
+        InputError: A rule does not fit what it names.
     """
-    index = RuleIndex(convention)
-    by_layer: dict[str, int | Fraction] = {}
+    grouped = calls if isinstance(calls, Grouped) else Grouped(calls)
     by_rule: dict[int, int | Fraction] = {}
-    for call in calls:
-        at = index.rule_of(call)
-        if at is None or index.is_hidden(call) or (convention.needed_only and not call.is_needed):
-            continue
-        amount = _amount(convention, convention.rules[at], call, batch)
-        by_layer[call.path] = by_layer.get(call.path, 0) + amount
-        by_rule[at] = by_rule.get(at, 0) + amount
+    found: list[Counted] = []
+    for at, counted in grouped.counted(convention, batch):
+        found.append(counted)
+        by_rule[at] = by_rule.get(at, 0) + sum(amount for _, amount in counted)
     shares = [
         (convention.rules[at], Fraction(by_rule[at])) for at in sorted(by_rule) if by_rule[at]
     ]
-    layers = {path: Fraction(amount) for path, amount in by_layer.items()}
-    return Tally(int(sum(by_rule.values())), layers, shares)
+    return Tally(int(sum(by_rule.values())), found, shares)
 
 
-def _amount(convention: Convention, rule: Rule, call: Call, batch: int) -> int | Fraction:
-    """Return what a call counts; whole numbers stay ints, whose sums take a tenth of the time."""
-    amount: int | Fraction = 0
-    try:
-        for name, share in rule.counts.items():
-            whole = share.numerator if share.denominator == 1 else share
-            amount += QUANTITIES[name](call) * whole
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        what = f"{call.name} of {call.input}"  # a rule of a user, made for something else
-        raise InputError(f"{convention.key} has a rule for {what} that does not fit it") from error
+def _counted(
+    convention: Convention, rule: Rule, calls: Iterable[Call], batch: int
+) -> Iterator[tuple[str, int | Fraction]]:
+    """Yield the path of each call, and what it counts; whole numbers are ints, which sum faster."""
+    parts = [
+        (QUANTITIES[name], share.numerator if share.denominator == 1 else share)
+        for name, share in rule.counts.items()
+    ]
+    for call in calls:
+        amount: int | Fraction = 0
+        try:
+            for quantity, share in parts:
+                amount += quantity(call) * share
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            what = f"{call.name} of {call.input}"  # a rule of a user, made for something else
+            message = f"{convention.key} has a rule for {what} that does not fit it"
+            raise InputError(message) from error
+        yield call.path, amount * _times(convention, call, batch)
+
+
+def _times(convention: Convention, call: Call, batch: int) -> int | Fraction:
+    """Return how often what a call counts is counted."""
     if call.kind != "modules":
-        return amount
+        return 1
+    times = 1
     if convention.nested == "hidden":  # it walks the tree, and meets what is shared again
-        amount *= call.places
+        times *= call.places
     if convention.hooks_again:
-        amount *= call.places
-    return Fraction(amount, batch) if convention.per_sample and batch > 1 else amount
+        times *= call.places
+    return Fraction(times, batch) if convention.per_sample and batch > 1 else times
 
 
 class RuleIndex:
     """Finds the rule of a call by its name; the last of several wins, an exact name before all."""
 
     def __init__(self, convention: Convention) -> None:
-        self._nested = convention.nested
+        self._nested, self._needed_only = convention.nested, convention.needed_only
         self._exact: dict[tuple[str, str], int] = {}
         self._patterns: list[tuple[str, str, int]] = []
         self._found: dict[tuple[str, str], int | None] = {}
@@ -80,19 +126,35 @@ class RuleIndex:
         """Return the place of the rule of a call among the rules, if it has one."""
         if self._nested == "leaves" and not call.is_leaf:
             return None
-        return self._rule(call.kind, call.name)
+        return self.rule_for(call.kind, call.name)
 
-    def is_hidden(self, call: Call) -> bool:
-        """Whether a module that holds a module has a rule, and counts for both."""
-        if self._nested != "hidden" or call.kind != "modules":
-            return False
-        return any(self._rule("modules", name) is not None for name in call.inside)
-
-    def _rule(self, kind: str, name: str) -> int | None:
+    def rule_for(self, kind: str, name: str) -> int | None:
+        """Return the place of the rule for what is called so, if there is one."""
         key = kind, name
         if key not in self._found:
-            self._found[key] = self._exact.get(key, next(self._matching(kind, name), None))
+            exact = self._exact.get(key)
+            self._found[key] = next(self._matching(kind, name), None) if exact is None else exact
         return self._found[key]
+
+    def kept(self, calls: Sequence[Call]) -> Sequence[Call]:
+        """Return the calls, of those there is a rule for, that are counted."""
+        if self._needed_only:
+            calls = [call for call in calls if call.is_needed]
+        if self._nested == "leaves":
+            calls = [call for call in calls if call.is_leaf]
+        if self._nested == "hidden":
+            calls = [call for call in calls if not self._is_hidden(call)]
+        return calls
+
+    def may_hide(self, calls: Sequence[Call]) -> bool:
+        """Whether it takes the other rules to know which of the calls are counted."""
+        return self._nested == "hidden" and any(call.inside for call in calls)
+
+    def _is_hidden(self, call: Call) -> bool:
+        """Whether a module that holds a module has a rule, and counts for both."""
+        if call.kind != "modules":
+            return False
+        return any(self.rule_for("modules", name) is not None for name in call.inside)
 
     def _matching(self, kind: str, name: str) -> Iterator[int]:
         last = name.rpartition(".")[2]

@@ -5,7 +5,7 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dscost.errors import SpecError, UnknownNameError
-from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.convolution import ConvSpec, Shape, not_within, require
 from dscost.layers.operations import LAYERS
 from dscost.reports.figures import Cost, chain_cost
 from dscost.reports.records import Stage
@@ -182,6 +182,23 @@ def with_batch(operations: Sequence[Operation], batch: int) -> tuple[Operation, 
         )
         for one in operations
     )
+
+
+def on_input(operations: Sequence[Operation], shape: Shape) -> tuple[Operation, ...]:
+    """Return a network on an input of another shape.
+
+    Raises:
+        SpecError: A layer does not fit what it reads then: one made for images of one size, say.
+    """
+    found: list[Operation] = []
+    for one in operations:
+        shapes = tuple(
+            shape if at == NETWORK_INPUT else found[at].output_shape for at in one.sources
+        )
+        output = one.spec.output_shape(*shapes)
+        require(not_within("output size", *output[2:]))
+        found.append(one._replace(input_shapes=shapes, output_shape=output))
+    return tuple(found)
 
 
 def stage_operations(parts: "Sequence[Part]", input_shape: Shape) -> tuple[Operation, ...]:

@@ -20,9 +20,8 @@ from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
 )
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from dscost.foreign.dispatch import Args, tensors_in
+from dscost.foreign.dispatch import Args, EachOperator, tensors_in
 from dscost.foreign.parts import children_of, own_tensors
 from dscost.layers.convolution import Shape
 from dscost.traces.calls import Call
@@ -259,21 +258,10 @@ def _children(module: nn.Module) -> Iterator[int]:
     return (id(child) for child in children_of(module).values() if child is not None)
 
 
-class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Operators(EachOperator):  # type: ignore[no-untyped-call]
     """Shows whole operators, before whoever else watches takes them apart."""
 
     supports_higher_order_operators = True
-
-    def __init__(self, run: Callable[[Any, Args, Mapping[str, Any]], Any]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._run = run
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
-        return self._run(func, args, kwargs or {})
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
 
 
 @contextmanager
