@@ -45,7 +45,7 @@ class Figure(NamedTuple):
         is_per_sample: Whether it is of one input of the batch.
         departures: How far it is from the plain reading.
         without: What has MACs and is not counted, in words.
-        is_doubled: Whether it has two for each multiply-accumulate already.
+        per_mac: How much of it is one multiply-accumulate.
     """
 
     key: str
@@ -57,12 +57,12 @@ class Figure(NamedTuple):
     is_per_sample: bool = False
     departures: int = 0
     without: tuple[str, ...] = ()
-    is_doubled: bool = False
+    per_mac: Fraction = Fraction(1)
 
     @property
     def factors(self) -> tuple[int, ...]:
         """What it may have been multiplied by: operations are told at two for each as well."""
-        is_one = self.is_doubled or self.key in (*OF_MODEL, ACTIVATIONS)
+        is_one = self.per_mac >= _DOUBLED or self.key in (*OF_MODEL, ACTIVATIONS)
         return (1,) if is_one else (1, 2)
 
 
@@ -109,7 +109,7 @@ def _saved(seen: Seen, conventions: Sequence[Convention]) -> Iterator[Figure]:
             tuple(_beside_macs(one.shares)),
             is_per_sample=one.per_sample,
             departures=OF_CONVENTION,
-            is_doubled=per_mac.get(one.rules or "", 1) >= _DOUBLED,
+            per_mac=per_mac.get(one.rules or "", Fraction(1)),
         )
 
 
@@ -147,7 +147,7 @@ def _by_convention(
             convention.per_sample,
             OF_CONVENTION + (OF_VARIATION if variation else 0),
             lacking(one, seen.calls or ()) if is_unusual or count < seen.macs else (),
-            one.per_mac >= _DOUBLED,
+            one.per_mac,
         )
 
 

@@ -43,12 +43,15 @@ def candidates_of(
         is_of_model = figure.key in OF_MODEL
         if stated.is_of == ("operations" if is_of_model else "parameters"):
             continue
-        divisors = [1]
-        if seen.batch > 1 and not is_of_model and not figure.is_per_sample:
-            divisors.append(seen.batch)
-        for divisor in divisors:
+        for divisor in divisors_of(figure, seen):
             for factor in figure.factors:
                 yield _candidate(seen, figure, factor, divisor, stated, own)
+
+
+def divisors_of(figure: Figure, seen: Seen) -> tuple[int, ...]:
+    """Return what a figure may have been divided by: people tell those of a batch for one image."""
+    is_of_batch = seen.batch > 1 and figure.key not in OF_MODEL and not figure.is_per_sample
+    return (1, seen.batch) if is_of_batch else (1,)
 
 
 def _candidate(
@@ -124,8 +127,24 @@ def nearest_of(candidates: Iterable[Candidate], most: int) -> tuple[Candidate, .
     near = [one for one in candidates if one.distance <= MOST_DISTANT]
     told: dict[str, Candidate] = {}
     for one in _merged(sorted(near, key=lambda one: (one.distance, one.departures))):
-        told.setdefault(f"{float(one.amount):.4e}", one)
+        told.setdefault(_told(one), one)
     return tuple(told.values())[:most]
+
+
+def _told(one: Candidate) -> str:
+    """Return its amount as it is told, in which others may be alike."""
+    return f"{float(one.amount):.4e}"
+
+
+def worst_of_nearest(candidates: Sequence[Candidate], most: int) -> float:
+    """Return how far the last of the nearest is off: what is farther need not be counted."""
+    told: dict[str, float] = {}
+    for one in candidates:
+        if one.how is not None:
+            return 0.0
+        text = _told(one)
+        told[text] = min(one.distance, told.get(text, MOST_DISTANT))
+    return sorted([*told.values(), *([MOST_DISTANT] * most)])[most - 1]
 
 
 def in_another_unit(candidates: Sequence[Candidate], stated: Written) -> Candidate | None:

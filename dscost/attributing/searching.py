@@ -5,11 +5,12 @@ its classifier or as it is deployed, on other images, and written in its other v
 ends where nothing that follows can be likelier than what was found.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from dscost.analysis.targets import Request, convention_texts
-from dscost.attributing.figures import OF_MODEL, further_figures, plain_figures, short_title
+from dscost.attributing.figures import Figure, further_figures, plain_figures, short_title
 from dscost.attributing.fitting import (
     CHANGED,
     OF_ANOTHER_VERSION,
@@ -18,7 +19,9 @@ from dscost.attributing.fitting import (
     in_another_unit,
     nearest_of,
     ranked,
+    worst_of_nearest,
 )
+from dscost.attributing.outlook import Outlook
 from dscost.attributing.records import Attribution, Candidate
 from dscost.attributing.seen import Seen
 from dscost.attributing.subjects import Subject, subject_of
@@ -112,19 +115,17 @@ def attribute(
             rule that does not fit it.
     """
     own = subject.as_is()
-    tried: list[Candidate] = []
-    best: int | None = None
     left_out: dict[str, str] = {}
     if own.calls is not None and not own.beyond:
         list(plain_figures(own, asked))
     if own.beyond:
         conventions = ()
-    for least, held in _stages(subject, own, stated, conventions, left_out):
-        if best is not None and best <= least and not exhaustive:
+    search = _Search(subject, own, stated, conventions, left_out)
+    for least, look in search.stages():
+        if not exhaustive and search.fewest_departures <= least:
             break
-        tried += held()
-        fitting = [one.departures for one in tried if one.how is not None]
-        best = min(fitting, default=None)
+        look()
+    tried = search.tried
     found = ranked(tried, stated)
     return Attribution(
         target="",
@@ -168,73 +169,85 @@ def all_conventions(further: Sequence[str] = ()) -> list[Convention]:
     return list(found.values())
 
 
-Stage = tuple[int, Callable[[], list[Candidate]]]
-"""How far its candidates are from the plain reading at least, and what counts them."""
+class _Search:
+    """Counts a model in one way after another, the likelier and cheaper ones first.
 
+    Attributes:
+        tried: What was held against the figure.
+    """
 
-def _stages(
-    subject: Subject,
-    own: Seen,
-    stated: Written,
-    conventions: Sequence[Convention],
-    left_out: dict[str, str],
-) -> Iterator[Stage]:
-    """Yield the stages of a search, the likelier and cheaper ones first."""
+    def __init__(
+        self,
+        subject: Subject,
+        own: Seen,
+        stated: Written,
+        conventions: Sequence[Convention],
+        left_out: dict[str, str],
+    ) -> None:
+        self._subject, self._own, self._stated = subject, own, stated
+        self._conventions, self._left_out = conventions, left_out
+        self._plain = list(plain_figures(own, conventions, left_out))
+        self._outlook = Outlook(own, self._plain, stated)
+        self.tried: list[Candidate] = []
 
-    def held(*versions: Seen | None) -> list[Candidate]:
-        found: list[Candidate] = []
-        for seen in filter(None, versions):
-            found += candidates_of(seen, plain_figures(seen, conventions, left_out), stated, own)
-        return found
+    def stages(self) -> Iterator[tuple[int, Callable[[], None]]]:
+        """Yield what to look at, after how far that is from the plain reading at least."""
+        yield 0, lambda: self._hold(self._own, self._plain)
+        yield CHANGED, lambda: self._hold(self._own, further_figures(self._own))
+        yield CHANGED, lambda: self._count(self._own.without_classifier())
+        yield CHANGED, lambda: self._count_with_bare(self._subject.reparameterised())
+        yield OTHER_INPUT, self._on_other_images
+        yield OF_ANOTHER_VERSION, self._in_other_versions
 
-    def with_bare(seen: Seen | None) -> list[Candidate]:
-        return held(seen, seen and seen.without_classifier())
+    @property
+    def fewest_departures(self) -> float:
+        """Of what fits so far."""
+        fitting = (one.departures for one in self.tried if one.how is not None)
+        return min(fitting, default=inf)
 
-    plain = held(own)
-    yield 0, lambda: plain
-    yield CHANGED, lambda: list(candidates_of(own, further_figures(own), stated, own))
-    yield CHANGED, lambda: held(own.without_classifier())
-    yield CHANGED, lambda: with_bare(subject.reparameterised())
-    per_mac = {one.amount / own.macs for one in plain if one.key not in OF_MODEL and own.macs}
+    def _hold(self, seen: Seen, figures: Iterable[Figure]) -> None:
+        self.tried += candidates_of(seen, figures, self._stated, self._own)
 
-    def may_fit(seen: Seen) -> bool:
-        near = min((stated.distance(seen.macs * share) for share in per_mac), default=0)
-        return near <= MOST_BESIDE
+    def _count(self, seen: Seen | None) -> None:
+        if seen is not None:
+            self._hold(seen, plain_figures(seen, self._conventions, self._left_out))
 
-    other = filter(may_fit, _at_resolutions(subject, own, stated))
-    yield OTHER_INPUT, lambda: held(*other)
-    versions = filter(may_fit, subject.versions())
-    yield OF_ANOTHER_VERSION, lambda: [one for seen in versions for one in with_bare(seen)]
+    def _count_with_bare(self, seen: Seen | None) -> None:
+        self._count(seen)
+        self._count(seen and seen.without_classifier())
 
+    def _may_matter(self, least: float) -> bool:
+        """Whether what is off by so much at least may fit, or be among the nearest."""
+        return least <= worst_of_nearest(self.tried, MOST_NEAREST)
 
-def _at_resolutions(subject: Subject, own: Seen, stated: Written) -> Iterator[Seen]:
-    """Yield a model on other images, as far as the stated figure may come of them."""
-    resolution = own.resolution
-    if resolution is None or not own.macs:
-        return
-    near = sorted(
-        (off, at, side)
-        for at, side in enumerate(RESOLUTIONS)
-        if side != resolution
-        for off in [_off(own.macs * side**2 / resolution**2, stated)]
-        if off <= MOST_OFF
-    )
-    for _, _, side in near[: subject.most_resolutions]:
-        try:
-            yield subject.as_is(side)
-        except InputError:  # it takes images of one size only
-            continue
+    def _on_other_images(self) -> None:
+        outlook = self._outlook
+        for macs, side in self._likely_sides():
+            if not self._may_matter(outlook.on_scaled_images(macs)):
+                continue
+            try:
+                found = self._subject.on_images(side)
+            except InputError:  # it takes images of one size only
+                continue
+            if not found.keeps_layers or self._may_matter(outlook.on_other_images(found.macs)):
+                self._count(found.seen())
 
+    def _likely_sides(self) -> list[tuple[float, int]]:
+        """Return how many MACs it has about on which images, the likeliest first; not all of some.
 
-MOST_BESIDE = 0.1
-"""How far a figure may be, as a share of it, from what was counted per MAC on the own input for all
-to be counted: what stands beside MACs grows nearly as they do."""
-MOST_OFF = 0.25
-"""How far MACs that grow as images do may be from the figure, as a share of it; with what grows
-otherwise, and what is counted beside them, they may be the figure all the same."""
+        Of two that are as near the more usual one is before.
+        """
+        own, resolution = self._own, self._own.resolution
+        if resolution is None or not own.macs or self._stated.is_of == "parameters":
+            return []
+        fixed = own.macs_of_one_position
+        per_area = (own.macs - fixed) / resolution**2
+        sides = [(fixed + per_area * side**2, side) for side in RESOLUTIONS if side != resolution]
+        sides.sort(key=lambda one: self._outlook.about(one[0]))
+        return sides[: self._subject.most_resolutions]
 
-
-def _off(macs: float, stated: Written) -> float:
-    from fractions import Fraction
-
-    return min(float(stated.distance(Fraction(macs * factor))) for factor in (1, 2))
+    def _in_other_versions(self) -> None:
+        for found in self._subject.versions():
+            is_other = found.macs != self._own.macs
+            if is_other and self._may_matter(self._outlook.in_other_version(found.macs)):
+                self._count_with_bare(found.seen())

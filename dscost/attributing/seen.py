@@ -1,6 +1,7 @@
 """A version of a model on an input: what it costs, and what counters of others see of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -53,6 +54,15 @@ class Seen(NamedTuple):
         return height if height == width else None
 
     @property
+    def macs_of_one_position(self) -> int:
+        """Multiply-accumulates of what has one position however large images are: linear layers."""
+        return sum(
+            call.macs
+            for call in self.calls or ()
+            if call.kind == "operators" and prod(call.output[2:]) == 1
+        )
+
+    @property
     def norm_params(self) -> int:
         """Parameters of batch normalisation, which go into the convolution before it."""
         return sum(
@@ -83,6 +93,20 @@ class Seen(NamedTuple):
             calls=kept,
             changes=(*self.changes, "without its classifier"),
         )
+
+
+class Prospect(NamedTuple):
+    """A version of a model of which the MACs are known, and the rest may not be worth counting.
+
+    Args:
+        macs: Its multiply-accumulates.
+        seen: Counts the rest.
+        keeps_layers: Whether its layers are those of the model as it stands.
+    """
+
+    macs: int
+    seen: Callable[[], Seen]
+    keeps_layers: bool = False
 
 
 def _once(calls: Sequence[Call]) -> Iterator[Call]:

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dscost.analysis.targets import Request, found_source, with_arguments
-from dscost.attributing.seen import AS_IS, Seen
+from dscost.attributing.seen import AS_IS, Prospect, Seen
 from dscost.conventions import Convention, functions_of
 from dscost.errors import InputError, SpecError
 from dscost.layers.convolution import Shape
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from dscost.analysis.counting import CountedModel
     from dscost.networks.architectures import Network
+    from dscost.networks.network import Operation
     from dscost.sources import ArchitectureSource, GraphSource, ModuleSource
     from dscost.timing import Progress
 
@@ -34,15 +35,23 @@ class Subject(Protocol):
     limits: str
     """What cannot be asked of it, in a sentence; empty where all can."""
 
-    def as_is(self, resolution: int | None = None) -> Seen:
-        """Return it as it stands, on images of a resolution, or on its own input.
+    def as_is(self) -> Seen:
+        """Return it as it stands, on its own input.
+
+        Raises:
+            InputError: It cannot be run on that.
+        """
+        ...
+
+    def on_images(self, resolution: int) -> Prospect:
+        """Return it as it stands, on square images of another size.
 
         Raises:
             InputError: It cannot be run on them.
         """
         ...
 
-    def versions(self) -> Iterator[Seen]:
+    def versions(self) -> Iterator[Prospect]:
         """Yield it made standard and made depthwise-separable, where that is not what it is."""
         ...
 
@@ -84,9 +93,11 @@ class _OfArchitecture:
     def __init__(self, source: "ArchitectureSource", request: Request) -> None:
         self._source, self._request = source, request
 
-    def as_is(self, resolution: int | None = None) -> Seen:
-        if resolution is None:
-            return self._own
+    def as_is(self) -> Seen:
+        network = self._network
+        return _of_operations(network.operations, network.input_shape)
+
+    def on_images(self, resolution: int) -> Prospect:
         from dscost.networks.network import on_input
 
         network = self._network
@@ -94,12 +105,8 @@ class _OfArchitecture:
         try:
             operations = on_input(network.operations, shape)
         except SpecError:  # its last layer is as large as the images make it
-            operations = self._built(shape).operations
-        return _of_operations(operations, shape)
-
-    @cached_property
-    def _own(self) -> Seen:
-        return _of_operations(self._network.operations, self._network.input_shape)
+            return _prospect(self._built(shape).operations, shape)
+        return _prospect(operations, shape)._replace(keeps_layers=True)
 
     @cached_property
     def _network(self) -> "Network":
@@ -113,23 +120,26 @@ class _OfArchitecture:
         settings, batch = self._request.settings or {}, self._request.batch
         return build(self._source.architecture, overrides=settings, shape=shape, batch=batch)
 
-    def versions(self) -> Iterator[Seen]:
-        from dscost.analysis.architectures import ArchitectureVersions
-        from dscost.networks.swaps import find_swaps
+    def versions(self) -> Iterator[Prospect]:
+        from dscost.networks.swaps import find_swaps, with_variant
 
-        network = self._network
-        swaps = find_swaps(network.operations)
-        versions = ArchitectureVersions(network.operations, network.input_shape, 4)
-        for name, words in OTHERS.items():
-            found = _of_operations(versions.written(name, swaps), network.input_shape)
-            if found.macs != self._own.macs:
-                yield found._replace(changes=(words,))
+        operations, shape = self._network.operations, self._network.input_shape
+        swaps = find_swaps(operations)
+        for name, words in OTHERS.items() if swaps else ():
+            yield _prospect(with_variant(operations, swaps, name), shape, (words,))
 
     def reparameterised(self) -> Seen | None:
         return None
 
 
-def _of_operations(operations: Any, shape: Shape) -> Seen:
+def _prospect(
+    operations: "Sequence[Operation]", shape: Shape, changes: tuple[str, ...] = ()
+) -> Prospect:
+    macs = sum(one.spec.macs(one.input_shapes, one.output_shape) for one in operations)
+    return Prospect(macs, lambda: _of_operations(operations, shape)._replace(changes=changes))
+
+
+def _of_operations(operations: "Sequence[Operation]", shape: Shape) -> Seen:
     from dscost.conventions.operations import calls_of
     from dscost.networks.network import network_cost
 
@@ -168,9 +178,13 @@ class _OfModule:
 
             self.limits = EXPORT_NOTE
 
-    def as_is(self, resolution: int | None = None) -> Seen:
-        if resolution is None:
-            return self._own
+    def as_is(self) -> Seen:
+        return self._own
+
+    def on_images(self, resolution: int) -> Prospect:
+        return _known(self._on_images(resolution))
+
+    def _on_images(self, resolution: int) -> Seen:
         (own,) = self._own.inputs
         request = self._request._replace(input=(*own[:2], resolution, resolution))
         try:
@@ -204,8 +218,8 @@ class _OfModule:
                 continue
         return None
 
-    def versions(self) -> Iterator[Seen]:
-        yield from _other_versions(self._counted, self._own)
+    def versions(self) -> Iterator[Prospect]:
+        yield from _other_versions(self._counted)
 
     def reparameterised(self) -> Seen | None:
         return self._deployed
@@ -261,15 +275,18 @@ class _OfGraph:
         self._beyond = f"No convention of others was tried: {unknown}." if unknown else ""
         self.limits = "" if unknown else STANDING_NOTE
 
-    def as_is(self, resolution: int | None = None) -> Seen:
+    def as_is(self) -> Seen:
         return self._own
+
+    def on_images(self, resolution: int) -> Prospect:
+        raise InputError(_ONE_INPUT)
 
     @cached_property
     def _own(self) -> Seen:
         return _of_counted(self._counted, AS_IS)._replace(beyond=self._beyond)
 
-    def versions(self) -> Iterator[Seen]:
-        yield from _other_versions(self._counted, self._own)
+    def versions(self) -> Iterator[Prospect]:
+        yield from _other_versions(self._counted)
 
     def reparameterised(self) -> Seen | None:
         return None
@@ -284,29 +301,34 @@ class _OfReport:
     def __init__(self, report: Report) -> None:
         self._report = report
 
-    def as_is(self, resolution: int | None = None) -> Seen:
+    def as_is(self) -> Seen:
         return _of_report(self._report, AS_IS)
 
-    def versions(self) -> Iterator[Seen]:
+    def on_images(self, resolution: int) -> Prospect:
+        raise InputError(_ONE_INPUT)
+
+    def versions(self) -> Iterator[Prospect]:
         yield from _other_totals(self._report)
 
     def reparameterised(self) -> Seen | None:
         return None
 
 
-def _other_versions(counted: "CountedModel", own: Seen) -> Iterator[Seen]:
-    for name, words in OTHERS.items():
-        found = _of_counted(counted, name)
-        if found.macs != own.macs:
-            yield found._replace(changes=(words,))
+_ONE_INPUT = "it was counted on its own input, and has no figure on another"
 
 
-def _other_totals(report: Report) -> Iterator[Seen]:
-    own = _of_report(report, AS_IS)
+def _known(seen: Seen) -> Prospect:
+    return Prospect(seen.macs, lambda: seen)
+
+
+def _other_versions(counted: "CountedModel") -> Iterator[Prospect]:
     for name, words in OTHERS.items():
-        found = _of_report(report, name)
-        if found.macs != own.macs:
-            yield found._replace(changes=(words,))
+        yield _known(_of_counted(counted, name)._replace(changes=(words,)))
+
+
+def _other_totals(report: Report) -> Iterator[Prospect]:
+    for name, words in OTHERS.items():
+        yield _known(_of_report(report, name)._replace(changes=(words,)))
 
 
 def _of_report(report: Report, version: str) -> Seen:

@@ -1,0 +1,89 @@
+"""How near another version of a model may come to a figure, judged by its MACs alone.
+
+To count a version in every way takes ten times as long as to count its MACs; and what stands
+beside MACs grows nearly as they do.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from dscost.attributing.figures import OF_MODEL, Figure
+from dscost.attributing.fitting import divisors_of
+from dscost.attributing.seen import Seen
+from dscost.attributing.written import PLAIN, Written
+
+OF_OTHER_VERSION = 0.1
+"""How far figures of a version may be from its MACs times what they were per MAC, as a share."""
+OF_SCALED = 0.2
+"""How far MACs on other images may be from those that grow with their area, as a share; strides
+round sizes up: at 96 by 96 MobileNetV3 small has 1.16 times as many."""
+OF_ROUNDING = 0.01
+
+
+def on_other_images(beside: float) -> float:
+    """Return how far a figure on other images may be from its MACs times what it was per MAC.
+
+    Args:
+        beside: What it has beside MACs, as a share of these. Of the built-in models an eighth of
+            that came or went at most, from 96 by 96 to 640 by 640.
+    """
+    return OF_ROUNDING + beside / 4
+
+
+class Outlook:
+    """What figures of a model are per MAC, held against one that is stated.
+
+    Args:
+        own: The model as it stands.
+        figures: Its figures, in every way of counting.
+        stated: The figure that is looked for.
+    """
+
+    def __init__(self, own: Seen, figures: Iterable[Figure], stated: Written) -> None:
+        self._per_mac = dict(_per_mac(own, figures))
+        self._readings = [(float(one.low), float(one.high)) for one in stated.readings]
+        plain = (one for one in stated.readings if one.how in PLAIN)
+        self._middles = [float(one.low + one.high) / 2 for one in plain]
+
+    def about(self, macs: float) -> float:
+        """Return how near it comes with so many MACs if the rest stays as it is per MAC.
+
+        As a share of the stated figure; 0 where it is that.
+        """
+        return self._least(macs, dict.fromkeys(self._per_mac, 0.0))
+
+    def on_scaled_images(self, macs: float) -> float:
+        """Return how near it may come on images on which it has about so many MACs."""
+        return self._least(macs, dict.fromkeys(self._per_mac, OF_SCALED))
+
+    def on_other_images(self, macs: int) -> float:
+        """Return how near it may come on images on which it has so many MACs."""
+        return self._least(macs, self._per_mac)
+
+    def in_other_version(self, macs: int) -> float:
+        """Return how near a version of so many MACs may come."""
+        return self._least(macs, dict.fromkeys(self._per_mac, OF_OTHER_VERSION))
+
+    def _least(self, macs: float, off: Mapping[float, float]) -> float:
+        found = (
+            self._off(macs * share * (1 - by), macs * share * (1 + by)) for share, by in off.items()
+        )
+        return min(found, default=1.0)
+
+    def _off(self, low: float, high: float) -> float:
+        """Return how far a count is off at least that is somewhere between two."""
+        if any(low <= most and least <= high for least, most in self._readings):
+            return 0.0
+        beyond = (max(low - middle, middle - high, 0) / middle for middle in self._middles)
+        return min(beyond, default=1.0)
+
+
+def _per_mac(own: Seen, figures: Iterable[Figure]) -> Iterator[tuple[float, float]]:
+    """Yield figures per MAC, and how far they may be from that on other images."""
+    for figure in figures:
+        if figure.key in OF_MODEL or not own.macs:
+            continue
+        share = float(figure.amount) / own.macs
+        off = on_other_images(abs(share / float(figure.per_mac) - 1))
+        for factor in figure.factors:
+            for divisor in divisors_of(figure, own):
+                yield share * factor / divisor, off
