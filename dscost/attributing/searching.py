@@ -189,6 +189,7 @@ class _Search:
         self._plain = list(plain_figures(own, conventions, left_out))
         self._outlook = Outlook(own, self._plain, stated)
         self.tried: list[Candidate] = []
+        self._judged, self._worst = -1, inf
 
     def stages(self) -> Iterator[tuple[int, Callable[[], None]]]:
         """Yield what to look at, after how far that is from the plain reading at least."""
@@ -214,23 +215,28 @@ class _Search:
 
     def _count_with_bare(self, seen: Seen | None) -> None:
         self._count(seen)
-        self._count(seen and seen.without_classifier())
+        bare = seen and seen.without_classifier()
+        if bare and self._may_matter(self._outlook.in_other_version(bare.macs)):
+            self._count(bare)
 
     def _may_matter(self, least: float) -> bool:
         """Whether what is off by so much at least may fit, or be among the nearest."""
-        return least <= worst_of_nearest(self.tried, MOST_NEAREST)
+        if self._judged != len(self.tried):
+            self._judged = len(self.tried)
+            self._worst = worst_of_nearest(self.tried, MOST_NEAREST)
+        return least <= self._worst
 
     def _on_other_images(self) -> None:
-        outlook = self._outlook
+        outlook, found = self._outlook, []
         for macs, side in self._likely_sides():
-            if not self._may_matter(outlook.on_scaled_images(macs)):
-                continue
-            try:
-                found = self._subject.on_images(side)
-            except InputError:  # it takes images of one size only
-                continue
-            if not found.keeps_layers or self._may_matter(outlook.on_other_images(found.macs)):
-                self._count(found.seen())
+            if self._may_matter(outlook.on_scaled_images(macs)):
+                try:
+                    found.append(self._subject.on_images(side))
+                except InputError:  # it takes images of one size only
+                    continue
+        for one in sorted(found, key=lambda one: outlook.about(one.macs)):
+            if not one.keeps_layers or self._may_matter(outlook.on_other_images(one.macs)):
+                self._count(one.seen())
 
     def _likely_sides(self) -> list[tuple[float, int]]:
         """Return how many MACs it has about on which images, the likeliest first; not all of some.

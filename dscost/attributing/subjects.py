@@ -135,7 +135,9 @@ class _OfArchitecture:
 def _prospect(
     operations: "Sequence[Operation]", shape: Shape, changes: tuple[str, ...] = ()
 ) -> Prospect:
-    macs = sum(one.spec.macs(one.input_shapes, one.output_shape) for one in operations)
+    from dscost.networks.network import network_macs
+
+    macs = network_macs(operations)
     return Prospect(macs, lambda: _of_operations(operations, shape)._replace(changes=changes))
 
 

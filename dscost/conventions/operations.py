@@ -4,9 +4,10 @@ A layer is a module of `torch.nn`, and runs the function and the operator of its
 products are written as operators of Python. Global pooling may be a function alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dscost.conventions.records import Kind
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.others import (
     ActivationSpec,
@@ -17,7 +18,7 @@ from dscost.layers.others import (
     PoolSpec,
     Spec,
 )
-from dscost.networks.network import Operation
+from dscost.networks.network import Operation, Shapes, once
 from dscost.traces.calls import Call
 
 
@@ -45,30 +46,30 @@ _ACTIVATIONS: Mapping[str, _Written] = {
 
 def calls_of(operations: Iterable[Operation]) -> Iterator[Call]:
     """Yield what counters would see of operations, the position of each being its event."""
+    seen = once(_seen)
     for at, operation in enumerate(operations):
-        yield from _calls(operation, at)
+        for call in seen(operation.spec, operation.input_shapes, operation.output_shape):
+            kind, name, _, inputs, output, macs, _, parameters, attributes, *_ = call
+            events = at, at + 1
+            yield Call(
+                kind, name, operation.name, inputs, output, macs, events, parameters, attributes
+            )
 
 
-def _calls(operation: Operation, at: int) -> Iterator[Call]:
-    spec = operation.spec
-    written = _written(spec)
-    macs = spec.macs(operation.input_shapes, operation.output_shape)
-    seen = Call(
-        "operators",
-        written.operator,
-        operation.name,
-        operation.input_shapes,
-        operation.output_shape,
-        macs,
-        (at, at + 1),
-        parameters_of(spec),
-        settings_of(spec),
-    )
-    yield seen
-    if written.function:
-        yield seen._replace(kind="functions", name=written.function)
-    if written.module:
-        yield seen._replace(kind="modules", name=written.module)
+def _seen(spec: Spec, inputs: Shapes, output: Shape) -> Sequence[Call]:
+    """Return what would be seen of a layer, wherever it stands."""
+    written, macs = _written(spec), spec.macs(inputs, output)
+    held = parameters_of(spec), settings_of(spec)
+    kinds: Mapping[Kind, str | None] = {
+        "operators": written.operator,
+        "functions": written.function,
+        "modules": written.module,
+    }
+    return [
+        Call(kind, name, "", inputs, output, macs, (0, 1), *held)
+        for kind, name in kinds.items()
+        if name
+    ]
 
 
 def _written(spec: Spec) -> _Written:

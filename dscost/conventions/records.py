@@ -127,8 +127,8 @@ class Convention(NamedTuple):
         return self._replace(rules=(*self.rules, *self.variations[variation]))
 
 
-Counted = Sequence[tuple[str, int | Fraction]]
-"""How much calls count: the path of the module that each is due to, and its amount."""
+Counted = Sequence[tuple[Sequence[str], int | Fraction]]
+"""The paths of the modules that calls are due to, and how much each of those counts."""
 
 
 class Tally(NamedTuple):
@@ -149,6 +149,7 @@ class Tally(NamedTuple):
         """By the path of the module that it is due to."""
         found: dict[str, int | Fraction] = {}
         for calls in self.counted:
-            for path, amount in calls:
-                found[path] = found.get(path, 0) + amount
+            for paths, amount in calls:
+                for path in paths:
+                    found[path] = found.get(path, 0) + amount
         return found

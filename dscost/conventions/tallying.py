@@ -17,6 +17,10 @@ def functions_of(conventions: Iterable[Convention]) -> frozenset[str]:
     return frozenset(name for names in found for name in names)
 
 
+Alike = tuple[Call, list[str]]
+"""The first of calls that differ in nothing but what they are due to, and that of each."""
+
+
 class Grouped:
     """Calls by what was called, and what rules make of them, which variations have in common.
 
@@ -25,9 +29,17 @@ class Grouped:
     """
 
     def __init__(self, calls: Iterable[Call]) -> None:
-        self._groups: dict[tuple[str, str], list[Call]] = {}
+        groups: dict[tuple[str, str], dict[object, Alike]] = {}
         for call in calls:
-            self._groups.setdefault((call.kind, call.name), []).append(call)
+            kind, name, path, inputs, output, macs, _, parameters, attributes, *rest = call
+            # layers that repeat have the very same objects, see `operations.calls_of`
+            key = id(inputs), id(output), id(parameters), id(attributes), macs, *rest
+            group = groups.setdefault((kind, name), {})
+            if key in group:
+                group[key][1].append(path)
+            else:
+                group[key] = call, [path]
+        self._groups = {of: list(group.values()) for of, group in groups.items()}
         self._counted: dict[object, tuple[Rule, Counted]] = {}
 
     def counted(self, convention: Convention, batch: int) -> Iterator[tuple[int, Counted]]:
@@ -68,7 +80,7 @@ def tally(convention: Convention, calls: Iterable[Call] | Grouped, *, batch: int
     found: list[Counted] = []
     for at, counted in grouped.counted(convention, batch):
         found.append(counted)
-        by_rule[at] = by_rule.get(at, 0) + sum(amount for _, amount in counted)
+        by_rule[at] = by_rule.get(at, 0) + sum(amount * len(paths) for paths, amount in counted)
     shares = [
         (convention.rules[at], Fraction(by_rule[at])) for at in sorted(by_rule) if by_rule[at]
     ]
@@ -76,23 +88,21 @@ def tally(convention: Convention, calls: Iterable[Call] | Grouped, *, batch: int
 
 
 def _counted(
-    convention: Convention, rule: Rule, calls: Iterable[Call], batch: int
-) -> Iterator[tuple[str, int | Fraction]]:
-    """Yield the path of each call, and what it counts; whole numbers are ints, which sum faster."""
+    convention: Convention, rule: Rule, calls: Iterable[Alike], batch: int
+) -> Iterator[tuple[Sequence[str], int | Fraction]]:
+    """Yield what calls are due to, and what each counts; whole numbers are ints: they sum faster."""
     parts = [
         (QUANTITIES[name], share.numerator if share.denominator == 1 else share)
         for name, share in rule.counts.items()
     ]
-    for call in calls:
-        amount: int | Fraction = 0
+    for call, paths in calls:
         try:
-            for quantity, share in parts:
-                amount += quantity(call) * share
+            amount = sum(quantity(call) * share for quantity, share in parts)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             what = f"{call.name} of {call.input}"  # a rule of a user, made for something else
             message = f"{convention.key} has a rule for {what} that does not fit it"
             raise InputError(message) from error
-        yield call.path, amount * _times(convention, call, batch)
+        yield paths, amount * _times(convention, call, batch)
 
 
 def _times(convention: Convention, call: Call, batch: int) -> int | Fraction:
@@ -136,19 +146,19 @@ class RuleIndex:
             self._found[key] = next(self._matching(kind, name), None) if exact is None else exact
         return self._found[key]
 
-    def kept(self, calls: Sequence[Call]) -> Sequence[Call]:
+    def kept(self, calls: Sequence[Alike]) -> Sequence[Alike]:
         """Return the calls, of those there is a rule for, that are counted."""
         if self._needed_only:
-            calls = [call for call in calls if call.is_needed]
+            calls = [one for one in calls if one[0].is_needed]
         if self._nested == "leaves":
-            calls = [call for call in calls if call.is_leaf]
+            calls = [one for one in calls if one[0].is_leaf]
         if self._nested == "hidden":
-            calls = [call for call in calls if not self._is_hidden(call)]
+            calls = [one for one in calls if not self._is_hidden(one[0])]
         return calls
 
-    def may_hide(self, calls: Sequence[Call]) -> bool:
+    def may_hide(self, calls: Sequence[Alike]) -> bool:
         """Whether it takes the other rules to know which of the calls are counted."""
-        return self._nested == "hidden" and any(call.inside for call in calls)
+        return self._nested == "hidden" and any(call.inside for call, _ in calls)
 
     def _is_hidden(self, call: Call) -> bool:
         """Whether a module that holds a module has a rule, and counts for both."""

@@ -1,8 +1,8 @@
 """A network as a list of operations in running order, each naming where its inputs come from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, TypeVarTuple
 
 from dscost.errors import SpecError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, Shape, not_within, require
@@ -13,6 +13,10 @@ from dscost.reports.records import Stage
 if TYPE_CHECKING:
     from dscost.layers.others import Part, Spec
     from dscost.networks.axes import Map
+
+Value = TypeVar("Value")
+Rest = TypeVarTuple("Rest")
+Shapes = tuple[Shape, ...]
 
 NETWORK_INPUT = -1
 """The source of an operation that reads what the network is given."""
@@ -140,9 +144,7 @@ def mixing_of(conv: ConvSpec, dimensions: int) -> Mixing | None:
     return Mixing(axis, conv.in_channels, conv.out_channels, conv.groups, conv.bias)
 
 
-def cost_of(
-    spec: "Spec", input_shapes: Sequence[Shape], output_shape: Shape, element_bytes: int
-) -> Cost:
+def cost_of(spec: "Spec", input_shapes: Shapes, output_shape: Shape, element_bytes: int) -> Cost:
     """Return what one layer costs.
 
     Traffic reads every input and parameter once and writes the output once; batch normalisation
@@ -168,9 +170,38 @@ def operation_cost(operation: Operation, element_bytes: int) -> Cost:
     return cost_of(operation.spec, operation.input_shapes, operation.output_shape, element_bytes)
 
 
+def once(compute: "Callable[[Spec, *Rest], Value]") -> "Callable[[Spec, *Rest], Value]":
+    """Return a function that computes once what depends on a layer and on shapes alone.
+
+    A network repeats blocks, of which an architecture that was unrolled has the very same layers.
+    """
+    known: dict[object, tuple[Spec, Value]] = {}
+
+    def known_or_computed(spec: "Spec", *rest: *Rest) -> "Value":
+        key = id(spec), rest
+        if key not in known:
+            known[key] = spec, compute(spec, *rest)  # with the layer, so that its id stays its own
+        return known[key][1]
+
+    return known_or_computed
+
+
 def network_cost(operations: Sequence[Operation], element_bytes: int) -> Cost:
     """Return what the whole network costs: its own input and output, everything else summed."""
-    return chain_cost([operation_cost(operation, element_bytes) for operation in operations])
+    cost = once(cost_of)
+    return chain_cost(
+        [cost(spec, read, made, element_bytes) for _, spec, _, read, made in operations]
+    )
+
+
+def network_macs(operations: Sequence[Operation]) -> int:
+    """Return the multiply-accumulates of the whole network."""
+    macs = once(_macs)
+    return sum(macs(spec, read, made) for _, spec, _, read, made in operations)
+
+
+def _macs(spec: "Spec", shapes: Sequence[Shape], output: Shape) -> int:
+    return spec.macs(shapes, output)
 
 
 def with_batch(operations: Sequence[Operation], batch: int) -> tuple[Operation, ...]:
@@ -190,15 +221,18 @@ def on_input(operations: Sequence[Operation], shape: Shape) -> tuple[Operation, 
     Raises:
         SpecError: A layer does not fit what it reads then: one made for images of one size, say.
     """
+    written = once(_output_shape)
     found: list[Operation] = []
-    for one in operations:
-        shapes = tuple(
-            shape if at == NETWORK_INPUT else found[at].output_shape for at in one.sources
-        )
-        output = one.spec.output_shape(*shapes)
-        require(not_within("output size", *output[2:]))
-        found.append(one._replace(input_shapes=shapes, output_shape=output))
+    for name, spec, sources, _, _ in operations:
+        shapes = tuple([shape if at == NETWORK_INPUT else found[at][-1] for at in sources])
+        found.append(Operation(name, spec, sources, shapes, written(spec, shapes)))
     return tuple(found)
+
+
+def _output_shape(spec: "Spec", shapes: Shapes) -> Shape:
+    output = spec.output_shape(*shapes)
+    require(not_within("output size", *output[2:]))
+    return output
 
 
 def stage_operations(parts: "Sequence[Part]", input_shape: Shape) -> tuple[Operation, ...]:

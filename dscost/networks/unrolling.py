@@ -106,6 +106,7 @@ class _Unrolling:
         self.file = file
         self.names = {**WORDS, **{name: name for name in file.blocks}, **settings}
         self.operations: list[Operation] = []
+        self.specs: dict[Spec, Spec] = {}
         self.problems = Problems()
         self.defaults: Mapping[str, Any] = {}
         self.taken: set[str] = set()
@@ -258,7 +259,8 @@ class _Unrolling:
         output = spec.output_shape(*shapes)
         require(not_within("output size", *output[2:]))
         sources = tuple(tensor.source for tensor in tensors)
-        self.operations.append(Operation(name, spec, sources, shapes, output))
+        one_of_all = self.specs.setdefault(spec, spec)  # see `networks.network.once`
+        self.operations.append(Operation(name, one_of_all, sources, shapes, output))
         return Tensor(len(self.operations) - 1, output)
 
     def claim(self, name: str) -> None:

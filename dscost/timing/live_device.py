@@ -106,7 +106,7 @@ class LiveDevice(NamedTuple):
     def cost(self, conv: Conv) -> Cost:
         """Return what a convolution costs on paper."""
         shape = self.shape(conv)
-        return cost_of(conv.spec, [shape], conv.spec.output_shape(shape), dtype_bytes(self.dtype))
+        return cost_of(conv.spec, (shape,), conv.spec.output_shape(shape), dtype_bytes(self.dtype))
 
     def shape(self, conv: Conv) -> Shape:
         """Return the shape of its input."""
