@@ -14,8 +14,9 @@ _INVISIBLE = "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uf
 _SURROGATES = "\ud800-\udfff\ufffe\uffff"
 """Bytes that were no text, and what XML forbids."""
 
-UNPRINTABLE = re.compile(f"[{_CONTROLS}{_INVISIBLE}{_SURROGATES}]")
-_NOT_IN_A_LINE = re.compile(f"[\t\n{UNPRINTABLE.pattern[1:]}")
+UNPRINTABLE = f"[{_CONTROLS}{_INVISIBLE}{_SURROGATES}]"
+"""As a pattern, which is compiled where it is needed: few texts hold anything of it."""
+_NOT_IN_A_LINE = f"[\t\n{UNPRINTABLE[1:]}"
 
 MOST_OF_A_LINE = 300
 """Characters of a foreign error that are shown: some hold a whole file in a single line."""
@@ -27,7 +28,7 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[31mb\u202e")
     'a\\x1b[31mb\\u202e'
     """
-    return UNPRINTABLE.sub(_written_out, text)
+    return text if text.isprintable() else re.sub(UNPRINTABLE, _written_out, text)
 
 
 def printable_line(text: str) -> str:
@@ -36,7 +37,7 @@ def printable_line(text: str) -> str:
     >>> printable_line("a\nb\tc")
     'a\\nb\\tc'
     """
-    return _NOT_IN_A_LINE.sub(_written_out, text)
+    return text if text.isprintable() else re.sub(_NOT_IN_A_LINE, _written_out, text)
 
 
 def shortened(text: str) -> str:

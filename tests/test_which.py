@@ -11,7 +11,12 @@ from program import run
 from torch import nn
 
 import dscost
+from dscost.analysis.targets import Request
+from dscost.attributing.figures import plain_figures
+from dscost.attributing.outlook import Outlook
+from dscost.attributing.subjects import subject_of
 from dscost.attributing.written import parse_figure
+from dscost.conventions import convention_names, find_convention
 from dscost.errors import InputError
 
 HERE = Path(__file__).parent
@@ -102,6 +107,37 @@ def test_other_images_are_tried_where_nothing_fits(
     found = dscost.which(target, figure, **given)
     assert found.candidates[0].inputs[0] == (1, 3, inputs, inputs)
     assert (found.candidates[0].key, found.candidates[0].factor) == ("macs", 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "side"),
+    [("mobilenet_v3_small", 96), ("efficientnet_b0", 232), ("resnet50", 176), ("vgg16", 299)],
+)
+def test_what_other_images_may_have_is_never_left_out(model: str, side: int) -> None:
+    shape, names = (1, 3, side, side), convention_names()
+    counted = dscost.analyze(model, shape, convention=names)
+    conventions = [find_convention(name) for name in names]
+    own = subject_of(model, Request(), conventions)[0].as_is()
+    for key, totals in counted.by_convention.items():
+        stated = parse_figure(str(totals["as_is"]))
+        outlook = Outlook(own, plain_figures(own, conventions), stated)
+        scaled = own.macs * side**2 / 224**2
+        least = outlook.on_scaled_images(scaled), outlook.on_other_images(counted.totals.as_is.macs)
+        assert least == (0, 0), key
+        found = dscost.which(model, stated.text, exhaustive=True).candidates
+        assert any((one.amount, one.inputs) == (totals["as_is"], (shape,)) for one in found), key
+
+
+@pytest.mark.parametrize(
+    ("figure", "changes"),
+    [
+        ("29.3M params", ("made standard",)),  # MobileNetV1, table 4: Conv MobileNet
+        ("28.27M", ("made standard", "without its classifier")),  # less 1024 × 1000 + 1000
+    ],
+)
+def test_parameters_of_the_other_version_are_found(figure: str, changes: tuple[str, ...]) -> None:
+    found = dscost.which("mobilenet_v1", figure).candidates[0]
+    assert (found.key, found.changes) == ("params", changes)
 
 
 def test_the_other_version_comes_last_and_papers_leave_the_classifier_out() -> None:

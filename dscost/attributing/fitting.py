@@ -84,7 +84,7 @@ def _candidate(
         changes=seen.changes,
         macs=seen.macs,
         how=reading.how if reading else None,
-        distance=float(stated.distance(amount)),
+        distance=0.0 if reading else stated.distance(amount),
         departures=departures,
         without=figure.without,
         read_as=reading.read_as if reading else None,
@@ -98,7 +98,7 @@ def ranked(candidates: Iterable[Candidate], stated: Written) -> tuple[Candidate,
     """
 
     def order(one: Candidate) -> tuple[int, int, float]:
-        off = float(abs(one.amount - stated.nearest_value(one.amount)) / one.amount)
+        off = abs(1 - stated.nearest_value(one.amount) / float(one.amount))
         if stated.has_one_digit and not one.is_plain:
             return OF_ANOTHER_VERSION, len(WIDESPREAD), off
         return one.departures, _spread(one.key), off

@@ -1,7 +1,7 @@
-"""How near another version of a model may come to a figure, judged by its MACs alone.
+"""How near another version of a model may come to a figure, judged by its MACs and parameters.
 
-To count a version in every way takes ten times as long as to count its MACs; and what stands
-beside MACs grows nearly as they do.
+To count a version in every way takes ten times as long as to count those; and what stands beside
+MACs grows nearly as they do.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,10 +39,10 @@ class Outlook:
     """
 
     def __init__(self, own: Seen, figures: Iterable[Figure], stated: Written) -> None:
-        self._per_mac = dict(_per_mac(own, figures))
+        self._per_mac = dict(_per_mac(own, figures)) if stated.is_of != "parameters" else {}
+        self._may_be_params = stated.is_of != "operations"
         self._readings = [(float(one.low), float(one.high)) for one in stated.readings]
-        plain = (one for one in stated.readings if one.how in PLAIN)
-        self._middles = [float(one.low + one.high) / 2 for one in plain]
+        self._middles = [one.middle for one in stated.readings if one.how in PLAIN]
 
     def about(self, macs: float) -> float:
         """Return how near it comes with so many MACs if the rest stays as it is per MAC.
@@ -59,9 +59,10 @@ class Outlook:
         """Return how near it may come on images on which it has so many MACs."""
         return self._least(macs, self._per_mac)
 
-    def in_other_version(self, macs: int) -> float:
-        """Return how near a version of so many MACs may come."""
-        return self._least(macs, dict.fromkeys(self._per_mac, OF_OTHER_VERSION))
+    def in_other_version(self, macs: int, params: int) -> float:
+        """Return how near a version of so many MACs and parameters may come."""
+        of_macs = self._least(macs, dict.fromkeys(self._per_mac, OF_OTHER_VERSION))
+        return min(of_macs, self._off(params, params)) if self._may_be_params else of_macs
 
     def _least(self, macs: float, off: Mapping[float, float]) -> float:
         found = (

@@ -23,7 +23,7 @@ from dscost.attributing.fitting import (
 )
 from dscost.attributing.outlook import Outlook
 from dscost.attributing.records import Attribution, Candidate
-from dscost.attributing.seen import Seen
+from dscost.attributing.seen import Prospect, Seen, known
 from dscost.attributing.subjects import Subject, subject_of
 from dscost.attributing.written import Written, parse_figure
 from dscost.conventions import Convention, convention_names, find_convention
@@ -125,6 +125,8 @@ def attribute(
         if not exhaustive and search.fewest_departures <= least:
             break
         look()
+    if search.fewest_departures == inf:
+        search.look_for_nearest()
     tried = search.tried
     found = ranked(tried, stated)
     return Attribution(
@@ -186,17 +188,18 @@ class _Search:
     ) -> None:
         self._subject, self._own, self._stated = subject, own, stated
         self._conventions, self._left_out = conventions, left_out
+        self._bare = own.without_classifier()
         self._plain = list(plain_figures(own, conventions, left_out))
         self._outlook = Outlook(own, self._plain, stated)
         self.tried: list[Candidate] = []
-        self._judged, self._worst = -1, inf
+        self._left: list[tuple[float, Prospect]] = []
 
     def stages(self) -> Iterator[tuple[int, Callable[[], None]]]:
         """Yield what to look at, after how far that is from the plain reading at least."""
         yield 0, lambda: self._hold(self._own, self._plain)
         yield CHANGED, lambda: self._hold(self._own, further_figures(self._own))
-        yield CHANGED, lambda: self._count(self._own.without_classifier())
-        yield CHANGED, lambda: self._count_with_bare(self._subject.reparameterised())
+        yield CHANGED, lambda: self._without_classifier(known(self._own))
+        yield CHANGED, self._deployed
         yield OTHER_INPUT, self._on_other_images
         yield OF_ANOTHER_VERSION, self._in_other_versions
 
@@ -206,6 +209,12 @@ class _Search:
         fitting = (one.departures for one in self.tried if one.how is not None)
         return min(fitting, default=inf)
 
+    def look_for_nearest(self) -> None:
+        """Count what was left because it cannot fit, as far as it may be among the nearest."""
+        for least, found in sorted(self._left, key=lambda one: self._outlook.about(one[1].macs)):
+            if least <= worst_of_nearest(self.tried, MOST_NEAREST):
+                self._count(found.seen())
+
     def _hold(self, seen: Seen, figures: Iterable[Figure]) -> None:
         self.tried += candidates_of(seen, figures, self._stated, self._own)
 
@@ -213,30 +222,47 @@ class _Search:
         if seen is not None:
             self._hold(seen, plain_figures(seen, self._conventions, self._left_out))
 
-    def _count_with_bare(self, seen: Seen | None) -> None:
-        self._count(seen)
-        bare = seen and seen.without_classifier()
-        if bare and self._may_matter(self._outlook.in_other_version(bare.macs)):
-            self._count(bare)
+    def _without_classifier(self, whole: Prospect) -> None:
+        """Look at a version without its classifier, which is linear and of no other size in any."""
+        if self._bare is None:
+            return
+        macs = whole.macs - (self._own.macs - self._bare.macs)
+        params = whole.params - (self._own.params - self._bare.params)
+        self._version(Prospect(macs, params, lambda: _bare(whole.seen())))
 
-    def _may_matter(self, least: float) -> bool:
-        """Whether what is off by so much at least may fit, or be among the nearest."""
-        if self._judged != len(self.tried):
-            self._judged = len(self.tried)
-            self._worst = worst_of_nearest(self.tried, MOST_NEAREST)
-        return least <= self._worst
+    def _deployed(self) -> None:
+        seen = self._subject.reparameterised()
+        if seen is not None:
+            self._count(seen)
+            self._without_classifier(known(seen))
 
     def _on_other_images(self) -> None:
-        outlook, found = self._outlook, []
+        worst = 0.0 if self.fewest_departures < inf else worst_of_nearest(self.tried, MOST_NEAREST)
         for macs, side in self._likely_sides():
-            if self._may_matter(outlook.on_scaled_images(macs)):
-                try:
-                    found.append(self._subject.on_images(side))
-                except InputError:  # it takes images of one size only
-                    continue
-        for one in sorted(found, key=lambda one: outlook.about(one.macs)):
-            if not one.keeps_layers or self._may_matter(outlook.on_other_images(one.macs)):
-                self._count(one.seen())
+            if self._outlook.on_scaled_images(macs) > worst:
+                continue
+            try:
+                found = self._subject.on_images(side)
+            except InputError:  # it takes images of one size only
+                continue
+            least = self._outlook.on_other_images(found.macs) if found.keeps_layers else 0.0
+            self._if_it_may_fit(least, found)
+
+    def _in_other_versions(self) -> None:
+        for found in self._subject.versions():
+            if found.macs != self._own.macs:
+                self._version(found)
+                self._without_classifier(found)
+
+    def _version(self, found: Prospect) -> None:
+        self._if_it_may_fit(self._outlook.in_other_version(found.macs, found.params), found)
+
+    def _if_it_may_fit(self, least: float, found: Prospect) -> None:
+        """Count a version, or leave it for later."""
+        if least > 0:
+            self._left.append((least, found))
+        else:
+            self._count(found.seen())
 
     def _likely_sides(self) -> list[tuple[float, int]]:
         """Return how many MACs it has about on which images, the likeliest first; not all of some.
@@ -252,8 +278,6 @@ class _Search:
         sides.sort(key=lambda one: self._outlook.about(one[0]))
         return sides[: self._subject.most_resolutions]
 
-    def _in_other_versions(self) -> None:
-        for found in self._subject.versions():
-            is_other = found.macs != self._own.macs
-            if is_other and self._may_matter(self._outlook.in_other_version(found.macs)):
-                self._count_with_bare(found.seen())
+
+def _bare(whole: Seen | None) -> Seen | None:
+    return whole and whole.without_classifier()

@@ -96,17 +96,24 @@ class Seen(NamedTuple):
 
 
 class Prospect(NamedTuple):
-    """A version of a model of which the MACs are known, and the rest may not be worth counting.
+    """A version of a model of which the rest may not be worth counting.
 
     Args:
         macs: Its multiply-accumulates.
-        seen: Counts the rest.
+        params: Its parameters.
+        seen: Counts the rest; `None` where there is no such version after all.
         keeps_layers: Whether its layers are those of the model as it stands.
     """
 
     macs: int
-    seen: Callable[[], Seen]
+    params: int
+    seen: Callable[[], Seen | None]
     keeps_layers: bool = False
+
+
+def known(seen: Seen) -> Prospect:
+    """Return what is counted already."""
+    return Prospect(seen.macs, seen.params, lambda: seen)
 
 
 def _once(calls: Sequence[Call]) -> Iterator[Call]:

@@ -1,11 +1,11 @@
 """A target → what counts it anew, on other images and in other versions, as far as it can be."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dscost.analysis.targets import Request, found_source, with_arguments
-from dscost.attributing.seen import AS_IS, Prospect, Seen
+from dscost.attributing.seen import AS_IS, Prospect, Seen, known
 from dscost.conventions import Convention, functions_of
 from dscost.errors import InputError, SpecError
 from dscost.layers.convolution import Shape
@@ -98,15 +98,20 @@ class _OfArchitecture:
         return _of_operations(network.operations, network.input_shape)
 
     def on_images(self, resolution: int) -> Prospect:
-        from dscost.networks.network import on_input
+        from dscost.networks.network import macs_on_input, on_input
 
-        network = self._network
-        shape = (*network.input_shape[:2], resolution, resolution)
+        operations = self._network.operations
+        shape = (*self._network.input_shape[:2], resolution, resolution)
         try:
-            operations = on_input(network.operations, shape)
+            macs = macs_on_input(operations, shape)
         except SpecError:  # its last layer is as large as the images make it
             return _prospect(self._built(shape).operations, shape)
-        return _prospect(operations, shape)._replace(keeps_layers=True)
+        return Prospect(
+            macs,
+            _params(operations),
+            lambda: _of_operations(on_input(operations, shape), shape),
+            keeps_layers=True,
+        )
 
     @cached_property
     def _network(self) -> "Network":
@@ -137,8 +142,12 @@ def _prospect(
 ) -> Prospect:
     from dscost.networks.network import network_macs
 
-    macs = network_macs(operations)
-    return Prospect(macs, lambda: _of_operations(operations, shape)._replace(changes=changes))
+    seen = cache(lambda: _of_operations(operations, shape)._replace(changes=changes))
+    return Prospect(network_macs(operations), _params(operations), seen)
+
+
+def _params(operations: "Sequence[Operation]") -> int:
+    return sum(one.spec.params for one in operations)
 
 
 def _of_operations(operations: "Sequence[Operation]", shape: Shape) -> Seen:
@@ -184,7 +193,7 @@ class _OfModule:
         return self._own
 
     def on_images(self, resolution: int) -> Prospect:
-        return _known(self._on_images(resolution))
+        return known(self._on_images(resolution))
 
     def _on_images(self, resolution: int) -> Seen:
         (own,) = self._own.inputs
@@ -319,18 +328,14 @@ class _OfReport:
 _ONE_INPUT = "it was counted on its own input, and has no figure on another"
 
 
-def _known(seen: Seen) -> Prospect:
-    return Prospect(seen.macs, lambda: seen)
-
-
 def _other_versions(counted: "CountedModel") -> Iterator[Prospect]:
     for name, words in OTHERS.items():
-        yield _known(_of_counted(counted, name)._replace(changes=(words,)))
+        yield known(_of_counted(counted, name)._replace(changes=(words,)))
 
 
 def _other_totals(report: Report) -> Iterator[Prospect]:
     for name, words in OTHERS.items():
-        yield _known(_of_report(report, name)._replace(changes=(words,)))
+        yield known(_of_report(report, name)._replace(changes=(words,)))
 
 
 def _of_report(report: Report, version: str) -> Seen:

@@ -69,6 +69,11 @@ class Reading(NamedTuple):
     how: str
     read_as: str | None = None
 
+    @property
+    def middle(self) -> float:
+        """What it stands for where one number is to be named."""
+        return float(self.low + self.high) / 2
+
     def holds(self, count: Fraction) -> bool:
         """Whether a count may have been written as the figure."""
         return self.low <= count <= self.high
@@ -95,17 +100,15 @@ class Written(NamedTuple):
         """Return the likeliest reading that holds a count."""
         return next((reading for reading in self.readings if reading.holds(count)), None)
 
-    def distance(self, count: Fraction) -> Fraction:
-        """Return how far a count is off, as a share of the figure; 0 where a reading holds it."""
-        if self.reading_of(count):
-            return Fraction()
-        middles = [(one.low + one.high) / 2 for one in self._plain]
-        return min((abs(count - middle) / middle for middle in middles), default=Fraction(1))
+    def distance(self, count: Fraction) -> float:
+        """Return how far a count is off that no reading holds, as a share of the figure."""
+        off = (abs(float(count) / one.middle - 1) for one in self.readings if one.how in PLAIN)
+        return min(off, default=1.0)
 
-    def nearest_value(self, count: Fraction) -> Fraction:
+    def nearest_value(self, count: Fraction) -> float:
         """Return what the figure stands for in the unit that comes nearest to a count."""
-        middles = [(one.low + one.high) / 2 for one in self._plain]
-        return min(middles, key=lambda middle: abs(count - middle) / middle)
+        middles = [one.middle for one in self._plain]
+        return min(middles, key=lambda middle: abs(float(count) / middle - 1))
 
     @property
     def has_one_digit(self) -> bool:

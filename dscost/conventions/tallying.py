@@ -31,9 +31,9 @@ class Grouped:
     def __init__(self, calls: Iterable[Call]) -> None:
         groups: dict[tuple[str, str], dict[object, Alike]] = {}
         for call in calls:
-            kind, name, path, inputs, output, macs, _, parameters, attributes, *rest = call
+            kind, name, path, inputs, output, macs, _, parameters, attributes, *_ = call
             # layers that repeat have the very same objects, see `operations.calls_of`
-            key = id(inputs), id(output), id(parameters), id(attributes), macs, *rest
+            key = id(inputs), id(output), id(parameters), id(attributes), macs, call[9:]
             group = groups.setdefault((kind, name), {})
             if key in group:
                 group[key][1].append(path)
@@ -90,7 +90,7 @@ def tally(convention: Convention, calls: Iterable[Call] | Grouped, *, batch: int
 def _counted(
     convention: Convention, rule: Rule, calls: Iterable[Alike], batch: int
 ) -> Iterator[tuple[Sequence[str], int | Fraction]]:
-    """Yield what calls are due to, and what each counts; whole numbers are ints: they sum faster."""
+    """Yield what calls are due to, and what each counts: an int where it is whole; it sums fast."""
     parts = [
         (QUANTITIES[name], share.numerator if share.denominator == 1 else share)
         for name, share in rule.counts.items()

@@ -25,7 +25,6 @@ from dscost.networks.keys import (
 from dscost.networks.parts import ArchitectureFile, Block, Field, Item, misfits
 from dscost.notation import forms
 from dscost.notation.forms import Given, Keyed
-from dscost.notation.inputs import NAME_PATTERN
 from dscost.notation.marked_yaml import Node, Problems
 
 VARIABLES = ("in_channels", "block_in_channels", "index", "first")
@@ -241,7 +240,7 @@ class _Parser:
 
     def name(self, keys: Mapping[str, Node]) -> str | None:
         name = _TEXT.read(keys["name"], self.problems) if "name" in keys else None
-        if name is None or re.fullmatch(NAME_PATTERN, name):
+        if name is None or (name.isascii() and name.isidentifier()):
             return name
         rule = "is letters, digits and underscores"
         if name[:1].isdigit():

@@ -221,7 +221,7 @@ def on_input(operations: Sequence[Operation], shape: Shape) -> tuple[Operation, 
     Raises:
         SpecError: A layer does not fit what it reads then: one made for images of one size, say.
     """
-    written = once(_output_shape)
+    written = once(written_shape)
     found: list[Operation] = []
     for name, spec, sources, _, _ in operations:
         shapes = tuple([shape if at == NETWORK_INPUT else found[at][-1] for at in sources])
@@ -229,7 +229,34 @@ def on_input(operations: Sequence[Operation], shape: Shape) -> tuple[Operation, 
     return tuple(found)
 
 
-def _output_shape(spec: "Spec", shapes: Shapes) -> Shape:
+def macs_on_input(operations: Sequence[Operation], shape: Shape) -> int:
+    """Return the multiply-accumulates of a network on an input of another shape.
+
+    Raises:
+        SpecError: See `on_input`.
+    """
+    written = once(_written_macs)
+    outputs: list[Shape] = []
+    total = 0
+    for _, spec, sources, _, _ in operations:
+        read = tuple([shape if at == NETWORK_INPUT else outputs[at] for at in sources])
+        output, macs = written(spec, read)
+        outputs.append(output)
+        total += macs
+    return total
+
+
+def _written_macs(spec: "Spec", shapes: Shapes) -> tuple[Shape, int]:
+    output = written_shape(spec, shapes)
+    return output, spec.macs(shapes, output)
+
+
+def written_shape(spec: "Spec", shapes: Shapes) -> Shape:
+    """Return the shape of what a layer writes.
+
+    Raises:
+        SpecError: It does not fit what it reads, or writes more or less than can be.
+    """
     output = spec.output_shape(*shapes)
     require(not_within("output size", *output[2:]))
     return output

@@ -5,10 +5,11 @@ What cannot be built is told by `FileProblems`, all at once.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from dscost.errors import FileProblems, InputError
-from dscost.layers.convolution import Shape, conv2d, not_within, require
+from dscost.layers.convolution import Shape, conv2d
 from dscost.layers.others import (
     ActivationSpec,
     BatchNormSpec,
@@ -23,7 +24,7 @@ from dscost.layers.others import (
 from dscost.networks.expressions import UNKNOWN, UnknownValue
 from dscost.networks.keys import WORDS
 from dscost.networks.language import VARIABLES
-from dscost.networks.network import NETWORK_INPUT, Operation
+from dscost.networks.network import NETWORK_INPUT, Operation, once, written_shape
 from dscost.networks.parts import ArchitectureFile, Field, Item, misfits
 from dscost.notation.marked_yaml import Node, Problems
 
@@ -106,6 +107,8 @@ class _Unrolling:
         self.file = file
         self.names = {**WORDS, **{name: name for name in file.blocks}, **settings}
         self.operations: list[Operation] = []
+        # blocks repeat: see `networks.network.once`
+        self.conv, self.written = cache(conv2d), once(written_shape)
         self.specs: dict[Spec, Spec] = {}
         self.problems = Problems()
         self.defaults: Mapping[str, Any] = {}
@@ -225,7 +228,7 @@ class _Unrolling:
         channels = tensor.shape[1]
         depthwise = kind == "depthwise"
         norm, act = (given.get(key, self.defaults.get(key)) for key in ("norm", "act"))
-        spec = conv2d(
+        spec = self.conv(
             channels,
             channels * given.get("depth_multiplier", 1) if depthwise else given["out_channels"],
             given[kind],
@@ -244,9 +247,9 @@ class _Unrolling:
         """A gate per channel: global pooling, two 1×1 convolutions with bias, times the input."""
         channels, squeezed = tensor.shape[1], given["squeeze_excite"]
         gate = self.add(f"{name}.pool", GlobalPoolSpec(), [tensor])
-        gate = self.add(f"{name}.reduce", conv2d(channels, squeezed, 1, bias=True), [gate])
+        gate = self.add(f"{name}.reduce", self.conv(channels, squeezed, 1, bias=True), [gate])
         gate = self.activation(f"{name}.reduce_act", given.get("act", "relu"), gate)
-        gate = self.add(f"{name}.expand", conv2d(squeezed, channels, 1, bias=True), [gate])
+        gate = self.add(f"{name}.expand", self.conv(squeezed, channels, 1, bias=True), [gate])
         gate = self.activation(f"{name}.gate", given.get("gate", "sigmoid"), gate)
         return self.add(f"{name}.multiply", JoinSpec("multiply"), [tensor, gate])
 
@@ -256,11 +259,10 @@ class _Unrolling:
     def add(self, name: str, spec: Spec, tensors: list[Tensor]) -> Tensor:
         self.claim(name)
         shapes = tuple(tensor.shape for tensor in tensors)
-        output = spec.output_shape(*shapes)
-        require(not_within("output size", *output[2:]))
+        spec = self.specs.setdefault(spec, spec)
+        output = self.written(spec, shapes)
         sources = tuple(tensor.source for tensor in tensors)
-        one_of_all = self.specs.setdefault(spec, spec)  # see `networks.network.once`
-        self.operations.append(Operation(name, one_of_all, sources, shapes, output))
+        self.operations.append(Operation(name, spec, sources, shapes, output))
         return Tensor(len(self.operations) - 1, output)
 
     def claim(self, name: str) -> None:

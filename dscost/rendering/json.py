@@ -1,5 +1,6 @@
 """The data of a result as JSON."""
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from math import isfinite
@@ -20,7 +21,7 @@ def printable_json(text: str) -> str:
     >>> printable_json('["\x9b2J"]')
     '["\\u009b2J"]'
     """
-    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return re.sub(UNPRINTABLE, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def json_text(document: Any) -> str:
