@@ -133,9 +133,13 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Take away the models of a file: whoever imports `dscost.cli` has switched the collector off."""
+    """Take away the models of a file: whoever imports `dscost.cli` has switched the collector off.
+
+    What is left, of torch above all, stays: nobody need look through it again.
+    """
     if nextitem is None or nextitem.path != item.path:
         gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture

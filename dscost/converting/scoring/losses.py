@@ -208,10 +208,16 @@ def _samples_of(scores: frozenset[float]) -> tuple[int | None, float]:
         shares = [score / scale for score in scores]
         if min(shares) < 0 or max(shares) > 1:
             continue
-        telling = sum(0 < share < 1 for share in shares)
-        for count in range(1, MOST_BY_VALUES.get(telling, MOST_SAMPLES) + 1):
-            if all(abs(share * count - round(share * count)) <= _EXACT * count for share in shares):
-                return (count if count > 1 else None), float(scale)
+        telling = [share for share in shares if 0 < share < 1]
+        counts: Sequence[int] = range(1, MOST_BY_VALUES.get(len(telling), MOST_SAMPLES) + 1)
+        for share in telling:  # the first leaves few
+            counts = [
+                count
+                for count in counts
+                if abs(share * count - round(share * count)) <= _EXACT * count
+            ]
+        if counts:
+            return (counts[0] if counts[0] > 1 else None), float(scale)
     return None, 1.0
 
 
