@@ -494,7 +494,7 @@ def accuracy(model):
     time.sleep(0.005)
     return -(model(images) - expected).square().mean(1)
 """
-KILLS, EVALUATIONS = 10, 26
+KILLS, EVALUATIONS = 6, 26
 OF_KILLED = [
     *("convert", "net.py:make", "--score", "eval.py:accuracy", "--score-budget", str(EVALUATIONS)),
     *("--goal", "macs=0.5x", "--journal", "j.jsonl", "--json", "-o", "out.json", *INPUT),

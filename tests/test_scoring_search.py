@@ -65,6 +65,9 @@ class World:
                     options.append(Option((name,), decision, error, cost // 10, cost))
                     self.lost[name, decision] = weight * error**2 * random.uniform(0.7, 1.3)
             self.layers.append(options)
+        self.known = {
+            (one.names[0], one.decision): one.macs for options in self.layers for one in options
+        }
         self.as_is = Figures(10_000, ELSEWHERE + sum(options[0].macs for options in self.layers))
 
     def score(self, plan: Plans) -> float:
@@ -74,16 +77,8 @@ class World:
         return 1 - (lost if self.threshold is None else 2 * max(0.0, lost - self.threshold))
 
     def macs(self, plan: Plans) -> int:
-        kept = {
-            one.names[0]: one.macs
-            for options in self.layers
-            for one in options
-            if one.decision == KEEP
-        }
-        known = {
-            (one.names[0], one.decision): one.macs for options in self.layers for one in options
-        }
-        return ELSEWHERE + sum(known[name, plan.get(name, KEEP)] for name in kept)
+        kept = (options[0].names[0] for options in self.layers)
+        return ELSEWHERE + sum(self.known[name, plan.get(name, KEEP)] for name in kept)
 
     def every_plan(self) -> Iterator[tuple[int, float]]:
         """Yield what every plan there is costs, and its score."""

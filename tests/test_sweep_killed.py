@@ -16,7 +16,7 @@ from forking import fork
 import dscost.cli
 from dscost.analysis import beside_reference
 
-CASES, KILLS = 60, 10
+CASES, KILLS = 60, 6
 GRID, SMALL = ("--cin", "2:24:2", "--cout", "4,8,12,16,20"), ("--cin", "2:8:2", "--cout", "4,8")
 TIMED = (
     *("-k", "1", "--size", "4", "--variant", "standard"),

@@ -25,7 +25,7 @@ LEFT_OUT = frozenset(
     axes ci_formats devices expressions forms graph_binding graph_books graph_bounds graph_constants graph_control
     graph_forms graph_functions graph_fuzzing graph_light graph_origins graph_pairs graph_positions graph_quantized
     graph_reading graph_rules graph_sequences graph_shapes graph_weights house language literals marked_yaml operations
-    printable published_numbers quantities rendering roofline selectors shapes strict_json variants
+    printable published_numbers quantities rendering roofline scoring_search selectors shapes strict_json variants
     """.split()
 )
 """Files of tests of floors that may not import torch, as lint-imports sees to, and of what is made of their results: they
