@@ -12,7 +12,8 @@ from dscost.attributing.seen import Seen
 from dscost.attributing.written import PLAIN, Written
 
 OF_OTHER_VERSION = 0.1
-"""How far figures of a version may be from its MACs times what they were per MAC, as a share."""
+"""How far figures of a version may be from its MACs times what they were per MAC, as a share; less
+where few of the MACs are others."""
 OF_SCALED = 0.2
 """How far MACs on other images may be from those that grow with their area, as a share; strides
 round sizes up: at 96 by 96 MobileNetV3 small has 1.16 times as many."""
@@ -40,6 +41,7 @@ class Outlook:
 
     def __init__(self, own: Seen, figures: Iterable[Figure], stated: Written) -> None:
         self._per_mac = dict(_per_mac(own, figures)) if stated.is_of != "parameters" else {}
+        self._macs = own.macs
         self._may_be_params = stated.is_of != "operations"
         self._readings = [(float(one.low), float(one.high)) for one in stated.readings]
         self._middles = [one.middle for one in stated.readings if one.how in PLAIN]
@@ -61,7 +63,12 @@ class Outlook:
 
     def in_other_version(self, macs: int, params: int) -> float:
         """Return how near a version of so many MACs and parameters may come."""
-        of_macs = self._least(macs, dict.fromkeys(self._per_mac, OF_OTHER_VERSION))
+        changed = 2 * abs(macs / self._macs - 1) if self._macs else 1.0
+        off = {
+            share: min(by + changed, max(by, OF_OTHER_VERSION))
+            for share, by in self._per_mac.items()
+        }
+        of_macs = self._least(macs, off)
         return min(of_macs, self._off(params, params)) if self._may_be_params else of_macs
 
     def _least(self, macs: float, off: Mapping[float, float]) -> float:

@@ -48,12 +48,10 @@ def calls_of(operations: Iterable[Operation]) -> Iterator[Call]:
     """Yield what counters would see of operations, the position of each being its event."""
     seen = once(_seen)
     for at, operation in enumerate(operations):
-        for call in seen(operation.spec, operation.input_shapes, operation.output_shape):
-            kind, name, _, inputs, output, macs, _, parameters, attributes, *_ = call
-            events = at, at + 1
-            yield Call(
-                kind, name, operation.name, inputs, output, macs, events, parameters, attributes
-            )
+        name, spec, _, read, written = operation
+        events = at, at + 1
+        for call in seen(spec, read, written):
+            yield Call._make((*call[:2], name, *call[3:6], events, *call[7:]))
 
 
 def _seen(spec: Spec, inputs: Shapes, output: Shape) -> Sequence[Call]:

@@ -29,17 +29,19 @@ class Grouped:
     """
 
     def __init__(self, calls: Iterable[Call]) -> None:
-        groups: dict[tuple[str, str], dict[object, Alike]] = {}
+        alike: dict[object, Alike] = {}
         for call in calls:
-            kind, name, path, inputs, output, macs, _, parameters, attributes, *_ = call
+            kind, name, path, inputs, output, macs, _, parameters, attributes = call[:9]
             # layers that repeat have the very same objects, see `operations.calls_of`
-            key = id(inputs), id(output), id(parameters), id(attributes), macs, call[9:]
-            group = groups.setdefault((kind, name), {})
-            if key in group:
-                group[key][1].append(path)
+            which = id(inputs), id(output), id(parameters), id(attributes)
+            key = kind, name, which, macs, call[9:]
+            if key in alike:
+                alike[key][1].append(path)
             else:
-                group[key] = call, [path]
-        self._groups = {of: list(group.values()) for of, group in groups.items()}
+                alike[key] = call, [path]
+        self._groups: dict[tuple[str, str], list[Alike]] = {}
+        for one in alike.values():
+            self._groups.setdefault(one[0][:2], []).append(one)
         self._counted: dict[object, tuple[Rule, Counted]] = {}
 
     def counted(self, convention: Convention, batch: int) -> Iterator[tuple[int, Counted]]:
