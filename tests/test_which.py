@@ -117,12 +117,16 @@ def test_what_other_images_may_have_is_never_left_out(model: str, side: int) -> 
     shape, names = (1, 3, side, side), convention_names()
     counted = dscost.analyze(model, shape, convention=names)
     conventions = [find_convention(name) for name in names]
-    own = subject_of(model, Request(), conventions)[0].as_is()
+    subject, _ = subject_of(model, Request(), conventions)
+    own = subject.as_is()
     for key, totals in counted.by_convention.items():
         stated = parse_figure(str(totals["as_is"]))
         outlook = Outlook(own, plain_figures(own, conventions), stated)
-        scaled = own.macs * side**2 / 224**2
-        least = outlook.on_scaled_images(scaled), outlook.on_other_images(counted.totals.as_is.macs)
+        ((scaled, _),) = own.macs_on([side])
+        least = (
+            outlook.on_scaled_images(scaled, subject.macs_off),
+            outlook.on_other_images(counted.totals.as_is.macs),
+        )
         assert least == (0, 0), key
         found = dscost.which(model, stated.text, exhaustive=True).candidates
         assert any((one.amount, one.inputs) == (totals["as_is"], (shape,)) for one in found), key

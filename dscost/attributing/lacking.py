@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from dscost.conventions import Convention
+from dscost.conventions import Convention, alike_among
 from dscost.conventions.lacking import without_rule
 from dscost.traces.calls import Call
 
@@ -14,7 +14,10 @@ _USUAL = ("aten::conv2d", "aten::linear")
 
 def has_unusual(calls: Iterable[Call]) -> bool:
     """Whether MACs are those of other operators as well than all counters know."""
-    return any(call.macs and call.kind == "operators" and call.name not in _USUAL for call in calls)
+    return any(
+        call.macs and call.kind == "operators" and call.name not in _USUAL
+        for call, _ in alike_among(calls)
+    )
 
 
 def lacking(convention: Convention, calls: Sequence[Call]) -> tuple[str, ...]:

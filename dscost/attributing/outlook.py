@@ -14,9 +14,6 @@ from dscost.attributing.written import PLAIN, Written
 OF_OTHER_VERSION = 0.1
 """How far figures of a version may be from its MACs times what they were per MAC, as a share; less
 where few of the MACs are others."""
-OF_SCALED = 0.2
-"""How far MACs on other images may be from those that grow with their area, as a share; strides
-round sizes up: at 96 by 96 MobileNetV3 small has 1.16 times as many."""
 OF_ROUNDING = 0.01
 
 
@@ -53,9 +50,9 @@ class Outlook:
         """
         return self._least(macs, dict.fromkeys(self._per_mac, 0.0))
 
-    def on_scaled_images(self, macs: float) -> float:
-        """Return how near it may come on images on which it has about so many MACs."""
-        return self._least(macs, dict.fromkeys(self._per_mac, OF_SCALED))
+    def on_scaled_images(self, macs: float, off: float) -> float:
+        """Return how near it may come on images on which MACs are off these by a share at most."""
+        return self._least(macs, dict.fromkeys(self._per_mac, off))
 
     def on_other_images(self, macs: int) -> float:
         """Return how near it may come on images on which it has so many MACs."""

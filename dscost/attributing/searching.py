@@ -239,7 +239,7 @@ class _Search:
     def _on_other_images(self) -> None:
         worst = 0.0 if self.fewest_departures < inf else worst_of_nearest(self.tried, MOST_NEAREST)
         for macs, side in self._likely_sides():
-            if self._outlook.on_scaled_images(macs) > worst:
+            if self._outlook.on_scaled_images(macs, self._subject.macs_off) > worst:
                 continue
             try:
                 found = self._subject.on_images(side)
@@ -272,11 +272,9 @@ class _Search:
         own, resolution = self._own, self._own.resolution
         if resolution is None or not own.macs or self._stated.is_of == "parameters":
             return []
-        fixed = own.macs_of_one_position
-        per_area = (own.macs - fixed) / resolution**2
-        sides = [(fixed + per_area * side**2, side) for side in RESOLUTIONS if side != resolution]
-        sides.sort(key=lambda one: self._outlook.about(one[0]))
-        return sides[: self._subject.most_resolutions]
+        sides = own.macs_on(side for side in RESOLUTIONS if side != resolution)
+        nearest = sorted(sides, key=lambda one: self._outlook.about(one[0]))
+        return nearest[: self._subject.most_resolutions]
 
 
 def _bare(whole: Seen | None) -> Seen | None:

@@ -1,10 +1,11 @@
 """A version of a model on an input: what it costs, and what counters of others see of it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import prod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import ceil, log2, prod
 from types import MappingProxyType
 from typing import NamedTuple
 
+from dscost.conventions import alike_among
 from dscost.layers.convolution import Shape
 from dscost.reports.records import CountedBy
 from dscost.traces.calls import Call
@@ -53,14 +54,23 @@ class Seen(NamedTuple):
         height, width = self.inputs[0][2:]
         return height if height == width else None
 
-    @property
-    def macs_of_one_position(self) -> int:
-        """Multiply-accumulates of what has one position however large images are: linear layers."""
-        return sum(
-            call.macs
-            for call in self.calls or ()
-            if call.kind == "operators" and prod(call.output[2:]) == 1
-        )
+    def macs_on(self, sides: Iterable[int]) -> Iterator[tuple[float, int]]:
+        """Yield about how many multiply-accumulates it has on images of other sides, and the side.
+
+        A layer has as many times more as its output has positions; strides round these up.
+        """
+        whole = self.resolution
+        if whole is None:
+            return
+        by_extents: dict[Shape, int] = {}
+        for call, paths in alike_among(self.calls or ()):
+            if call.kind == "operators" and call.macs:
+                macs = call.macs * len(paths)
+                by_extents[call.output[2:]] = by_extents.get(call.output[2:], 0) + macs
+        rest = self.macs - sum(by_extents.values())
+        for side in sides:
+            more = (macs * _more(extents, whole, side) for extents, macs in by_extents.items())
+            yield rest * (side / whole) ** 2 + sum(more), side
 
     @property
     def norm_params(self) -> int:
@@ -93,6 +103,22 @@ class Seen(NamedTuple):
             calls=kept,
             changes=(*self.changes, "without its classifier"),
         )
+
+
+def _more(extents: Shape, whole: int, side: int) -> float:
+    """Return how many times more positions an output has on images of another side."""
+    if len(extents) == 1:  # of tokens, which are as many as the area is large
+        return (side / whole) ** 2
+    return prod(_longer(one, whole, side) for one in extents)
+
+
+def _longer(extent: int, whole: int, side: int) -> float:
+    """Return how many times longer an axis is; strides of two that round up do so again."""
+    if extent == 1:
+        return 1.0
+    stride = 2 ** max(0, round(log2(whole / extent)))
+    is_strided = extent == ceil(whole / stride)
+    return ceil(side / stride) / extent if is_strided else side / whole
 
 
 class Prospect(NamedTuple):

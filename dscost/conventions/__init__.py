@@ -11,7 +11,7 @@ from dscost.conventions.known import (
     register_convention,
 )
 from dscost.conventions.records import Convention, Rule, Tally
-from dscost.conventions.tallying import Grouped, functions_of, tally
+from dscost.conventions.tallying import Grouped, alike_among, functions_of, tally
 
 __all__ = [
     "CONVENTIONS",
@@ -19,6 +19,7 @@ __all__ = [
     "Grouped",
     "Rule",
     "Tally",
+    "alike_among",
     "convention_names",
     "find_convention",
     "functions_of",

@@ -19,7 +19,7 @@ from dscost.layers.others import (
     Spec,
 )
 from dscost.networks.network import Operation, Shapes, once
-from dscost.traces.calls import Call
+from dscost.traces.calls import Alike, Call, Repeating
 
 
 class _Written(NamedTuple):
@@ -52,6 +52,26 @@ def calls_of(operations: Iterable[Operation]) -> Iterator[Call]:
         events = at, at + 1
         for call in seen(spec, read, written):
             yield Call._make((*call[:2], name, *call[3:6], events, *call[7:]))
+
+
+def repeating_calls(operations: Sequence[Operation]) -> Repeating:
+    """Return what counters would see of operations, made where it is asked for."""
+    return Repeating(lambda: _alike(operations), lambda: calls_of(operations))
+
+
+def _alike(operations: Iterable[Operation]) -> Iterator[Alike]:
+    paths: dict[object, list[str]] = {}
+    first: list[tuple[Operation, list[str]]] = []
+    for operation in operations:
+        name, spec, _, read, written = operation
+        key = id(spec), read, written
+        if key not in paths:
+            paths[key] = []
+            first.append((operation, paths[key]))
+        paths[key].append(name)
+    for (_, spec, _, read, written), of in first:
+        for call in _seen(spec, read, written):
+            yield call, of
 
 
 def _seen(spec: Spec, inputs: Shapes, output: Shape) -> Sequence[Call]:

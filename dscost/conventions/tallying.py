@@ -7,7 +7,7 @@ from fractions import Fraction
 from dscost.conventions.quantities import QUANTITIES
 from dscost.conventions.records import Convention, Counted, Rule, Tally
 from dscost.errors import InputError
-from dscost.traces.calls import Call
+from dscost.traces.calls import Alike, Call, Repeating
 
 
 def functions_of(conventions: Iterable[Convention]) -> frozenset[str]:
@@ -15,10 +15,6 @@ def functions_of(conventions: Iterable[Convention]) -> frozenset[str]:
     of_all = (rules for one in conventions for rules in (one.rules, *one.variations.values()))
     found = (rule.names for rules in of_all for rule in rules if rule.kind == "functions")
     return frozenset(name for names in found for name in names)
-
-
-Alike = tuple[Call, list[str]]
-"""The first of calls that differ in nothing but what they are due to, and that of each."""
 
 
 class Grouped:
@@ -29,18 +25,8 @@ class Grouped:
     """
 
     def __init__(self, calls: Iterable[Call]) -> None:
-        alike: dict[object, Alike] = {}
-        for call in calls:
-            kind, name, path, inputs, output, macs, _, parameters, attributes = call[:9]
-            # layers that repeat have the very same objects, see `operations.calls_of`
-            which = id(inputs), id(output), id(parameters), id(attributes)
-            key = kind, name, which, macs, call[9:]
-            if key in alike:
-                alike[key][1].append(path)
-            else:
-                alike[key] = call, [path]
         self._groups: dict[tuple[str, str], list[Alike]] = {}
-        for one in alike.values():
+        for one in alike_among(calls):
             self._groups.setdefault(one[0][:2], []).append(one)
         self._counted: dict[object, tuple[Rule, Counted]] = {}
 
@@ -64,6 +50,25 @@ class Grouped:
                     continue
                 self._counted[key] = rule, counted  # kept, so that none that follows has its id
             yield at, self._counted[key][1]
+
+
+def alike_among(calls: Iterable[Call]) -> Iterable[Alike]:
+    """Return calls that differ in more than what they are due to, and the paths of each.
+
+    What repeats has the very same shapes and settings, not only equal ones.
+    """
+    if isinstance(calls, Repeating):
+        return calls.alike
+    found: dict[object, tuple[Call, list[str]]] = {}
+    for call in calls:
+        kind, name, path, inputs, output, macs, _, parameters, attributes = call[:9]
+        which = id(inputs), id(output), id(parameters), id(attributes)
+        key = kind, name, which, macs, call[9:]
+        if key in found:
+            found[key][1].append(path)
+        else:
+            found[key] = call, [path]
+    return found.values()
 
 
 def tally(convention: Convention, calls: Iterable[Call] | Grouped, *, batch: int = 1) -> Tally:

@@ -4,7 +4,8 @@ Some counters look at operators, some hang hooks on modules, some replace functi
 their own. What each of them would have seen is kept here as plain data.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -53,3 +54,39 @@ class Call(NamedTuple):
     def input(self) -> Shape:
         """Of the first tensor; of no dimensions where there is none."""
         return self.inputs[0] if self.inputs else ()
+
+
+Alike = tuple[Call, Sequence[str]]
+"""The first of calls that differ in nothing but what they are due to, and the path of each."""
+
+
+class Repeating(Sequence[Call]):
+    """Calls of which many are alike; each of them is made only where it is asked for.
+
+    Args:
+        alike: Makes those that differ.
+        each: Makes all of them, in order.
+    """
+
+    def __init__(
+        self, alike: Callable[[], Iterator[Alike]], each: Callable[[], Iterator[Call]]
+    ) -> None:
+        self._make_alike, self._make_each = alike, each
+
+    @cached_property
+    def alike(self) -> Sequence[Alike]:
+        """Those that differ, in the order of the first of each."""
+        return list(self._make_alike())
+
+    @cached_property
+    def _each(self) -> Sequence[Call]:
+        return list(self._make_each())
+
+    def __len__(self) -> int:
+        return len(self._each)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._each[at]
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self._each)
