@@ -30,10 +30,10 @@ from typing import Any
 from dscost.analysis.targets import Request
 from dscost.attributing.records import Candidate
 from dscost.attributing.searching import all_conventions, attribute
-from dscost.attributing.seen import Seen
+from dscost.attributing.seen import Prospect, Seen
 from dscost.attributing.subjects import Subject, subject_of
 from dscost.attributing.written import parse_figure
-from dscost.errors import DscostError
+from dscost.errors import DscostError, InputError
 
 DATA = Path(__file__).parent / "data" / "timm_gmacs.csv"
 OFF = 0.07
@@ -48,11 +48,15 @@ class AtThisSize:
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
 
-    def as_is(self, resolution: int | None = None) -> Seen:
+    def as_is(self) -> Seen:
         """Return it as it stands."""
         return self._subject.as_is()
 
-    def versions(self) -> Iterator[Seen]:
+    def on_images(self, resolution: int) -> Prospect:
+        """Return nothing: a table states the size of the images."""
+        raise InputError(f"not on images of {resolution}")
+
+    def versions(self) -> Iterator[Prospect]:
         """Yield nothing: who publishes a model's figure does not mean another model."""
         return iter(())
 
