@@ -21,7 +21,7 @@ from dscost.tracing import arguments_of, trace
 
 TIMM = {
     "residual": "resnet10t resnet26d resnext50_32x4d legacy_seresnet18 skresnet18 res2net50_26w_4s resnest14d",
-    "residual, of another kind": "resnetv2_18 eca_nfnet_l0 nf_regnet_b0 regnety_002 gernet_s hrnet_w18_small",
+    "residual, of another kind": "resnetv2_18 eca_nfnet_l0 nf_regnet_b0 regnety_002 gernet_s tresnet_m hrnet_w18_small",
     "a plain chain": "vgg11 repvgg_a0 selecsls42b",
     "dense": "densenet121 dla34 dpn48b darknet17 cspresnet50 ese_vovnet19b_dw",
     "inception": "inception_v3 xception41",

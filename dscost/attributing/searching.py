@@ -6,6 +6,7 @@ ends where nothing that follows can be likelier than what was found.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -188,7 +189,6 @@ class _Search:
     ) -> None:
         self._subject, self._own, self._stated = subject, own, stated
         self._conventions, self._left_out = conventions, left_out
-        self._bare = own.without_classifier()
         self._plain = list(plain_figures(own, conventions, left_out))
         self._outlook = Outlook(own, self._plain, stated)
         self.tried: list[Candidate] = []
@@ -202,6 +202,10 @@ class _Search:
         yield CHANGED, self._deployed
         yield OTHER_INPUT, self._on_other_images
         yield OF_ANOTHER_VERSION, self._in_other_versions
+
+    @cached_property
+    def _bare(self) -> Seen | None:
+        return self._own.without_classifier()
 
     @property
     def fewest_departures(self) -> float:
@@ -228,7 +232,7 @@ class _Search:
             return
         macs = whole.macs - (self._own.macs - self._bare.macs)
         params = whole.params - (self._own.params - self._bare.params)
-        self._version(Prospect(macs, params, lambda: _bare(whole.seen())))
+        self._version(Prospect(macs, params, lambda: _bare_of(whole.seen())))
 
     def _deployed(self) -> None:
         seen = self._subject.reparameterised()
@@ -277,5 +281,5 @@ class _Search:
         return nearest[: self._subject.most_resolutions]
 
 
-def _bare(whole: Seen | None) -> Seen | None:
+def _bare_of(whole: Seen | None) -> Seen | None:
     return whole and whole.without_classifier()
