@@ -28,6 +28,13 @@ layers:
   - flatten
   - {linear: 10}
 """
+FLAT = """
+input: [3, 32, 32]
+layers:
+  - {conv: 3, out_channels: 16, stride: 2, act: relu}
+  - flatten
+  - {linear: 10}
+"""
 MACS = 32 * 32 * 16 * 3 * 9 + 16 * 10
 
 
@@ -130,6 +137,23 @@ def test_what_other_images_may_have_is_never_left_out(model: str, side: int) -> 
         assert least == (0, 0), key
         found = dscost.which(model, stated.text, exhaustive=True).candidates
         assert any((one.amount, one.inputs) == (totals["as_is"], (shape,)) for one in found), key
+
+
+@pytest.mark.parametrize("model", ["mobilenet_v2", "resnet18", "efficientnet_b0", "flat.yaml"])
+def test_what_other_versions_may_have_is_never_left_out(tmp_path: Path, model: str) -> None:
+    (tmp_path / "flat.yaml").write_text(FLAT)
+    target = tmp_path / model if model == "flat.yaml" else model
+    conventions = [find_convention(name) for name in convention_names()]
+    subject, _ = subject_of(target, Request(), conventions)
+    own = subject.as_is()
+    figures = list(plain_figures(own, conventions))
+    whole = [own, *(one.seen() for one in subject.versions())]
+    bare = [one.without_classifier() for one in whole if one]
+    assert len(whole) == len(bare) == 3
+    for seen in filter(None, (*whole, *bare)):
+        for figure in plain_figures(seen, conventions):
+            outlook = Outlook(own, figures, parse_figure(str(int(figure.amount))))
+            assert outlook.in_other_version(seen.macs, seen.params) == 0, (seen.changes, figure.key)
 
 
 @pytest.mark.parametrize(
