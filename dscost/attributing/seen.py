@@ -63,7 +63,7 @@ class Seen(NamedTuple):
         if whole is None:
             return
         by_extents: dict[Shape, int] = {}
-        for call, paths in alike_among(self.calls or ()):
+        for call, paths in () if self.calls is None else alike_among(self.calls):
             if call.kind == "operators" and call.macs:
                 macs = call.macs * len(paths)
                 by_extents[call.output[2:]] = by_extents.get(call.output[2:], 0) + macs
