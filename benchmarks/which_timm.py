@@ -43,7 +43,7 @@ SEED = 1
 class AtThisSize:
     """A model on images of the size that a table states, as it is or as it is deployed."""
 
-    most_resolutions, macs_off, limits = 0, 0.0, ""
+    most_resolutions, macs_off, keeps_layers, limits = 0, 0.0, True, ""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject

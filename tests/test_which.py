@@ -139,6 +139,23 @@ def test_what_other_images_may_have_is_never_left_out(model: str, side: int) -> 
         assert any((one.amount, one.inputs) == (totals["as_is"], (shape,)) for one in found), key
 
 
+@pytest.mark.parametrize(
+    ("figure", "side"),
+    [
+        # a convolution of 16 × 3 × 9 weights at half the side, and 16 · (side / 2)² · 10 of the linear layer
+        (48 * 48 * 16 * 27 + 16 * 48 * 48 * 10, 96),
+        (112 * 112 * 16 * 27 + 16 * 112 * 112 * 10, 224),
+        (f"{16 * 28 + 16 * 48 * 48 * 10 + 10} params", 96),
+    ],
+)
+def test_a_layer_that_reads_all_positions_is_as_large_as_the_images_make_it(
+    tmp_path: Path, figure: object, side: int
+) -> None:
+    (tmp_path / "flat.yaml").write_text(FLAT)
+    found = dscost.which(tmp_path / "flat.yaml", str(figure)).candidates[0]
+    assert (found.inputs, found.how) == (((1, 3, side, side),), "exact")
+
+
 @pytest.mark.parametrize("model", ["mobilenet_v2", "resnet18", "efficientnet_b0", "flat.yaml"])
 def test_what_other_versions_may_have_is_never_left_out(tmp_path: Path, model: str) -> None:
     (tmp_path / "flat.yaml").write_text(FLAT)

@@ -243,7 +243,8 @@ class _Search:
     def _on_other_images(self) -> None:
         worst = 0.0 if self.fewest_departures < inf else worst_of_nearest(self.tried, MOST_NEAREST)
         for macs, side in self._likely_sides():
-            if self._outlook.on_scaled_images(macs, self._subject.macs_off) > worst:
+            least = self._outlook.on_scaled_images(macs, self._subject.macs_off)
+            if self._subject.keeps_layers and least > worst:
                 continue
             try:
                 found = self._subject.on_images(side)
@@ -274,7 +275,9 @@ class _Search:
         Of two that are as near the more usual one is before.
         """
         own, resolution = self._own, self._own.resolution
-        if resolution is None or not own.macs or self._stated.is_of == "parameters":
+        if resolution is None or not own.macs:
+            return []
+        if self._stated.is_of == "parameters" and self._subject.keeps_layers:
             return []
         sides = own.macs_on(side for side in RESOLUTIONS if side != resolution)
         nearest = sorted(sides, key=lambda one: self._outlook.about(one[0]))

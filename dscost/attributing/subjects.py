@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
+from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dscost.analysis.targets import Request, found_source, with_arguments
@@ -36,6 +37,11 @@ class Subject(Protocol):
     """How far its MACs on other images may be from `Seen.macs_on`, as a share."""
     limits: str
     """What cannot be asked of it, in a sentence; empty where all can."""
+
+    @property
+    def keeps_layers(self) -> bool:
+        """Whether it has the same layers on images of all sizes, and as many parameters."""
+        ...
 
     def as_is(self) -> Seen:
         """Return it as it stands, on its own input.
@@ -95,6 +101,20 @@ class _OfArchitecture:
 
     def __init__(self, source: "ArchitectureSource", request: Request) -> None:
         self._source, self._request = source, request
+
+    @cached_property
+    def keeps_layers(self) -> bool:
+        from dscost.networks.network import macs_on_input
+
+        operations, (*sizes, height, width) = self._network.operations, self._network.input_shape
+        reads = (one.input_shapes[0] for one in operations if one.op in ("view", "linear"))
+        if all(prod(shape[2:]) == 1 for shape in reads):
+            return True
+        try:
+            macs_on_input(operations, (*sizes, 2 * height, 2 * width))
+        except SpecError:  # a linear layer reads all positions
+            return False
+        return True
 
     def as_is(self) -> Seen:
         network = self._network
@@ -171,7 +191,7 @@ SIZE_KEYWORDS: Mapping[str, tuple[str, ...]] = {
 
 
 class _OfModule:
-    most_resolutions = 4
+    most_resolutions, keeps_layers = 4, True
     macs_off = (
         0.3  # those of attention grow with the square of the area: ViT's by 27 % from 224 to 384
     )
@@ -281,7 +301,7 @@ _SAID_BY = "; where its factory takes the size, say it there: --kwargs image_siz
 
 
 class _OfGraph:
-    most_resolutions, macs_off = 0, 0.0
+    most_resolutions, macs_off, keeps_layers = 0, 0.0, True
 
     def __init__(self, source: "GraphSource", request: Request, name: str) -> None:
         from dscost.analysis.graphs import STANDING_NOTE, count_graph, unknown_to_others
@@ -310,7 +330,7 @@ class _OfGraph:
 
 
 class _OfReport:
-    most_resolutions, macs_off = 0, 0.0
+    most_resolutions, macs_off, keeps_layers = 0, 0.0, True
     limits = (
         "Of a saved report only the figures that it has are known: what was not counted is not."
     )
