@@ -12,7 +12,7 @@ import pytest
 from program import run
 
 import dscost
-from dscost.conventions import Convention, Rule
+from dscost.conventions import Convention, Grouped, Rule, tally
 from dscost.conventions.lacking import misspelt, without_rule
 from dscost.errors import InputError
 from dscost.rendering import View, render
@@ -296,3 +296,22 @@ def test_what_is_no_convention_is_refused_in_one_line(wrong: Any) -> None:
         dscost.analyze("resnet18", convention=wrong)
     with pytest.raises(InputError, match=r"^expected a convention or the path of a file, found "):
         dscost.register_convention(wrong)
+
+
+def test_calls_that_were_grouped_once_count_by_each_convention_on_its_own() -> None:
+    conv = Call(
+        "modules", "Conv2d", "0", ((4, 3, 8, 8),), (4, 4, 8, 8), 100, inside=("Sequential",)
+    )
+    whole = Call("modules", "Sequential", "", ((4, 3, 8, 8),), (4, 4, 8, 8), 100, is_leaf=False)
+    of_conv = Rule("modules", ("Conv2d",), {"macs": Fraction(1)})
+    of_whole = Rule("modules", ("Sequential",), {"macs": Fraction(5)})
+    hidden = Convention(
+        "a", "A", "FLOPs", "", (), (of_conv,), "hidden", variations={"v": (of_whole,)}
+    )
+    every = hidden._replace(nested="all")
+    grouped = Grouped([conv, whole, conv._replace(path="1")])
+    assert tally(hidden, grouped).total == 200
+    assert tally(hidden.varied("v"), grouped).total == 500  # it hides those that it holds
+    assert tally(every.varied("v"), grouped).total == 700
+    assert tally(every._replace(per_sample=True), grouped, batch=4).total == 50
+    assert tally(every, grouped, batch=4).by_layer == {"0": 100, "1": 100}

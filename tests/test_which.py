@@ -156,6 +156,39 @@ def test_a_layer_that_reads_all_positions_is_as_large_as_the_images_make_it(
     assert (found.inputs, found.how) == (((1, 3, side, side),), "exact")
 
 
+def test_images_on_which_strides_leave_more_than_one_position_make_the_layer_larger(
+    tmp_path: Path,
+) -> None:
+    strided = "  - {conv: 3, out_channels: 16, stride: 2, act: relu}\n"
+    (tmp_path / "net.yaml").write_text(
+        f"input: [3, 32, 32]\nlayers:\n{5 * strided}  - flatten\n  - {{linear: 10}}\n"
+    )
+    params = 16 * 28 + 4 * 16 * 145 + 10 * (16 * 7 * 7 + 1)  # at 224 by 224 seven by seven are left
+    found = dscost.which(tmp_path / "net.yaml", f"{params} params").candidates[0]
+    assert (found.inputs, found.how) == (((1, 3, 224, 224),), "exact")
+
+
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_rules_of_ones_own_may_count_multiply_accumulates_at_different_rates(
+    tmp_path: Path, is_saved: bool
+) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "title: Mine\ncounts: FLOPs\nmeans: its own\nsource: us\nrules:\n"
+        "  - {operators: aten::conv2d, counts: {macs: 3}}\n"
+        "  - {operators: aten::linear, counts: {macs: 1}}\n"
+    )
+    target: str | Path = "resnet18"
+    mine = tmp_path / "mine.yaml"
+    if is_saved:
+        target = tmp_path / "saved.json"
+        dscost.analyze("resnet18", convention=mine).save(target)
+    separable = dscost.analyze("resnet18").totals.depthwise_separable.macs
+    figure = 3 * separable - 2 * 512 * 1000
+    further = () if is_saved else mine
+    found = dscost.which(target, str(figure), convention=further, exhaustive=True).candidates
+    assert any(one.title == "Mine" and one.amount == figure for one in found)
+
+
 @pytest.mark.parametrize("model", ["mobilenet_v2", "resnet18", "efficientnet_b0", "flat.yaml"])
 def test_what_other_versions_may_have_is_never_left_out(tmp_path: Path, model: str) -> None:
     (tmp_path / "flat.yaml").write_text(FLAT)

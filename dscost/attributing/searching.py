@@ -28,6 +28,7 @@ from dscost.attributing.seen import Prospect, Seen, known
 from dscost.attributing.subjects import Subject, subject_of
 from dscost.attributing.written import Written, parse_figure
 from dscost.conventions import Convention, convention_names, find_convention
+from dscost.conventions.known import built_in_names
 from dscost.errors import InputError
 
 if TYPE_CHECKING:
@@ -191,6 +192,11 @@ class _Search:
         self._conventions, self._left_out = conventions, left_out
         self._plain = list(plain_figures(own, conventions, left_out))
         self._outlook = Outlook(own, self._plain, stated)
+        # rules of others may count anything
+        is_known = own.calls is not None
+        self._may_be_judged = is_known and built_in_names().issuperset(
+            one.key for one in conventions
+        )
         self.tried: list[Candidate] = []
         self._left: list[tuple[float, Prospect]] = []
 
@@ -244,7 +250,7 @@ class _Search:
         worst = 0.0 if self.fewest_departures < inf else worst_of_nearest(self.tried, MOST_NEAREST)
         for macs, side in self._likely_sides():
             least = self._outlook.on_scaled_images(macs, self._subject.macs_off)
-            if self._subject.keeps_layers and least > worst:
+            if self._may_be_judged and self._subject.keeps_layers and least > worst:
                 continue
             try:
                 found = self._subject.on_images(side)
@@ -264,7 +270,7 @@ class _Search:
 
     def _if_it_may_fit(self, least: float, found: Prospect) -> None:
         """Count a version, or leave it for later."""
-        if least > 0:
+        if least > 0 and self._may_be_judged:
             self._left.append((least, found))
         else:
             self._count(found.seen())

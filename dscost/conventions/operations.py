@@ -48,10 +48,11 @@ def calls_of(operations: Iterable[Operation]) -> Iterator[Call]:
     """Yield what counters would see of operations, the position of each being its event."""
     seen = once(_seen)
     for at, operation in enumerate(operations):
-        name, spec, _, read, written = operation
+        path, spec, _, read, written = operation
         events = at, at + 1
         for call in seen(spec, read, written):
-            yield Call._make((*call[:2], name, *call[3:6], events, *call[7:]))
+            kind, name, _, inputs, output, macs, _, parameters, attributes = call[:9]
+            yield Call(kind, name, path, inputs, output, macs, events, parameters, attributes)
 
 
 def repeating_calls(operations: Sequence[Operation]) -> Repeating:

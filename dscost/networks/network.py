@@ -177,7 +177,7 @@ def once(compute: "Callable[[Spec, *Rest], Value]") -> "Callable[[Spec, *Rest], 
     """
     known: dict[object, tuple[Spec, Value]] = {}
 
-    def known_or_computed(spec: "Spec", *rest: *Rest) -> "Value":
+    def known_or_computed(spec: "Spec", *rest: *Rest) -> Value:
         key = id(spec), rest
         if key not in known:
             known[key] = spec, compute(spec, *rest)  # with the layer, so that its id stays its own
