@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from documents import all_texts
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "fine_tune.py"
 
@@ -106,8 +107,7 @@ def test_it_prints_a_table(
     ]
 
 
-def test_the_readme_shows_the_sizes_that_the_example_comes_to(told: dict[str, Any]) -> None:
-    readme = (EXAMPLE.parent.parent / "README.md").read_text(encoding="utf-8")
+def test_the_pages_show_the_sizes_that_the_example_comes_to(told: dict[str, Any]) -> None:
     for name, rows in (("trained", 1), ("converted", 4)):
         one = told[name]
-        assert readme.count(f"| {one.params:,} | {one.macs:,} |") == rows
+        assert all_texts().count(f"| {one.params:,} | {one.macs:,} |") == rows

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from documents import all_texts
 
 import dscost
 from dscost.budgets.reading import read_budget
@@ -435,9 +436,8 @@ def test_the_snippet_for_gitlab_compares_with_the_target_branch(tmp_path: Path) 
     assert all((clone / name).is_file() for name in reports.values())
 
 
-def test_the_readme_shows_the_snippets_as_they_are() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.findall(r"<!-- configs/ci/([\w.-]+) -->\n```yaml\n(.*?)```", readme, re.DOTALL)
+def test_the_pages_show_the_snippets_as_they_are() -> None:
+    shown = re.findall(r"<!-- configs/ci/([\w.-]+) -->\n```yaml\n(.*?)```", all_texts(), re.DOTALL)
     assert dict(shown) == {path.name: path.read_text(encoding="utf-8") for path in CI.iterdir()}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from documents import name_of, pages
 
 import dscost
 from dscost.errors import InputError, UnknownArgumentError
@@ -217,12 +218,12 @@ def test_what_is_given_is_not_assumed() -> None:
 
 def python_for_users() -> Iterator[tuple[str, str]]:
     """Yield the Python that users are shown."""
-    for page in ("README.md", *map(str, (HOUSE / "configs").rglob("README.md"))):
-        text = (HOUSE / page).read_text(encoding="utf-8")
+    for page in (*pages(), *sorted((HOUSE / "configs").rglob("README.md"))):
+        text = page.read_text(encoding="utf-8")
         for number, block in enumerate(
             re.findall(r"```py(?:thon)?\n(.*?)```", text, flags=re.DOTALL)
         ):
-            yield f"{page}:{number}", block
+            yield f"{name_of(page)}:{number}", block
     for path in (HOUSE / "examples").glob("*.py"):
         yield path.name, path.read_text(encoding="utf-8")
 
