@@ -123,9 +123,11 @@ def _devices(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _formats(ctx: typer.Context, incomplete: str) -> list[str]:
+    from dscost.pages.pictures.names import OF_COMMANDS
     from dscost.rendering import format_names
 
-    return format_names(judges=ctx.command.name == "check")
+    command = ctx.command.name or ""
+    return format_names(judges=command == "check", draws=command in OF_COMMANDS)
 
 
 def _exports(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -40,7 +40,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Devices": ("on", "named", "explain"),
     "Layers shown": ("layers", "sort", "top", "depth", "tree", "every_layer"),
     "Output": (
-        *("path", "json", "format_name", "export", "columns", "wide", "color", "quiet"),
+        *("path", "json", "format_name", "export", "plot", "columns", "wide", "color", "quiet"),
         *("stages", "totals", "verbose"),
     ),
     "Running code": ("isolate", "load_timeout"),

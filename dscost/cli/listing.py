@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dscost.cli.model_files import FORMAT, MEANING
-from dscost.cli.output_options import DEFAULTS, Fixed
+from dscost.cli.output_options import DEFAULTS, Listed
 from dscost.errors import UnknownNameError
 from dscost.pages import View
 
@@ -177,7 +177,7 @@ def list_names(
         str | None,
         typer.Option(help="Sort models or devices by a figure, largest first, such as params."),
     ] = None,
-    asked: Fixed = DEFAULTS,
+    asked: Listed = DEFAULTS,
     verbose: Annotated[
         bool,
         typer.Option("-v", "--verbose", help="Say where figures, rules and variants are from."),

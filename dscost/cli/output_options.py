@@ -11,6 +11,7 @@ import typer
 from dscost.cli.colours import wants_color
 from dscost.cli.model_files import ENDING, FORMAT, WRITE_MODELS, check_model_files, model_file
 from dscost.cli.options import OutputPath, Quiet, named_in_full, parse_names
+from dscost.cli.picture_files import check_picture, no_file_of, picture_files
 from dscost.cli.places import Read, check_places
 from dscost.cli.printing import Output, on_terminal, terminal_width
 from dscost.cli.streams import result_encoding, result_stream
@@ -20,6 +21,7 @@ from dscost.rendering import View, format_by_ending, format_names, in_words, no_
 _VIEW_OPTIONS = {
     "pages": ("columns", "sort", "top", "depth", "tree"),
     "rows": ("columns", "stages", "totals"),
+    "pictures": ("sort", "top", "depth", "plot"),
 }
 """What a format honours of a view, by what it says."""
 _OF_ROWS = ("stages", "totals")
@@ -39,6 +41,14 @@ class Asked(NamedTuple):
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
     path: OutputPath = None
     export: Annotated[list[str] | None, typer.Option(metavar=_EXPORTED, help=f"{_EXPORTS}.")] = None
+    plot: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=FILE]",
+            help="Draw a picture to a .svg or .png file; without FILE that of --export svg=PATH; "
+            "repeatable.",
+        ),
+    ] = None
     columns: Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")] = (
         None
     )
@@ -63,7 +73,8 @@ class Asked(NamedTuple):
             raise InputError(f"--json and --format {self.format_name} contradict each other")
         models = tuple(filter(None, map(model_file, self.export or ())))
         others = [entry for entry in self.export or () if model_file(entry) is None]
-        exports = tuple(map(_export, others))
+        drawn, plot = picture_files(self.plot or (), command)
+        exports = (*map(_export, others), *drawn)
         exported = [path for _, path in exports]
         files = [self.path, *exported, *(one.path for one in models)]
         check_places(files, read)
@@ -74,6 +85,7 @@ class Asked(NamedTuple):
         for name in (chosen, *(name for name, _ in exports)):
             if renderer(name).says == "findings" and not judges:
                 raise no_findings(name, f"dscost {command}")
+            check_picture(name, plot, command)
         view = view._replace(
             columns=None if self.columns is None else parse_names(self.columns),
             wide=self.wide,
@@ -81,14 +93,19 @@ class Asked(NamedTuple):
             color=wants_color(result_stream(), self.color),
             encoding=result_encoding(),
             command=command,
+            plot=plot,
         )
         view = named_in_full(view)
         # an option without effect would pass for one that was obeyed
         says = renderer(chosen).says
-        has_rows = any(renderer(name).says == "rows" for name, _ in exports)
-        honoured = (*_VIEW_OPTIONS.get(says, ()), *(_OF_ROWS if has_rows else ()))
+        exported_as = {renderer(name).says for name, _ in exports}
+        honoured = (*_VIEW_OPTIONS.get(says, ()), *(_OF_ROWS if "rows" in exported_as else ()))
+        if "pictures" in exported_as:
+            honoured += ("plot",)
         for option in dict.fromkeys(name for names in _VIEW_OPTIONS.values() for name in names):
             if getattr(view, option) not in (None, False) and option not in honoured:
+                if option == "plot":
+                    raise no_file_of(view.plot or "")
                 raise InputError(f"--{option} has no meaning for --format {chosen}")
         return Output(chosen, self.path, exports, view, self.quiet, models)
 
@@ -148,7 +165,9 @@ class Offered(NamedTuple):
 
     def in_its_own_way(self, *, asks_help: bool) -> dict[str, Any]:
         """Return the options that are not spelled as in `Asked`; `None` for one that it has not."""
-        formats = in_words(format_names(judges=self.judges, of_others=asks_help))
+        draws = "plot" not in self.without
+        names = format_names(judges=self.judges, draws=draws, of_others=asks_help)
+        formats = in_words(names)
         option = typer.Option("--format", help=f"{formats}.")
         own: dict[str, Any] = {"format_name": Annotated[str | None, option]}
         if self.quiet is not None:
@@ -180,8 +199,10 @@ OfSweep = Annotated[
 """Those of the command whose tables may be large."""
 Fixed = Annotated[Asked, Offered(without=("columns",))]
 """Those of one whose tables are always the same."""
-Plain = Annotated[Asked, Offered(without=("columns", "wide"))]
-"""Those of one that shows no figures side by side."""
+Plain = Annotated[Asked, Offered(without=("columns", "wide", "plot"))]
+"""Those of one that shows no figures side by side, and draws none."""
+Listed = Annotated[Asked, Offered(without=("columns", "plot"))]
+"""Those of the command that lists what there is."""
 
 
 class Without:

@@ -16,7 +16,7 @@ from dscost.errors import DscostError, FileProblems, OutputError
 from dscost.files import reason_of, write_whole
 from dscost.pages.page import Tone
 from dscost.printable import printable
-from dscost.rendering import View, render, renderer
+from dscost.rendering import View, Written, render, renderer
 from dscost.rendering.tones import painted
 from dscost.timing import Progress
 
@@ -159,7 +159,7 @@ class Output(NamedTuple):
         rows, kept = 0, None
         if shown and self.fills_in:
             pending = self.view._replace(pending=True)
-            rows = draw(render(counted, self.format_name, pending))
+            rows = draw(str(render(counted, self.format_name, pending)))
         try:
             yield
         except KeyboardInterrupt:
@@ -179,7 +179,7 @@ def abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), ours.fileno())
 
 
-def write_out(text: str, *, format_name: str = "table") -> None:
+def write_out(text: Written, *, format_name: str = "table") -> None:
     """Write a result to stdout; a reader that has seen enough and left is no error.
 
     Only a table is for eyes alone, and written in what the terminal can show; a program that reads
@@ -189,11 +189,11 @@ def write_out(text: str, *, format_name: str = "table") -> None:
     if stream is None:
         raise OutputError("cannot write the result: no stdout")
     try:
-        if format_name == "table" or not hasattr(stream, "buffer"):
+        if isinstance(text, str) and (format_name == "table" or not hasattr(stream, "buffer")):
             stream.write(text)
         else:
             stream.flush()
-            stream.buffer.write(text.encode())
+            stream.buffer.write(text.encode() if isinstance(text, str) else text)
         stream.flush()
     except BrokenPipeError:
         abandon_stdout()

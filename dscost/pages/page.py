@@ -2,14 +2,19 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
 
 from dscost.errors import InputError, UnknownNameError
 from dscost.reports.figures import ON_REQUEST, convention_of, metric_of
 
+if TYPE_CHECKING:
+    from dscost.pages.pictures import NotDrawn, Picture
+
 Line = TypeVar("Line")
 Drawing = Callable[[int | None], Sequence[str]]
 """Returns lines of characters that are no wider than there is room, or of their natural width."""
+Pictures = Callable[[], "Sequence[Picture | NotDrawn]"]
+"""Returns what can be drawn of a page, the most telling first, and what cannot, each with why."""
 
 
 Tone = Literal["good", "bad", "unclear", "verdict", "method"]
@@ -154,6 +159,7 @@ class Page(NamedTuple):
         is_long: Whether it may be folded away, under its heading.
         is_list: Whether it is names and their meanings, which a terminal shows without headings.
         measured: On what machine its figures were measured, and by what, if they were.
+        pictures: Returns what can be drawn of it, if anything can.
     """
 
     heading: str
@@ -164,6 +170,7 @@ class Page(NamedTuple):
     is_long: bool = False
     is_list: bool = False
     measured: str = ""
+    pictures: Pictures | None = None
 
 
 class View(NamedTuple):
@@ -190,6 +197,7 @@ class View(NamedTuple):
         get_it: The command that does what is advised, if there is one.
         stages: Whether rows for programs tell of the stages of variants as well.
         totals: Whether they tell of the whole instead of its layers.
+        plot: Which picture is drawn, where there is room for one only.
     """
 
     columns: tuple[str, ...] | None = None
@@ -210,6 +218,7 @@ class View(NamedTuple):
     get_it: str | None = None
     stages: bool = False
     totals: bool = False
+    plot: str | None = None
 
 
 def filled_sheet(columns: Sequence[Column], rows: Sequence[Row]) -> Sheet:

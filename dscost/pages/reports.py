@@ -1,7 +1,8 @@
 """A report → a page: which sheets there are, what stands in their cells."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import format_bytes, format_factor, format_seconds
@@ -58,6 +59,9 @@ from dscost.reports.figures import Cost
 from dscost.reports.one_setting import setting_of_layers, under_setting
 from dscost.reports.records import Layer, Report, Timing, document, inputs_text
 from dscost.timing import runtime_of
+
+if TYPE_CHECKING:
+    from dscost.pages.pictures import NotDrawn, Picture
 
 PENDING = "…"
 FLOPS_NOTE = Toned("FLOPs = 2 × MACs. Many papers call MACs “FLOPs”.", "method")
@@ -275,7 +279,14 @@ def _model_page(report: Report, view: View) -> Page:
         drawing=_drawing_of_totals(report),
         closing=[*closing, *_footnotes(report, sheets)],
         measured=measured_on(report.environment, _settings(report)),
+        pictures=partial(_pictures_of, report),
     )
+
+
+def _pictures_of(report: Report) -> "Sequence[Picture | NotDrawn]":
+    from dscost.pages.pictures.of_layers import layers_picture
+
+    return [layers_picture(report)]
 
 
 def _which_engine(report: Report, setting: str | None) -> Iterator[str]:

@@ -17,11 +17,13 @@ __all__ = [
     "RENDERERS",
     "Renderer",
     "View",
+    "Written",
     "data_frame",
     "format_by_ending",
     "format_names",
     "in_words",
     "no_findings",
+    "plot",
     "register_renderer",
     "render",
     "renderer",
@@ -29,24 +31,26 @@ __all__ = [
 
 _TO_A_FILE = View()
 
-Says = Literal["pages", "rows", "data", "findings"]
+Says = Literal["pages", "rows", "data", "findings", "pictures"]
 """What a format writes of a result."""
-Writer = TypeVar("Writer", bound=Callable[[Said, View], str])
+Written = str | bytes
+"""What a format writes: text, but for pixels."""
+Writer = TypeVar("Writer", bound=Callable[[Said, View], Written])
 
 
 class Renderer(NamedTuple):
     """A format.
 
     Args:
-        write: Returns the text.
+        write: Returns the text, or the bytes of what is no text.
         meaning: What it is, in a line.
         endings: Endings of files that are written in it where no format is named, such as `.md`.
         says: What it writes of a result: its pages, which honour every option of a view; its rows,
-            which have columns; its data, always all there is; or its findings, which only
-            results have that judge something.
+            which have columns; its data, always all there is; its findings, which only
+            results have that judge something; or one of its pictures.
     """
 
-    write: Callable[[Said, View], str]
+    write: Callable[[Said, View], Written]
     meaning: str = ""
     endings: tuple[str, ...] = ()
     says: Says = "pages"
@@ -64,8 +68,9 @@ def register_renderer(
 ) -> Callable[[Writer], Writer]:
     """Return a decorator that makes a function a format of every command.
 
-    The function takes what is `Said` of a result and a `View`, and returns text. An installed
-    package has its formats found by the entry-point group `dscost.renderers`, one per name.
+    The function takes what is `Said` of a result and a `View`, and returns text, or bytes. An
+    installed package has its formats found by the entry-point group `dscost.renderers`, one per
+    name.
 
     Args:
         name: What `--format` takes; a later format of the same name replaces it.
@@ -91,38 +96,62 @@ def register_renderer(
 
 
 def renderer(name: str) -> Renderer:
-    """Return a format.
+    """Return a format; behind a colon its name may say which picture, as in `svg:roofline`.
 
     Raises:
         UnknownNameError: There is none of that name.
         UnavailableError: What another package has under it is no format.
+        InputError: A picture is named, and the format draws none.
     """
+    base, colon, picture = name.partition(":")
     # the entry point of a package may name a function that nobody has registered
-    found: Any = RENDERERS[name]
+    found: Any = RENDERERS[base]
     if not callable(found) and not isinstance(found, Renderer):
         raise UnavailableError(
-            f"the entry point '{name}' of dscost.renderers is no function, "
+            f"the entry point '{base}' of dscost.renderers is no function, "
             "see dscost.register_renderer"
         )
-    return found if isinstance(found, Renderer) else Renderer(found)
+    format_ = found if isinstance(found, Renderer) else Renderer(found)
+    if colon and (format_.says != "pictures" or not picture):
+        raise InputError(f"'{name}': only a format of pictures takes the name of one (svg, png)")
+    return format_
 
 
-def render(result: Any, format_name: str = "table", view: View = _TO_A_FILE) -> str:
-    """Return a result as text.
+def render(result: Any, format_name: str = "table", view: View = _TO_A_FILE) -> Written:
+    """Return a result as text, or as the bytes of a format that is none.
 
     Args:
         result: What a command came to, a list of reports, or what is already `Said`.
-        format_name: One of `RENDERERS`.
+        format_name: One of `RENDERERS`, of pictures also with the name of one, `svg:roofline`.
         view: How it is to be shown; by default as the command line writes it to a file.
 
     Raises:
-        UnknownNameError: There is no such format, or the view asks for a column that there is not.
-        InputError: The format says findings, and the result has none.
+        UnknownNameError: There is no such format or picture, or the view asks for a column that
+            there is not.
+        InputError: The format says findings, and the result has none, or it draws what is not
+            known.
     """
     format_, what = renderer(format_name), said(result)
     if format_.says == "findings" and what.findings() is None:
         raise no_findings(format_name, what.what)
-    return format_.write(what, view)
+    picture = format_name.partition(":")[2]
+    return format_.write(what, view._replace(plot=picture) if picture else view)
+
+
+def plot(result: Any, name: str | None = None) -> Any:
+    """Return a picture of a result.
+
+    Args:
+        result: As of `render`.
+        name: Which one; by default the most telling.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+        InputError: What it would show is not known.
+    """
+    from dscost.rendering.picturing import Drawing, picture_of
+
+    return Drawing(picture_of(said(result), View(plot=name)))
 
 
 def data_frame(result: Any) -> Any:
@@ -142,17 +171,19 @@ def no_findings(format_name: str, what: str) -> InputError:
     return InputError(f"format '{format_name}' says findings, which {what} has not; use {others}")
 
 
-def format_names(*, judges: bool, of_others: bool = True) -> list[str]:
-    """Return the names of formats, those for findings where something judges.
+def format_names(*, judges: bool, draws: bool = False, of_others: bool = True) -> list[str]:
+    """Return the names of formats.
 
-    To look for those of other packages takes a while.
+    Args:
+        judges: Whether those for findings are among them.
+        draws: Whether those for pictures are.
+        of_others: Whether to look for those of other packages, which takes a while.
     """
     names = [*RENDERERS] if of_others else [*RENDERERS.here()]
-    if judges:
-        return names
+    without = {*(() if judges else ("findings",)), *(() if draws else ("pictures",))}
     # a format of another package is not loaded to be named
     here = {name: RENDERERS[name] for name in RENDERERS.here()}
-    return [name for name in names if getattr(here.get(name), "says", "") != "findings"]
+    return [name for name in names if getattr(here.get(name), "says", "") not in without]
 
 
 def in_words(names: list[str]) -> str:
@@ -180,8 +211,8 @@ def format_by_ending(path: Path | None) -> str:
 def _common(name: str, module: str, meaning: str, ending: str, says: Says = "pages") -> None:
     """Register one of the formats that are asked for all the time; its module is imported late."""
 
-    def write(what: Said, view: View) -> str:
-        text: str = import_module(f"dscost.rendering.{module}").write(what, view)
+    def write(what: Said, view: View) -> Written:
+        text: Written = import_module(f"dscost.rendering.{module}").write(what, view)
         return text
 
     RENDERERS.register(name)(Renderer(write, meaning, (ending,), says))

@@ -55,19 +55,32 @@ class Shown:
         """
         return _rendering().data_frame(self)
 
+    def plot(self, name: str | None = None) -> Any:
+        """Return a picture of it, which a notebook shows and `save` writes as SVG or PNG.
+
+        Args:
+            name: Which one, as `--plot` calls it (`dscost list pictures`); by default the most
+                telling that there is.
+
+        Raises:
+            UnknownNameError: There is none of that name.
+            InputError: What it would show is not known, such as times of what was not timed.
+        """
+        return _rendering().plot(self, name)
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write it to a file, whole or not at all, in the format that the ending of its name means.
 
         Args:
-            path: `costs.json`, `costs.csv`, `costs.md`, `costs.txt`, or of another format that
-                `dscost list formats` has. What is there is written over.
+            path: `costs.html`, `costs.json`, `costs.csv`, `costs.md`, `costs.svg`, or of another
+                format that `dscost list formats` has. What is there is written over.
 
         Raises:
             InputError: No format has that ending, or it is not for such a result.
             OutputError: The file cannot be written.
         """
         format_name: str = _rendering().format_by_ending(Path(path))
-        write_whole(Path(path), self._written(format_name))
+        write_whole(Path(path), _rendering().render(self, format_name))
 
     def _written(self, format_name: str) -> str:
         text: str = _rendering().render(self, format_name)

@@ -1,0 +1,66 @@
+"""Files of pictures that a command line asks for, by `--plot NAME=FILE` or a format of them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from dscost.errors import InputError, UnknownNameError
+from dscost.pages.pictures.names import OF_COMMANDS
+from dscost.rendering import format_by_ending, renderer
+
+_EXAMPLE = "roofline=roofline.svg"
+
+
+def picture_files(
+    entries: Iterable[str], command: str
+) -> tuple[list[tuple[str, Path]], str | None]:
+    """Return the files that `--plot` names, each with its format, and the picture without a file.
+
+    Raises:
+        InputError: A file has another ending than .svg or .png, or two pictures have no file.
+        UnknownNameError: The command draws no such picture.
+    """
+    files: list[tuple[str, Path]] = []
+    plot: str | None = None
+    for entry in entries:
+        name, equals, path = entry.partition("=")
+        _check_name(name, command)
+        if not equals:
+            if plot not in (None, name):
+                raise InputError(f"--plot {plot} and --plot {name}: name a file, as in {_EXAMPLE}")
+            plot = name
+            continue
+        if Path(path).suffix.lower() not in (".svg", ".png"):
+            raise InputError(
+                f"--plot: expected NAME=FILE.svg or .png, as in {_EXAMPLE}, found '{entry}'"
+            )
+        files.append((f"{format_by_ending(Path(path))}:{name}", Path(path)))
+    return files, plot
+
+
+def check_picture(format_name: str, plot: str | None, command: str) -> None:
+    """Refuse a format of pictures where the command draws none, or not that one.
+
+    Raises:
+        InputError: It draws none.
+        UnknownNameError: It draws no such picture.
+    """
+    if renderer(format_name).says != "pictures":
+        return
+    base, _, name = format_name.partition(":")
+    if command not in OF_COMMANDS:
+        raise InputError(f"format '{base}' draws pictures, of which dscost {command} has none")
+    if name:
+        _check_name(name, command)
+
+
+def no_file_of(plot: str) -> InputError:
+    """Return the error of a picture that is asked for, and written nowhere."""
+    return InputError(f"--plot {plot}: name its file, as in --plot {plot}={plot}.svg")
+
+
+def _check_name(name: str, command: str) -> None:
+    names = OF_COMMANDS.get(command, ())
+    if not names:
+        raise InputError(f"--plot: dscost {command} draws no picture")
+    if name not in names:
+        raise UnknownNameError("picture", name, names)

@@ -1,0 +1,125 @@
+"""Horizontal bars from 0, those of one thing below each other."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from dscost.pages.pictures import Bar, Bars
+from dscost.rendering.drawing.canvas import WIDTH, Canvas
+from dscost.rendering.drawing.frame import MARGIN, SMALL, Entry, foot_of, head_of, text_base
+from dscost.rendering.drawing.inks import SERIES
+from dscost.rendering.drawing.lettering import LINE, fitting, width_of
+from dscost.rendering.drawing.scales import Scale, scale_of, tick_text, tick_texts
+
+THICK = 13.0
+GAP = 9.0
+"""Between the bars of two things."""
+MOST_NAME = 220.0
+
+
+def draw_bars(picture: Bars) -> Canvas:
+    """Return bars drawn."""
+    head = head_of(picture.title, list(_legend(picture)))
+    foot = foot_of(picture.notes, picture.measured)
+    names = [fitting(bar.name, MOST_NAME) for bar in picture.bars]
+    left = MARGIN + max(map(width_of, names), default=0.0) + 8
+    top = head.height + 8
+    step = len(picture.series) * THICK + GAP
+    bottom = top + step * len(picture.bars)
+    canvas = Canvas(bottom + 2 * LINE + 12 + foot.height)
+    texts = [[_text(picture, bar, at) for at in range(len(bar.values))] for bar in picture.bars]
+    beside = max((width_of(text, SMALL) for row in texts for text in row), default=0.0) + 10
+    scale = scale_of(picture.axis, [0.0, *_values(picture)], left, WIDTH - MARGIN - beside)
+    head.draw(canvas)
+    _axis(canvas, picture, scale, top, bottom)
+    for at, (bar, name) in enumerate(zip(picture.bars, names, strict=True)):
+        y = top + at * step + GAP / 2
+        with canvas.told(bar.tells):
+            middle = y + len(picture.series) * THICK / 2
+            canvas.write(name, left - 8, text_base(middle), anchor="end")
+            _bar(canvas, picture, bar, scale, y, texts[at])
+            _limit(canvas, picture, at, scale, y)
+    foot.draw(canvas)
+    return canvas
+
+
+def _bar(canvas: Canvas, picture: Bars, bar: Bar, scale: Scale, y: float, texts: list[str]) -> None:
+    zero = scale.at(0.0)
+    for at, value in enumerate(bar.values):
+        middle = y + (at + 0.5) * THICK
+        end = zero
+        if value is not None:
+            end = scale.at(value)
+            ink = SERIES[at % len(SERIES)]
+            start, width = min(zero, end), abs(end - zero)
+            canvas.area(start, middle - THICK / 2 + 1, max(width, 0.8), THICK - 2, ink)
+            _hatched(canvas, at, start, middle, width)
+        interval = bar.intervals[at] if at < len(bar.intervals) else None
+        if interval is not None:
+            low, high = map(scale.at, interval)
+            canvas.line([(low, middle), (high, middle)], "ink", 1.5)
+            for x in (low, high):
+                canvas.line([(x, middle - 3), (x, middle + 3)], "ink", 1.5)
+            end = max(end, high)
+        canvas.write(texts[at], max(zero, end) + 5, middle + SMALL * 0.36, size=SMALL)
+
+
+def _hatched(canvas: Canvas, at: int, start: float, middle: float, width: float) -> None:
+    """Draw strokes over the bars of every second series, which tell it in grey."""
+    if at % 2 == 0:
+        return
+    x = start + 5
+    while x < start + width - 2:
+        canvas.line([(x - 2, middle + THICK / 2 - 2), (x + 2, middle - THICK / 2 + 2)], "ground")
+        x += 6
+
+
+def _limit(canvas: Canvas, picture: Bars, at: int, scale: Scale, y: float) -> None:
+    limit = picture.limits[at] if at < len(picture.limits) else None
+    if limit is not None:
+        x, height = scale.at(limit), len(picture.series) * THICK
+        canvas.line([(x, y - 3), (x, y + height + 3)], "s1", 2.0)
+
+
+def _axis(canvas: Canvas, picture: Bars, scale: Scale, top: float, bottom: float) -> None:
+    end = 0.0
+    for value, text in zip(
+        scale.ticks, tick_texts(scale.ticks, picture.axis.quantity), strict=True
+    ):
+        at, half = scale.at(value), width_of(text) / 2
+        canvas.line([(at, top), (at, bottom)], "grid")
+        if at - half > end:
+            canvas.write(text, at, bottom + LINE, "faint", "middle")
+            end = at + half + 8
+    zero = scale.at(0.0)
+    canvas.line([(zero, top), (zero, bottom)], "faint")
+    canvas.write(picture.axis.title, scale.end, bottom + 2 * LINE + 2, anchor="end")
+
+
+def _text(picture: Bars, bar: Bar, at: int) -> str:
+    if at < len(bar.texts):
+        return bar.texts[at]
+    value = bar.values[at]
+    return "–" if value is None else tick_text(value, picture.axis.quantity)
+
+
+def _values(picture: Bars) -> Iterator[float]:
+    for bar in picture.bars:
+        yield from (one for one in bar.values if one is not None)
+        yield from (end for one in bar.intervals if one is not None for end in one)
+    yield from (one for one in picture.limits if one is not None)
+
+
+def _legend(picture: Bars) -> Iterator[Entry]:
+    for at, name in enumerate(picture.series):
+        yield Entry(name, partial(_draw_swatch, at))
+    if any(limit is not None for limit in picture.limits):
+        yield Entry("limit", _limit_swatch)
+
+
+def _draw_swatch(at: int, canvas: Canvas, x: float, y: float) -> None:
+    canvas.area(x - 9, y - 5, 18, THICK - 2, SERIES[at % len(SERIES)])
+    _hatched(canvas, at, x - 9, y + 0.5, 18)
+
+
+def _limit_swatch(canvas: Canvas, x: float, y: float) -> None:
+    canvas.line([(x, y - 6), (x, y + 6)], "s1", 2.0)

@@ -1,0 +1,250 @@
+"""Points and lines between two axes."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from math import sqrt
+
+from dscost.pages.pictures import Plot, Point, Series
+from dscost.rendering.drawing.canvas import DASHES, WIDTH, Canvas, Place
+from dscost.rendering.drawing.frame import (
+    MARGIN,
+    SMALL,
+    Entry,
+    Foot,
+    Head,
+    foot_of,
+    head_of,
+    text_base,
+)
+from dscost.rendering.drawing.inks import SERIES
+from dscost.rendering.drawing.lettering import LINE, fitting, width_of
+from dscost.rendering.drawing.scales import Scale, scale_of, tick_texts
+
+PLOT_HEIGHT = 320.0
+"""Between the axes."""
+MOST_NAME = 150.0
+"""Of what stands beside a point, in pixels."""
+LEAST_RADIUS, RADIUS, MOST_RADIUS = 2.5, 4.5, 10.0
+
+
+def draw_plot(picture: Plot) -> Canvas:
+    """Return a plot drawn."""
+    return _Plotting(picture).canvas
+
+
+class _Plotting:
+    def __init__(self, picture: Plot) -> None:
+        self._picture = picture
+        head = head_of(picture.title, list(_legend(picture)))
+        foot = foot_of(picture.notes, picture.measured)
+        top = head.height + LINE + 6  # the title of the axis to the left stands above it
+        bottom = top + PLOT_HEIGHT
+        self.canvas = Canvas(bottom + 2 * LINE + 12 + foot.height)
+        self._y = scale_of(picture.y, _values(picture, 1), bottom, top)
+        labels = tick_texts(self._y.ticks, picture.y.quantity)
+        left = MARGIN + max(map(width_of, labels), default=0.0) + 8
+        self._x = scale_of(picture.x, _values(picture, 0), left, WIDTH - MARGIN)
+        self._labels = _Labels(left, top, WIDTH - MARGIN, bottom)
+        self._draw(head, foot, labels)
+
+    def _draw(self, head: Head, foot: Foot, labels: Sequence[str]) -> None:
+        head.draw(self.canvas)
+        self._axes(labels)
+        for at, rule in enumerate(self._picture.rules):
+            inside = _clipped([self._place(one) for one in rule.points], self._labels)
+            if len(inside) > 1:
+                with self.canvas.told(rule.name):
+                    self.canvas.line(inside, "faint", 1.4, _rule_dash(at))
+        for at, series in enumerate(self._picture.series):
+            self._joined(at, series)
+        for at, series in enumerate(self._picture.series):
+            for point in series.points:
+                self._point(at, series, point)
+        self._names()
+        foot.draw(self.canvas)
+
+    def _place(self, point: tuple[float, float]) -> Place:
+        return self._x.at(point[0]), self._y.at(point[1])
+
+    def _axes(self, labels: Sequence[str]) -> None:
+        canvas, x, y = self.canvas, self._x, self._y
+        for value, text in zip(y.ticks, labels, strict=True):
+            at = y.at(value)
+            canvas.line([(x.start, at), (x.end, at)], "grid")
+            canvas.write(text, x.start - 8, text_base(at), "faint", "end")
+        for value, text in _spaced(x, tick_texts(x.ticks, self._picture.x.quantity)):
+            at = x.at(value)
+            canvas.line([(at, y.start), (at, y.end)], "grid")
+            canvas.write(text, at, y.start + LINE + 1, "faint", "middle")
+        canvas.line([(x.start, y.end), (x.start, y.start), (x.end, y.start)], "faint")
+        canvas.write(_axis_title(self._picture.y.title, y), MARGIN, y.end - 10, "ink")
+        title = _axis_title(self._picture.x.title, x)
+        canvas.write(title, x.end, y.start + 2 * LINE + 4, "ink", "end")
+
+    def _joined(self, at: int, series: Series) -> None:
+        if not series.joined or len(series.points) < 2:
+            return
+        places = [self._place((one.x, one.y)) for one in series.points]
+        if series.joined == "steps":
+            places = [
+                place
+                for before, after in pairwise(places)
+                for place in (before, (after[0], before[1]))
+            ] + places[-1:]
+        self.canvas.line(places, SERIES[at % len(SERIES)], 2.0, DASHES[at % len(DASHES)])
+
+    def _point(self, at: int, series: Series, point: Point) -> None:
+        x, y = self._place((point.x, point.y))
+        ink, radius = SERIES[at % len(SERIES)], _radius(series, point)
+        with self.canvas.told(point.tells):
+            if point.y_interval:
+                low, high = (self._y.at(one) for one in point.y_interval)
+                self._interval([(x, low), (x, high)], ink, (3.0, 0.0))
+            if point.x_interval:
+                low, high = (self._x.at(one) for one in point.x_interval)
+                self._interval([(low, y), (high, y)], ink, (0.0, 3.0))
+            self.canvas.mark(at, x, y, ink, radius)
+        self._labels.take(x - radius, y - radius, 2 * radius, 2 * radius)
+
+    def _interval(self, ends: Sequence[Place], ink: str, cap: Place) -> None:
+        self.canvas.line(ends, ink, 1.5)
+        for x, y in ends:
+            self.canvas.line([(x - cap[0], y - cap[1]), (x + cap[0], y + cap[1])], ink, 1.5)
+
+    def _names(self) -> None:
+        named = [
+            (point, _radius(series, point))
+            for series in self._picture.series
+            for point in series.points
+            if point.name
+        ]
+        for point, radius in sorted(named, key=lambda one: -one[0].weight):
+            text = fitting(point.name, MOST_NAME, SMALL)
+            place = self._labels.room_for(text, *self._place((point.x, point.y)), radius)
+            if place is not None:
+                self.canvas.write(text, *place, "ink", size=SMALL)
+
+
+class _Labels:
+    """What room is taken within the plot, so that names stand where there is some."""
+
+    def __init__(self, left: float, top: float, right: float, bottom: float) -> None:
+        self.left, self.top, self.right, self.bottom = left, top, right, bottom
+        self._taken: list[tuple[float, float, float, float]] = []
+
+    def take(self, x: float, y: float, width: float, height: float) -> None:
+        """Take room from others."""
+        self._taken.append((x, y, x + width, y + height))
+
+    def room_for(self, text: str, x: float, y: float, radius: float) -> Place | None:
+        """Return where a name beside a point begins, its base line; `None` where it has no room."""
+        width, height = width_of(text, SMALL), SMALL
+        beside = radius + 4
+        for left, top in (
+            (x + beside, y - height / 2),
+            (x - beside - width, y - height / 2),
+            (x - width / 2, y - beside - height),
+            (x - width / 2, y + beside),
+            (x + beside * 0.7, y - beside - height * 0.8),
+            (x + beside * 0.7, y + beside * 0.6),
+            (x - beside * 0.7 - width, y - beside - height * 0.8),
+            (x - beside * 0.7 - width, y + beside * 0.6),
+        ):
+            if self._is_free(left, top, left + width, top + height):
+                self.take(left, top, width, height)
+                return left, top + height * 0.85
+        return None
+
+    def _is_free(self, left: float, top: float, right: float, bottom: float) -> bool:
+        if left < self.left + 2 or right > self.right or top < self.top or bottom > self.bottom:
+            return False
+        return not any(
+            left < other_right and other_left < right and top < other_bottom and other_top < bottom
+            for other_left, other_top, other_right, other_bottom in self._taken
+        )
+
+
+def _radius(series: Series, point: Point) -> float:
+    if series.is_sized:
+        return LEAST_RADIUS + (MOST_RADIUS - LEAST_RADIUS) * sqrt(min(1.0, max(0.0, point.weight)))
+    return RADIUS - 1.5 if series.joined and not point.name else RADIUS
+
+
+def _rule_dash(at: int) -> str:
+    return ("6 4", "2 3", "9 3 2 3", "")[at % 4]
+
+
+def _legend(picture: Plot) -> Iterator[Entry]:
+    for at, series in enumerate(picture.series):
+        yield Entry(series.name, partial(_draw_swatch, at, bool(series.joined)))
+    for at, rule in enumerate(picture.rules):
+        yield Entry(rule.name, partial(_draw_rule, at))
+
+
+def _draw_swatch(at: int, is_joined: bool, canvas: Canvas, x: float, y: float) -> None:
+    ink = SERIES[at % len(SERIES)]
+    if is_joined:
+        canvas.line([(x - 9, y), (x + 9, y)], ink, 2.0, DASHES[at % len(DASHES)])
+    canvas.mark(at, x, y, ink)
+
+
+def _draw_rule(at: int, canvas: Canvas, x: float, y: float) -> None:
+    canvas.line([(x - 10, y), (x + 10, y)], "faint", 1.4, _rule_dash(at))
+
+
+def _values(picture: Plot, which: int) -> Iterator[float]:
+    for series in picture.series:
+        for point in series.points:
+            yield (point.x, point.y)[which]
+            yield from (point.x_interval, point.y_interval)[which] or ()
+
+
+def _axis_title(title: str, scale: Scale) -> str:
+    return f"{title} (logarithmic)" if scale.axis.is_log else title
+
+
+def _spaced(scale: Scale, texts: Sequence[str]) -> Iterator[tuple[float, str]]:
+    """Yield the ticks whose texts have room beside each other, and within the picture."""
+    end = MARGIN * 0.5
+    for value, text in zip(scale.ticks, texts, strict=True):
+        half = width_of(text) / 2
+        at = scale.at(value)
+        if at - half > end and at + half < WIDTH - 2:
+            end = at + half + 8
+            yield value, text
+
+
+def _clipped(places: Sequence[Place], frame: _Labels) -> list[Place]:
+    """Return the part of a line that lies within the plot."""
+    found: list[Place] = []
+    for start, end in pairwise(places):
+        part = _clipped_part(start, end, frame)
+        if part is not None:
+            found += [one for one in part if not found or one != found[-1]]
+    return found
+
+
+def _clipped_part(start: Place, end: Place, frame: _Labels) -> tuple[Place, Place] | None:
+    """Return the part of a straight line within the plot (Liang and Barsky 1984)."""
+    first, last = 0.0, 1.0
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    for step, room in (
+        (-dx, start[0] - frame.left),
+        (dx, frame.right - start[0]),
+        (-dy, start[1] - frame.top),
+        (dy, frame.bottom - start[1]),
+    ):
+        if step == 0:
+            if room < 0:
+                return None
+        elif step < 0:
+            first = max(first, room / step)
+        else:
+            last = min(last, room / step)
+    if first > last:
+        return None
+    return (
+        (start[0] + first * dx, start[1] + first * dy),
+        (start[0] + last * dx, start[1] + last * dy),
+    )
