@@ -190,6 +190,22 @@ def test_workflows_run_what_there_is() -> None:
     assert any("pytest -q -n auto" in command for command in commands)
 
 
+@pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[1-9]*.yml")),
+    ids=lambda path: path.stem,
+)
+def test_a_form_for_issues_has_what_github_asks_of_one(path: Path) -> None:
+    form = loaded(path)
+    assert (
+        {"name", "description", "body"} <= form.keys() <= {"name", "description", "body", "labels"}
+    )
+    asked = [one for one in form["body"] if one["type"] != "markdown"]
+    assert all(one["attributes"]["label"] for one in asked)
+    assert len({one["id"] for one in asked}) == len(asked)
+    assert any(one.get("validations") == {"required": True} for one in asked)
+
+
 def test_the_python_versions_of_the_tests_are_those_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     job = loaded(ROOT / ".github" / "workflows" / "tests.yml")["jobs"]["tests"]
