@@ -6,6 +6,7 @@ Everywhere else counts are ints, sizes are bytes and times are seconds.
 import re
 from collections.abc import Collection, Iterable
 from math import isinf
+from typing import Self
 
 from dscost.errors import InputError, UnknownNameError
 
@@ -19,6 +20,29 @@ UNKNOWN = "–"
 """How an unknown quantity is printed."""
 ARROW = " → "
 """Between what was and what is now."""
+
+
+class Exact(str):
+    """A figure as people read it, which knows its exact value: what tables are sorted by.
+
+    What is made of it, such as a longer text, is a text like any other.
+
+    >>> Exact("115.6M", 115_605_504), Exact("115.6M", 115_605_504).value
+    ('115.6M', 115605504)
+    """
+
+    __slots__ = ("value",)
+    value: float
+
+    def __new__(cls, text: str, value: float) -> Self:
+        """Return the text, and what it stands for."""
+        exact = super().__new__(cls, text)
+        exact.value = value
+        return exact
+
+    def __getnewargs__(self) -> tuple[str, float]:  # type: ignore[override]
+        """Return what a copy is made of."""
+        return str(self), self.value
 
 
 def dtype_bytes(dtype: str) -> int:
@@ -35,7 +59,7 @@ def format_count(count: int | None, digits: int = 4) -> str:
     ('1,728', '589.8k', '115.6M', '1.000M')
     """
     if count is not None and abs(count) < EXACT_BELOW:
-        return f"{count:,}"
+        return Exact(f"{count:,}", count)
     return _scaled(count, 1000, ("", "k", "M", "G", "T", "P", "E", "Z", "Y"), digits)
 
 
@@ -58,7 +82,7 @@ def format_seconds(seconds: float | None) -> str:
     if seconds is None:
         return UNKNOWN
     factor, unit = _time_unit(seconds)
-    return f"{_significant(seconds * factor, 3)} {unit}"
+    return Exact(f"{_significant(seconds * factor, 3)} {unit}", seconds)
 
 
 def format_duration(seconds: float) -> str:
@@ -86,7 +110,7 @@ def format_seconds_with_interval(seconds: float, interval: tuple[float, float] |
         return format_seconds(seconds)
     factor, unit = _time_unit(seconds)
     low, high = (_significant(bound * factor, 3) for bound in interval)
-    return f"{_significant(seconds * factor, 3)} {unit} [{low}, {high}]"
+    return Exact(f"{_significant(seconds * factor, 3)} {unit} [{low}, {high}]", seconds)
 
 
 def format_factor(factor: float | None) -> str:
@@ -95,12 +119,21 @@ def format_factor(factor: float | None) -> str:
     >>> format_factor(8.6943), format_factor(0.7981), format_factor(131.04)
     ('8.69×', '0.798×', '131×')
     """
-    return UNKNOWN if factor is None else f"{_significant(factor, 3)}×"
+    return UNKNOWN if factor is None else Exact(f"{_significant(factor, 3)}×", factor)
 
 
 def format_intensity(flops_per_byte: float | None) -> str:
     """Return an arithmetic intensity with one decimal."""
-    return UNKNOWN if flops_per_byte is None else f"{flops_per_byte:.1f}"
+    return UNKNOWN if flops_per_byte is None else Exact(f"{flops_per_byte:.1f}", flops_per_byte)
+
+
+def format_share(part: int, whole: int) -> str:
+    """Return how much of the whole a part is.
+
+    >>> format_share(1, 8), format_share(0, 0)
+    ('12.5%', '–')
+    """
+    return Exact(f"{part / whole:.1%}", part / whole) if whole else UNKNOWN
 
 
 def counted(number: int, noun: str) -> str:
@@ -124,7 +157,7 @@ def format_rate(per_s: float) -> str:
     ('4.68', '68.2', '12,346')
     """
     digits = 2 if per_s < 10 else 1 if per_s < 100 else 0
-    return f"{per_s:,.{digits}f}"
+    return Exact(f"{per_s:,.{digits}f}", per_s)
 
 
 def arrow(texts: Iterable[str]) -> str:
@@ -188,13 +221,13 @@ def _scaled(number: int | None, base: int, prefixes: tuple[str, ...], digits: in
     if number is None:
         return UNKNOWN
     if abs(number) < base:
-        return f"{number}{prefixes[0]}"
+        return Exact(f"{number}{prefixes[0]}", number)
     power = 1
     value = float(number) / base
     while power < len(prefixes) - 1 and float(_significant(value, digits)) >= base:
         value /= base
         power += 1
-    return _significant(value, digits) + prefixes[power]
+    return Exact(_significant(value, digits) + prefixes[power], number)
 
 
 def _significant(value: float, digits: int) -> str:

@@ -18,14 +18,10 @@ from dscost.notation.units import (
     format_layer,
     format_seconds,
     format_shape,
+    format_share,
 )
 from dscost.pages.clocks import cpu_cells, cpu_column
-from dscost.pages.conventions import (
-    added,
-    convention_cells,
-    outside_layers,
-    with_conventions,
-)
+from dscost.pages.conventions import added, convention_cells, outside_layers, with_conventions
 from dscost.pages.layer_names import as_shown, as_spelt
 from dscost.pages.page import (
     DECIDES,
@@ -103,10 +99,14 @@ def layer_columns(report: Report, view: View) -> list[Column]:
     if report.by_convention:
         columns = list(with_conventions(columns, report, "share"))
     if view.wide:
-        return [column for column in columns if column.key != "latencies"]
+        return [_apart(column) for column in columns if column.key != "latencies"]
     if not any(layer.latency for layer in report.layers):
         return columns
     return list(map(_beside_times, columns))
+
+
+def _apart(column: Column) -> Column:
+    return column._replace(priority=DECIDES) if column.key in _LATENCIES else column
 
 
 def _beside_times(column: Column) -> Column:
@@ -351,7 +351,7 @@ def _layer_row(line: _Line, total_macs: int) -> Row:
         "kind": line.kind,
         "output": line.output,
         **cost_cells(line.cost),
-        "share": f"{line.cost.macs / total_macs:.1%}" if total_macs else UNKNOWN,
+        "share": format_share(line.cost.macs, total_macs),
         **convention_cells(line.by_convention),
     }
     if line.reduction:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
 
 from dscost.errors import InputError, UnknownNameError
+from dscost.notation.units import Exact
 from dscost.reports.figures import ON_REQUEST, convention_of, metric_of
 
 if TYPE_CHECKING:
@@ -28,16 +29,18 @@ class Toned(str):
     Every other format sees plain text, so the words must say all that the tone does.
 
     Args:
-        text: The text.
+        text: The text; of an `Exact` figure its value is kept.
         tone: How it is said.
     """
 
     tone: Tone
+    value: float | None
 
     def __new__(cls, text: str, tone: Tone) -> Self:
         """Return the text, said in that tone."""
         toned = super().__new__(cls, text)
         toned.tone = tone
+        toned.value = getattr(text, "value", None)
         return toned
 
     def __getnewargs__(self) -> tuple[str, Tone]:  # type: ignore[override]
@@ -64,7 +67,9 @@ def in_tone_of(text: str, like: str) -> str:
     """Return a text said as another one is, such as a shorter form of it."""
     if isinstance(like, Typed):
         return Typed(text)
-    return Toned(text, like.tone) if isinstance(like, Toned) else text
+    value: float | None = getattr(like, "value", None)
+    exact = text if value is None else Exact(text, value)
+    return Toned(exact, like.tone) if isinstance(like, Toned) else exact
 
 
 DECIDES = 1

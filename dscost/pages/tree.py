@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from dscost.notation.units import UNKNOWN, counted, format_count, format_shape
+from dscost.notation.units import UNKNOWN, counted, format_count, format_shape, format_share
 from dscost.pages.conventions import added, convention_cells, of_version, with_conventions
 from dscost.pages.layer_table import cost_cells, figure_columns, kind_of
 from dscost.pages.page import Column, Row, Sheet, View, chosen_sheet, words
@@ -144,6 +144,6 @@ def _cells(node: Node, cost: Cost, total_macs: int, block: Block | None) -> dict
         "output": format_shape(shape[1:]),
         **cost_cells(cost),
         **convention_cells(added([layer.by_convention for layer in layers])),
-        "share": f"{cost.macs / total_macs:.1%}" if total_macs else UNKNOWN,
+        "share": format_share(cost.macs, total_macs),
         FROZEN: UNKNOWN if frozen is None else format_count(frozen),
     }

@@ -8,6 +8,7 @@ from dscost.layers.convolution import ConvSpec
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import (
     UNKNOWN,
+    Exact,
     counted,
     format_count,
     format_extent,
@@ -60,7 +61,7 @@ def format_speedup(speedup: Speedup | None) -> str:
         return UNKNOWN
     if speedup.is_wide:
         return Toned("cannot tell", "unclear")
-    return judged_as(_speedup_words(speedup), speedup.verdict)
+    return judged_as(Exact(_speedup_words(speedup), speedup.median), speedup.verdict)
 
 
 def _speedup_words(speedup: Speedup) -> str:

@@ -1,0 +1,185 @@
+"""Texts, cells and tables as templates take them: plain data, escaped by the template."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from dscost.notation.units import UNKNOWN
+from dscost.pages.page import Column, Row, Sheet, Toned, Typed, View
+from dscost.printable import printable, printable_line, without_middle
+from dscost.rendering.figures_of_cells import figures_of
+
+LONGEST = 160
+"""Characters of a cell or a title; of one with more the middle is folded away."""
+ROOMS = (10, 20, 30, 40)
+"""Characters that names may have before they wrap, as the style has them."""
+LONGEST_LINE = 4_000
+"""Of a sentence, which wraps."""
+
+
+class Text(NamedTuple):
+    """A text as it is shown.
+
+    Args:
+        text: All of it.
+        brief: Its beginning and end, where it is too long to stand there.
+        tone: How it is said.
+    """
+
+    text: str
+    brief: str = ""
+    tone: str = ""
+
+
+class Line(NamedTuple):
+    """A sentence, or commands to be copied."""
+
+    text: Text
+    is_typed: bool = False
+
+
+class Cell(NamedTuple):
+    """A cell of a table: its text, and its exact value where the text does not say all of it."""
+
+    text: Text
+    value: str = ""
+
+
+class Head(NamedTuple):
+    """The head of a column; a further one is hidden until it is asked for."""
+
+    text: str
+    is_figure: bool
+    is_name: bool
+    is_further: bool
+    is_sentence: bool
+
+
+class Cells(NamedTuple):
+    """A row of a table."""
+
+    style: str
+    cells: Sequence[Cell]
+
+
+class Table(NamedTuple):
+    """A table.
+
+    Args:
+        caption: What it is.
+        heads: Of its columns.
+        rows: From top to bottom.
+        is_sortable: Whether a script may put its rows into another order.
+        room: Characters that its names have before they wrap, one of `ROOMS`.
+        note: What is to be said of it.
+    """
+
+    caption: str
+    heads: Sequence[Head]
+    rows: Sequence[Cells]
+    is_sortable: bool
+    room: int
+    note: str = ""
+
+
+def text_of(text: str, most: int = LONGEST) -> Text:
+    """Return a text that others may have named, on one line."""
+    tone = text.tone if isinstance(text, Toned) else ""
+    shown = _blanks(printable_line(text))
+    return Text(shown, without_middle(shown, most) if len(shown) > most else "", tone)
+
+
+def lines_of(lines: Iterable[str]) -> Iterator[Line]:
+    """Yield lines, commands that follow each other as one."""
+    typed: list[str] = []
+    for line in lines:
+        if isinstance(line, Typed):
+            typed.append(printable_line(line.strip()))
+            continue
+        if typed:
+            yield Line(Text("\n".join(typed)), is_typed=True)
+            typed = []
+        if line.strip():
+            yield Line(text_of(line, LONGEST_LINE))
+    if typed:
+        yield Line(Text("\n".join(typed)), is_typed=True)
+
+
+def table_of(sheet: Sheet, usual: Collection[str] | None = None, note: str = "") -> Table:
+    """Return a table.
+
+    Args:
+        sheet: What is in it.
+        usual: Keys of the columns that are seen at first; by default all.
+        note: What is to be said of it.
+    """
+    columns = [_column(column, sheet.rows) for column in sheet.columns]
+    rows = [
+        Cells(row.style, [column[at] for column in columns]) for at, row in enumerate(sheet.rows)
+    ]
+    heads = [_head(column, usual) for column in sheet.columns]
+    names = [row.cells.get(sheet.columns[0].key, "") for row in sheet.rows]
+    is_nested = any(name[:1] in (" ", "├", "└", "│") for name in names)
+    by = f"By {heads[0].text}, " if heads[0].text else ""
+    caption = f"{by}{len(rows):,} row{'' if len(rows) == 1 else 's'}"
+    longest = max(map(len, names), default=0)
+    room = next((one for one in ROOMS if longest <= one), ROOMS[-1])
+    return Table(caption, heads, rows, len(rows) > 2 and not is_nested, room, note)
+
+
+def _head(column: Column, usual: Collection[str] | None) -> Head:
+    return Head(
+        printable_line(column.header),
+        column.align == "right",
+        column.is_of_names,
+        usual is not None and column.key not in usual,
+        column.goes_below,
+    )
+
+
+def _column(column: Column, rows: Sequence[Row]) -> list[Cell]:
+    """Return the cells of a column; what is no exact figure may be one by its text."""
+    texts = [row.cells.get(column.key, "") for row in rows]
+    values: list[float | str | None] = [getattr(text, "value", None) for text in texts]
+    if column.align == "right" and all(value is None for value in values):
+        figures = figures_of(texts)
+        values = [*figures.numbers] if figures else values
+    return [
+        Cell(text_of(text), _beyond(text, value)) for text, value in zip(texts, values, strict=True)
+    ]
+
+
+def _beyond(text: str, value: float | str | None) -> str:
+    """Return a value, if it is more than its text says."""
+    if value is None or text == UNKNOWN or text.replace(",", "") == str(value):
+        return ""
+    return str(value)
+
+
+_NESTED = re.compile(r"^ +|  +|(?<=[│├└─]) ")
+
+
+def _blanks(text: str) -> str:
+    """Return a text whose blanks stay where they are its shape, as in the branches of a tree."""
+    if not text.startswith((" ", "│", "├", "└")):
+        return text
+    return _NESTED.sub(lambda found: "\u00a0" * len(found[0]), text)
+
+
+def title_of(command: str, sections: Sequence[Any]) -> str:
+    """Return the title of a page: what was asked, of what."""
+    head = "dscost" if command == "analyze" else f"dscost {command}"
+    heading = printable(sections[0].heading.text) if sections else ""
+    return f"{head}: {without_middle(heading, 120) if len(heading) > 120 else heading}"
+
+
+def shown_line(view: View) -> str:
+    """Return what a view asks for beside the usual, for who reads the page without having asked."""
+    parts = [
+        view.sort and f"sorted by {view.sort}",
+        view.top is not None and f"the first {view.top}",
+        view.depth is not None and f"added up to depth {view.depth}",
+        view.columns is not None and f"columns {', '.join(view.columns)}",
+        view.explain and "explained",
+    ]
+    return printable_line("; ".join(part for part in parts if part))
