@@ -137,6 +137,12 @@ def test_formats_of_ci_are_listed_beside_those_for_people() -> None:
     assert {"table", "json", "csv", "markdown", "github", "gitlab", "junit", "sarif"} <= set(listed)
 
 
+def test_pictures_are_listed_with_the_commands_that_draw_them() -> None:
+    named = {line.split()[0]: line for line in lines("pictures")}
+    assert "[model, compare, convert]" in named["layers"]
+    assert "[sweep]" in named["crossover"]
+
+
 @pytest.mark.parametrize("kind", ["models", "devices"])
 def test_a_narrow_terminal_keeps_the_figures(kind: str) -> None:
     from dscost.cli.listing import KINDS

@@ -137,6 +137,14 @@ def _exports(ctx: typer.Context, incomplete: str) -> list[str]:
     return [f"{name}=" for name in (*_formats(ctx, incomplete), *models)]
 
 
+def _pictures(ctx: typer.Context, incomplete: str) -> list[str]:
+    from dscost.pages.pictures.names import OF_COMMANDS
+
+    if "=" in incomplete:
+        return []
+    return [f"{name}=" for name in OF_COMMANDS.get(ctx.command.name or "", ())]
+
+
 def _columns(ctx: typer.Context, incomplete: str) -> list[str]:
     from dscost.pages.comparisons import ComparisonSaid
     from dscost.pages.conversions import ConversionSaid
@@ -220,6 +228,7 @@ _EVERYWHERE: Mapping[str, _Found] = {
     "goals": _one_of(("macs=", "params=", "latency_s=", "error=")),
     "format_name": _formats,
     "export": _exports,
+    "plot": _pictures,
     "columns": _columns,
     "sort": _sort_keys,
     "color": _one_of(CHOICES),

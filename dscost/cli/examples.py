@@ -28,7 +28,10 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         ),
     ),
     "model": (
-        Example("dscost model resnet18 --no-time", "a built-in network, counted at once"),
+        Example(
+            "dscost model resnet18 --no-time --plot layers=layers.svg",
+            "a built-in network, counted at once, and drawn",
+        ),
         Example("dscost model net.py:Net --input 1,3,224,224", "your own, counted and timed"),
         Example(
             "dscost model net.onnx --input x=1,3,224,224 --on raspberry_pi_4",
@@ -50,8 +53,9 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
             "thousands of them, to a file",
         ),
         Example(
-            "dscost sweep separable_pays --time --runtime onnxruntime --export lut.csv",
-            "a built-in file, timed: where separable begins to pay, and the table",
+            "dscost sweep separable_pays --time --runtime onnxruntime --export lut.csv "
+            "--plot crossover=map.svg",
+            "a built-in file, timed: where separable begins to pay, drawn as well",
         ),
         Example(
             "dscost sweep --model mobilenet_v1 --set width=0.25:1.0:0.25 --input 128,224",

@@ -150,6 +150,13 @@ def _tables() -> Entries:
     return _named({name: TABLE_FORMATS[name].meaning for name in TABLE_FORMATS})
 
 
+def _pictures() -> Entries:
+    from dscost.pages.pictures.names import MEANINGS, OF_COMMANDS
+
+    of = {name: [one for one in OF_COMMANDS if name in OF_COMMANDS[one]] for name in MEANINGS}
+    return _named({name: f"[{', '.join(of[name])}] {MEANINGS[name]}." for name in MEANINGS})
+
+
 def _named(meanings: Mapping[str, str]) -> Entries:
     from dscost.pages.listings import Entry
 
@@ -168,6 +175,7 @@ KINDS: Mapping[str, Callable[[], Entries]] = {
     "runtimes": _runtimes,
     "sweeps": _sweeps,
     "tables": _tables,
+    "pictures": _pictures,
 }
 
 

@@ -62,5 +62,7 @@ def _check_name(name: str, command: str) -> None:
     names = OF_COMMANDS.get(command, ())
     if not names:
         raise InputError(f"--plot: dscost {command} draws no picture")
-    if name not in names:
+    first, dash, number = name.rpartition("-")
+    is_further = bool(dash) and number.isdecimal() and first in names  # of which the result tells
+    if name not in names and not is_further:
         raise UnknownNameError("picture", name, names)

@@ -122,7 +122,7 @@ def _two_of(numbers: Mapping[str, int]) -> tuple[str, str]:
 
 def map_pages(found: Map, view: View) -> Iterator[Page]:
     """Yield a page for each block of a map, the last with what the cells mean."""
-    blocks = _blocks(found)
+    blocks = blocks_of(found)
     downs = min(MOST_ROWS, len({_down_of(found, row) for _, rows in blocks for row in rows}))
     drawn = blocks[: max(1, min(MOST_BLOCKS, MOST_LINES // max(1, downs)))]
     told = [row for _, rows in drawn for row in rows]
@@ -132,7 +132,8 @@ def map_pages(found: Map, view: View) -> Iterator[Page]:
         yield Page(title, sheets=_sheets(found, rows, view), closing=closing)
 
 
-def _blocks(found: Map) -> list[tuple[str, list[Measured]]]:
+def blocks_of(found: Map) -> list[tuple[str, list[Measured]]]:
+    """Return the rows of each block of a map, with its title."""
     blocks: dict[tuple[str, tuple[_ValueKey, ...]], list[Measured]] = {}
     for row in found.rows:
         apart = tuple(value_key(row.of.get(name)) for name in found.apart)
@@ -150,9 +151,23 @@ def _title(found: Map, row: Measured) -> str:
     return f"{what}: {', '.join(filter(None, (variant, values)))}".removesuffix(": ")
 
 
-def _sheets(found: Map, rows: Sequence[Measured], view: View) -> list[Sheet]:
-    """Return the cells of a block: as many columns in each sheet as there is room for."""
-    cells: dict[tuple[str, str], str] = {}
+class Laid(NamedTuple):
+    """A block of a map, laid out.
+
+    Args:
+        down: What stands beside its rows, from top to bottom, as many as are drawn.
+        across: What stands above its columns, likewise.
+        cells: By those two, what has a cell.
+    """
+
+    down: Sequence[str]
+    across: Sequence[str]
+    cells: Mapping[tuple[str, str], Measured]
+
+
+def laid_out(found: Map, rows: Sequence[Measured]) -> Laid:
+    """Return the rows of a block by where they stand, smallest values first."""
+    cells: dict[tuple[str, str], Measured] = {}
     downs: dict[str, tuple[_ValueKey, ...]] = {}
     acrosses: dict[str, tuple[_ValueKey, ...]] = {}
     for row in rows:
@@ -162,17 +177,24 @@ def _sheets(found: Map, rows: Sequence[Measured], view: View) -> list[Sheet]:
         )
         downs.setdefault(down, _down_of(found, row))
         acrosses.setdefault(across, (value_key(row.of.get(found.across)),))
-        cells[down, across] = cell_of(row)
+        cells[down, across] = row
+    return Laid(
+        some_of(_in_order(downs), MOST_ROWS), some_of(_in_order(acrosses), MOST_COLUMNS), cells
+    )
+
+
+def _sheets(found: Map, rows: Sequence[Measured], view: View) -> list[Sheet]:
+    """Return the cells of a block: as many columns in each sheet as there is room for."""
+    laid = laid_out(found, rows)
+    cells = {at: cell_of(row) for at, row in laid.cells.items()}
     if any(cell[-1:] in _MARKED for cell in cells.values()):
         cells = {at: _beside_marks(cell) for at, cell in cells.items()}
-    shown_down = some_of(_in_order(downs), MOST_ROWS)
-    shown_across = some_of(_in_order(acrosses), MOST_COLUMNS)
     has_names = any(isinstance(row.of.get(name), str) for row in rows for name in found.down)
     first = Column(_ROW_KEY, _corner(found), 0, "left" if has_names else "right")
-    columns = [Column(across, across, 0) for across in shown_across]
+    columns = [Column(across, across, 0) for across in laid.across]
     lines = [
-        Row({_ROW_KEY: down, **{one: cells.get((down, one), "") for one in shown_across}})
-        for down in shown_down
+        Row({_ROW_KEY: down, **{one: cells.get((down, one), "") for one in laid.across}})
+        for down in laid.down
     ]
     return [Sheet([first, *part], lines) for part in _parts(first, columns, lines, view)]
 
@@ -263,15 +285,21 @@ def _legend(found: Map, drawn: Sequence[Measured], hidden: int) -> list[str]:
     lines: list[str] = []
     if parts:
         lines.append(Toned(f"In the map: {', '.join(parts)}.", "method"))
-    if found.flat:
-        *others, last = map(header_of, found.flat)
-        axes = " or ".join(filter(None, (", ".join(others), last)))
-        lines.append(Toned(f"That does not depend on {axes}.", "method"))
     if hidden:
         more = f"{counted(hidden, 'map')} more of this kind: a file holds every cell."
         lines.append(Toned(more, "method"))
+    return [*lines, *(Toned(note, "method") for note in notes_of(found))]
+
+
+def notes_of(found: Map) -> list[str]:
+    """Return on what no cell depends, and which values are not drawn."""
+    lines: list[str] = []
+    if found.flat:
+        *others, last = map(header_of, found.flat)
+        axes = " or ".join(filter(None, (", ".join(others), last)))
+        lines.append(f"That does not depend on {axes}.")
     if left := _left_out(found):
-        lines.append(Toned(f"Drawn are {' and '.join(left)}; a file holds all.", "method"))
+        lines.append(f"Drawn are {' and '.join(left)}; a file holds all.")
     return lines
 
 

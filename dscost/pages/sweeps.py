@@ -1,7 +1,8 @@
 """What a sweep says: its answers, its map, its rows."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from dscost.errors import UnknownNameError
 from dscost.pages import Said
@@ -32,6 +33,9 @@ from dscost.sweeping.tables import (
     columns_of,
     is_there,
 )
+
+if TYPE_CHECKING:
+    from dscost.pages.pictures import NotDrawn, Picture
 
 
 class SweepSaid(Said):
@@ -86,7 +90,7 @@ class SweepSaid(Said):
         """Return the answers, the map and the rows of each place, one after the other."""
         sweep = self._result
         if sweep.spreads:
-            return [spreads_page(sweep)]
+            return [spreads_page(sweep)._replace(pictures=partial(_pictures_of, sweep))]
         found = [
             page
             for where, rows in by_place(sweep.rows)
@@ -95,7 +99,13 @@ class SweepSaid(Said):
         first, *others = found
         lines = [*(line for one in sweep.sums for line in lines_of_sum(one)), *first.lines]
         closing = [*first.closing, *_notes(sweep)]
-        return [first._replace(heading=sweep.title, lines=lines, closing=closing), *others]
+        first = first._replace(
+            heading=sweep.title,
+            lines=lines,
+            closing=closing,
+            pictures=partial(_pictures_of, sweep),
+        )
+        return [first, *others]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return the whole, every figure exact."""
@@ -128,6 +138,12 @@ class SweepSaid(Said):
         """
         for row in self._there:
             yield {name: value for name, value in cells_of(row).items() if value is not None}
+
+
+def _pictures_of(sweep: Sweep) -> "Sequence[Picture | NotDrawn]":
+    from dscost.pages.pictures.of_sweeps import sweep_pictures
+
+    return sweep_pictures(sweep)
 
 
 def headlines(sweep: Sweep) -> list[str]:

@@ -11,8 +11,12 @@ from dscost.rendering.drawing import svg_of
 
 
 def pictures_of(said: Said, view: View) -> list[Picture | NotDrawn]:
-    """Return what can be drawn of a result, the most telling first, and what cannot with why."""
-    return [one for page in said.pages(view) if page.pictures for one in page.pictures()]
+    """Return what can be drawn of a result, the most telling first, and what cannot with why.
+
+    A view that is brief leaves out pages, and no pictures.
+    """
+    pages = said.pages(view._replace(brief=False))
+    return [one for page in pages if page.pictures for one in page.pictures()]
 
 
 def picture_of(said: Said, view: View) -> Picture:

@@ -1,6 +1,6 @@
 """The three kinds of pictures: plots of points and lines, bars, and grids of cells."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 Quantity = Literal[
@@ -157,7 +157,7 @@ class Cell(NamedTuple):
     Args:
         column: Its place among the columns.
         row: Its place among the rows.
-        value: What decides on which side of the contour it lies.
+        value: What decides on which side of a contour it lies; `None` where that is not known.
         text: What stands in it.
         tint: What its value is to the reader.
         tells: The sentence that a pointer over it is answered with.
@@ -165,14 +165,28 @@ class Cell(NamedTuple):
 
     column: int
     row: int
-    value: float
+    value: float | None
     text: str
     tint: Tint = "none"
     tells: str = ""
 
 
+class Contour(NamedTuple):
+    """A line between cells whose values lie on either side of a level.
+
+    Args:
+        level: The level: a value above it lies on one side, any other on the other.
+        name: What the legend calls it.
+        is_fine: Whether it is drawn thin and dashed, as one that is of less weight.
+    """
+
+    level: float
+    name: str
+    is_fine: bool = False
+
+
 class Grid(NamedTuple):
-    """Cells by two things that vary, with a contour where their values cross a level.
+    """Cells by two things that vary, with contours where their values cross a level.
 
     Args:
         name: As of a `Plot`.
@@ -183,8 +197,8 @@ class Grid(NamedTuple):
         down: What varies from top to bottom.
         rows: Its values.
         cells: In any order; there may be gaps.
-        level: The value whose contour is drawn.
-        contour: What the legend calls the contour.
+        contours: The lines between them; where two run together the first is seen.
+        meanings: What the legend calls the tints.
         notes: As of a `Plot`.
         measured: As of a `Plot`.
     """
@@ -197,8 +211,8 @@ class Grid(NamedTuple):
     down: str
     rows: Sequence[str]
     cells: Sequence[Cell]
-    level: float = 1.0
-    contour: str = ""
+    contours: Sequence[Contour] = ()
+    meanings: Mapping[Tint, str] = {}
     notes: Sequence[str] = ()
     measured: str = ""
 

@@ -1,0 +1,81 @@
+"""What MACs promise against what the clock says: a plot that several results have."""
+
+from collections.abc import Sequence
+from math import isfinite
+
+from dscost.notation.units import format_factor
+from dscost.pages.pictures.picture import Axis, Plot, Point, Rule, Series
+from dscost.pages.wording import format_speedup
+from dscost.reports.records import Speedup
+
+_FAR = 1e9
+"""Rules run from one over that to it: the plot shows the part of them within."""
+NAME = "promise"
+
+
+def promise_of(
+    reduction: float | None, speedup: Speedup, name: str = "", said: str = "", weight: float = 0.0
+) -> Point | None:
+    """Return the point of something that was timed; `None` where clock or MACs tell nothing.
+
+    Args:
+        reduction: How many times fewer MACs it has than what it is compared with; `None` where
+            that is not known.
+        speedup: How many times as fast it is, measured.
+        name: What stands beside it.
+        said: What it is, for who points at it.
+        weight: As of a `Point`.
+    """
+    if reduction is None:
+        return None
+    ends = (reduction, speedup.median, *speedup.ci95)
+    if speedup.is_wide or not all(isfinite(one) and 0 < one < _FAR for one in ends):
+        return None
+    tells = f"{said or name}: {format_factor(reduction)} fewer MACs, {format_speedup(speedup)}."
+    return Point(reduction, speedup.median, name, tells, y_interval=speedup.ci95, weight=weight)
+
+
+def promise_plot(
+    title: str,
+    series: Sequence[Series],
+    *,
+    than: str,
+    notes: Sequence[str] = (),
+    measured: str = "",
+) -> Plot:
+    """Return how many times fewer MACs things have against how many times as fast they are.
+
+    Args:
+        title: What stands above it.
+        series: Points by `promise_of`, one at least.
+        than: What the points are compared with, such as `standard`.
+        notes: As of a `Plot`.
+        measured: As of a `Plot`.
+    """
+    points = [point for one in series for point in one.points]
+    kept = sum(point.y >= point.x for point in points)
+    slower = sum(point.y < 1 for point in points)
+    most = max(point.x for point in points)
+    found = f"{kept} of {len(points)} gain as much time as MACs, {slower} are slower than {than}"
+    return Plot(
+        name=NAME,
+        title=title,
+        told=f"Times fewer MACs against times as fast, measured: {found}.",
+        x=Axis(f"times fewer MACs than {than}", "factor", is_log=True),
+        y=Axis(f"times as fast as {than}, measured", "factor", is_log=True, includes=(1.0, most)),
+        series=series,
+        rules=[
+            Rule("as many times as fast as fewer MACs", [(1 / _FAR, 1 / _FAR), (_FAR, _FAR)]),
+            Rule(f"as fast as {than}", [(1 / _FAR, 1.0), (_FAR, 1.0)]),
+        ],
+        notes=notes,
+        measured=measured,
+    )
+
+
+def left_out(number: int) -> list[str]:
+    """Return the note of points that have no place."""
+    if not number:
+        return []
+    are = "One is" if number == 1 else f"{number} are"
+    return [f"{are} left out, of which the clock or the MACs tell nothing."]
