@@ -40,13 +40,17 @@ def version() -> str:
 
 
 def newest_entry(changelog: str) -> tuple[str, str, str]:
-    """Return version, date and text of the entry on top of a changelog."""
+    """Return version, date and text of the entry on top of a changelog, an item a line.
+
+    Where releases are shown, each end of a line is one.
+    """
     entries = list(_ENTRY.finditer(changelog))
     if not entries:
         raise ReleaseError("CHANGELOG.md: no entry '## VERSION – DATE'")
     first = entries[0]
     end = entries[1].start() if len(entries) > 1 else len(changelog)
-    return first["version"], first["date"], changelog[first.end() : end].strip() + "\n"
+    text = re.sub(r"(?<=\S)\n(?: {2})?(?=[^\s#-])", " ", changelog[first.end() : end].strip())
+    return first["version"], first["date"], f"{text}\n"
 
 
 def check_words(tag: str | None) -> str:

@@ -49,7 +49,7 @@ def test_what_others_copy_names_this_version() -> None:
     assert set(named) == {__version__}
 
 
-TWO = "# Changelog\n\n## 0.2.0 – 2027-01-31\n\n- b\n- c\n\n## 0.1.0 – 2026-12-31\n\n- a\n"
+TWO = "# Changelog\n\n## 0.2.0 – 2027-01-31\n\nTwo\nlines.\n\n### B\n\n- b\n  b\n- c\n\n## 0.1.0 – 2026-12-31\n\n- a\n"
 
 
 def repository(folder: Path, changelog: str, version: str) -> Path:
@@ -63,7 +63,7 @@ def test_the_notes_of_a_release_are_its_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(release, "HERE", repository(tmp_path, TWO, "0.2.0"))
-    assert release.check_words("v0.2.0") == "- b\n- c\n"
+    assert release.check_words("v0.2.0") == "Two lines.\n\n### B\n\n- b b\n- c\n"
 
 
 @pytest.mark.parametrize(
