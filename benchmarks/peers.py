@@ -209,6 +209,7 @@ class Run(NamedTuple):
     Args:
         figure: In the tool's own unit.
         why: The line of the error that there is instead.
+        load: How many processes had wanted a core in the minute before it ended.
     """
 
     network: str
@@ -223,10 +224,16 @@ class Run(NamedTuple):
     count_s: float | None = None
     cpu_s: float | None = None
     peak_bytes: int | None = None
+    load: float | None = None
 
     def after(self, ran: Ran) -> "Run":
         """Return it with what its process took."""
-        return self._replace(answered_s=ran.answered_s, cpu_s=ran.cpu_s, peak_bytes=ran.peak_bytes)
+        return self._replace(
+            answered_s=ran.answered_s,
+            cpu_s=ran.cpu_s,
+            peak_bytes=ran.peak_bytes,
+            load=os.getloadavg()[0],
+        )
 
     @property
     def macs(self) -> float | None:
@@ -389,6 +396,21 @@ def how_many(runs: Sequence[Run], tools: Sequence[str]) -> Iterator[str]:
         yield f"| {tool} | {TOOLS[tool].word} | {counts} | {told} |"
 
 
+def in_words(runs: Sequence[Run], networks: Sequence[str]) -> Iterator[str]:
+    """Say who is always right, and the rest of dscost's own, whatever it is."""
+    right: dict[str, bool] = {}
+    for run in runs:
+        if not run.round:
+            exact = run.macs == NETWORKS[run.network].macs
+            right[run.tool] = right.get(run.tool, True) and exact
+    always = [tool for tool in TOOLS if right.get(tool)]
+    wrong = [tool for tool in OURS if not right.get(tool, True)]
+    yield f"Of the {len(networks)} networks, these have the exact figure of each that they were given:"
+    yield f"{'; '.join(always) or 'none'}."
+    if wrong:
+        yield f"**dscost is not exact on all of them**: {'; '.join(wrong)}."
+
+
 def failures(runs: Sequence[Run]) -> Iterator[str]:
     for run in runs:
         if run.round == 0 and run.why:
@@ -494,13 +516,16 @@ def report(
         for name in tools
         if name not in OURS and "," not in name
     }
-    told = ", ".join(f"{name} {version}" for name, version in versions.items())
     yield f"# dscost and its peers on the same networks, {datetime.now(UTC).date()}"
     yield ""
-    yield f"Python {platform.python_version()}, {os.cpu_count()} cores, {processor()}."
-    yield f"dscost {version_of(place.folder, 'dscost')}, {told}."
+    yield f"Python {platform.python_version()}, {os.cpu_count()} cores, {processor()}. Versions:"
+    yield ""
+    yield f"- dscost {version_of(place.folder, 'dscost')}"
+    yield from (f"- {name} {version}" for name, version in versions.items())
     yield ""
     yield "## How many figures are exact"
+    yield ""
+    yield from in_words(runs, networks)
     yield ""
     yield from how_many(runs, tools)
     yield ""
@@ -509,10 +534,15 @@ def report(
     yield from agreement(runs, networks, tools)
     yield "## No figure"
     yield ""
-    yield from failures(runs)
+    yield from list(failures(runs)) or ["None failed."]
     yield ""
     yield "## How long"
     yield ""
+    loads = [run.load for run in runs if run.round and run.load is not None]
+    if loads:
+        low, middle, high = (f"{of(loads):.1f}" for of in (min, statistics.median, max))
+        yield f"Load of the machine while this ran: {low} to {high}, mostly {middle}, on {os.cpu_count()} cores."
+        yield ""
     for network in networks:
         by_tool = {
             tool: [run for run in runs if (run.network, run.tool) == (network, tool)]
@@ -527,7 +557,8 @@ def report(
     yield ""
     for name in networks:
         known = NETWORKS[name]
-        yield f"- {name}: {known.macs:,} MACs, {known.params:,} params; {known.source}."
+        yield f"- {name}: {known.macs:,} MACs, {known.params:,} params,"
+        yield f"  {known.source}."
     yield ""
     yield from figures(runs, networks, tools)
 
@@ -547,12 +578,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tools", nargs="+", choices=TOOLS, default=list(TOOLS))
     parser.add_argument("--timed", nargs="*", choices=NETWORKS, default=[])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keep", action="store_true", help="take the environments as they are")
     chosen: Any = parser.parse_args(arguments)
     # a program that may not keep its bytecode compiles its modules at each of its starts
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     folder = chosen.environments.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    install(folder, chosen.tools)
+    if not chosen.keep:
+        install(folder, chosen.tools)
     place = Place(folder, needs_mending(folder))
     rounds = dict.fromkeys(chosen.timed, chosen.rounds)
     runs = runs_of(place, chosen.networks, chosen.tools, rounds)
