@@ -192,6 +192,7 @@ def _layer_page(report: Report, view: View) -> Page:
             *_footnotes(report, sheets),
         ],
         measured=measured_on(report.environment, _settings(report)),
+        pictures=partial(_pictures_of, report),
     )
 
 
@@ -284,9 +285,9 @@ def _model_page(report: Report, view: View) -> Page:
 
 
 def _pictures_of(report: Report) -> "Sequence[Picture | NotDrawn]":
-    from dscost.pages.pictures.of_layers import layers_picture
+    from dscost.pages.pictures.of_reports import pictures_of_report
 
-    return [layers_picture(report)]
+    return pictures_of_report(report)
 
 
 def _which_engine(report: Report, setting: str | None) -> Iterator[str]:

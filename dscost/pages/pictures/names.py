@@ -6,7 +6,8 @@ MEANINGS: Mapping[str, str] = {
     "costs": "MACs, bytes and time of the variants of a layer",
     "promise": "how many times fewer MACs against how many times faster, measured",
     "roofline": "layers below the roof of a device: what bounds them, and how far they are from it",
-    "layers": "what each layer costs, before and after",
+    "layers": "the MACs of each layer, before and after",
+    "times": "the time of each layer that was timed, before and after",
     "cumulative": "how time and MACs add up, layer by layer",
     "models": "models as points: MACs against latency",
     "curve": "the trade-off of a plan: its error or score against what it costs",
@@ -17,7 +18,7 @@ MEANINGS: Mapping[str, str] = {
 
 OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
     "layer": ("costs", "promise", "roofline"),
-    "model": ("layers", "promise", "roofline", "cumulative"),
+    "model": ("layers", "times", "promise", "roofline", "cumulative"),
     "compare": ("models", "layers", "promise"),
     "convert": ("curve", "layers"),
     "sweep": ("crossover", "promise"),

@@ -16,7 +16,7 @@ NAME = "promise"
 def promise_of(
     reduction: float | None, speedup: Speedup, name: str = "", said: str = "", weight: float = 0.0
 ) -> Point | None:
-    """Return the point of something that was timed; `None` where clock or MACs tell nothing.
+    """Return the point of something that was timed; `None` where it has no place.
 
     Args:
         reduction: How many times fewer MACs it has than what it is compared with; `None` where
@@ -65,8 +65,8 @@ def promise_plot(
         y=Axis(f"times as fast as {than}, measured", "factor", is_log=True, includes=(1.0, most)),
         series=series,
         rules=[
-            Rule("as many times as fast as fewer MACs", [(1 / _FAR, 1 / _FAR), (_FAR, _FAR)]),
-            Rule(f"as fast as {than}", [(1 / _FAR, 1.0), (_FAR, 1.0)]),
+            Rule("as the MACs promise", [(1 / _FAR, 1 / _FAR), (_FAR, _FAR)]),
+            Rule("no faster", [(1 / _FAR, 1.0), (_FAR, 1.0)]),
         ],
         notes=notes,
         measured=measured,

@@ -121,9 +121,17 @@ class Canvas:
         size: float = SIZE,
         *,
         is_upward: bool = False,
+        is_over: bool = False,
     ) -> None:
-        """Write a text; `y` is its base line, `anchor` says which end of it stands at `x`."""
+        """Write a text; `y` is its base line, `anchor` says which end of it stands at `x`.
+
+        One that is over something else has a border in the colour of the ground.
+        """
         attributes = {"x": number(x), "y": number(y), "fill": INKS[ink].light, "class": f"f-{ink}"}
+        if is_over:
+            attributes["class"] += " l-ground"
+            attributes |= {"stroke": INKS["ground"].light, "stroke-width": "3"}
+            attributes |= {"stroke-linejoin": "round", "paint-order": "stroke"}
         if anchor != "start":
             attributes["text-anchor"] = anchor
         if size != SIZE:

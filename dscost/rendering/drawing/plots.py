@@ -18,6 +18,7 @@ from dscost.rendering.drawing.frame import (
     text_base,
 )
 from dscost.rendering.drawing.inks import SERIES
+from dscost.rendering.drawing.labels import Labels
 from dscost.rendering.drawing.lettering import LINE, fitting, width_of
 from dscost.rendering.drawing.scales import Scale, scale_of, tick_texts
 
@@ -25,6 +26,8 @@ PLOT_HEIGHT = 320.0
 """Between the axes."""
 MOST_NAME = 150.0
 """Of what stands beside a point, in pixels."""
+NEAR = 2.5
+"""So far from a point the name of another looks like its own."""
 LEAST_RADIUS, RADIUS, MOST_RADIUS = 2.5, 4.5, 10.0
 
 
@@ -45,7 +48,7 @@ class _Plotting:
         labels = tick_texts(self._y.ticks, picture.y.quantity)
         left = MARGIN + max(map(width_of, labels), default=0.0) + 8
         self._x = scale_of(picture.x, _values(picture, 0), left, WIDTH - MARGIN)
-        self._labels = _Labels(left, top, WIDTH - MARGIN, bottom)
+        self._labels = Labels(left, top, WIDTH - MARGIN, bottom)
         self._draw(head, foot, labels)
 
     def _draw(self, head: Head, foot: Foot, labels: Sequence[str]) -> None:
@@ -56,6 +59,7 @@ class _Plotting:
             if len(inside) > 1:
                 with self.canvas.told(rule.name):
                     self.canvas.line(inside, "faint", 1.4, _rule_dash(at))
+                self._labels.avoid(inside)
         for at, series in enumerate(self._picture.series):
             self._joined(at, series)
         for at, series in enumerate(self._picture.series):
@@ -93,6 +97,7 @@ class _Plotting:
                 for place in (before, (after[0], before[1]))
             ] + places[-1:]
         self.canvas.line(places, SERIES[at % len(SERIES)], 2.0, DASHES[at % len(DASHES)])
+        self._labels.avoid(places)
 
     def _point(self, at: int, series: Series, point: Point) -> None:
         x, y = self._place((point.x, point.y))
@@ -104,11 +109,13 @@ class _Plotting:
             if point.x_interval:
                 low, high = (self._x.at(one) for one in point.x_interval)
                 self._interval([(low, y), (high, y)], ink, (0.0, 3.0))
-            self.canvas.mark(at, x, y, ink, radius)
-        self._labels.take(x - radius, y - radius, 2 * radius, 2 * radius)
+            self.canvas.mark(_shape(at), x, y, ink, radius)
+        half = radius + NEAR
+        self._labels.take(x - half, y - half, 2 * half, 2 * half)
 
     def _interval(self, ends: Sequence[Place], ink: str, cap: Place) -> None:
         self.canvas.line(ends, ink, 1.5)
+        self._labels.avoid(ends)
         for x, y in ends:
             self.canvas.line([(x - cap[0], y - cap[1]), (x + cap[0], y + cap[1])], ink, 1.5)
 
@@ -123,52 +130,18 @@ class _Plotting:
             text = fitting(point.name, MOST_NAME, SMALL)
             place = self._labels.room_for(text, *self._place((point.x, point.y)), radius)
             if place is not None:
-                self.canvas.write(text, *place, "ink", size=SMALL)
-
-
-class _Labels:
-    """What room is taken within the plot, so that names stand where there is some."""
-
-    def __init__(self, left: float, top: float, right: float, bottom: float) -> None:
-        self.left, self.top, self.right, self.bottom = left, top, right, bottom
-        self._taken: list[tuple[float, float, float, float]] = []
-
-    def take(self, x: float, y: float, width: float, height: float) -> None:
-        """Take room from others."""
-        self._taken.append((x, y, x + width, y + height))
-
-    def room_for(self, text: str, x: float, y: float, radius: float) -> Place | None:
-        """Return where a name beside a point begins, its base line; `None` where it has no room."""
-        width, height = width_of(text, SMALL), SMALL
-        beside = radius + 4
-        for left, top in (
-            (x + beside, y - height / 2),
-            (x - beside - width, y - height / 2),
-            (x - width / 2, y - beside - height),
-            (x - width / 2, y + beside),
-            (x + beside * 0.7, y - beside - height * 0.8),
-            (x + beside * 0.7, y + beside * 0.6),
-            (x - beside * 0.7 - width, y - beside - height * 0.8),
-            (x - beside * 0.7 - width, y + beside * 0.6),
-        ):
-            if self._is_free(left, top, left + width, top + height):
-                self.take(left, top, width, height)
-                return left, top + height * 0.85
-        return None
-
-    def _is_free(self, left: float, top: float, right: float, bottom: float) -> bool:
-        if left < self.left + 2 or right > self.right or top < self.top or bottom > self.bottom:
-            return False
-        return not any(
-            left < other_right and other_left < right and top < other_bottom and other_top < bottom
-            for other_left, other_top, other_right, other_bottom in self._taken
-        )
+                self.canvas.write(text, *place, "ink", size=SMALL, is_over=True)
 
 
 def _radius(series: Series, point: Point) -> float:
     if series.is_sized:
         return LEAST_RADIUS + (MOST_RADIUS - LEAST_RADIUS) * sqrt(min(1.0, max(0.0, point.weight)))
     return RADIUS - 1.5 if series.joined and not point.name else RADIUS
+
+
+def _shape(at: int) -> int:
+    """Return a shape that the colour of a series has not yet had."""
+    return at + at // len(SERIES)
 
 
 def _rule_dash(at: int) -> str:
@@ -186,7 +159,7 @@ def _draw_swatch(at: int, is_joined: bool, canvas: Canvas, x: float, y: float) -
     ink = SERIES[at % len(SERIES)]
     if is_joined:
         canvas.line([(x - 9, y), (x + 9, y)], ink, 2.0, DASHES[at % len(DASHES)])
-    canvas.mark(at, x, y, ink)
+    canvas.mark(_shape(at), x, y, ink)
 
 
 def _draw_rule(at: int, canvas: Canvas, x: float, y: float) -> None:
@@ -215,7 +188,7 @@ def _spaced(scale: Scale, texts: Sequence[str]) -> Iterator[tuple[float, str]]:
             yield value, text
 
 
-def _clipped(places: Sequence[Place], frame: _Labels) -> list[Place]:
+def _clipped(places: Sequence[Place], frame: Labels) -> list[Place]:
     """Return the part of a line that lies within the plot."""
     found: list[Place] = []
     for start, end in pairwise(places):
@@ -225,7 +198,7 @@ def _clipped(places: Sequence[Place], frame: _Labels) -> list[Place]:
     return found
 
 
-def _clipped_part(start: Place, end: Place, frame: _Labels) -> tuple[Place, Place] | None:
+def _clipped_part(start: Place, end: Place, frame: Labels) -> tuple[Place, Place] | None:
     """Return the part of a straight line within the plot (Liang and Barsky 1984)."""
     first, last = 0.0, 1.0
     dx, dy = end[0] - start[0], end[1] - start[1]

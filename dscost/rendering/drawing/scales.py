@@ -10,6 +10,8 @@ from dscost.pages.pictures.picture import Quantity
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 MOST_TICKS = 8
+LEAST_DECADES = 0.4
+"""Of a logarithmic axis, so that equal values stand in the middle of one that can be read."""
 
 
 class Scale(NamedTuple):
@@ -47,8 +49,9 @@ def scale_of(axis: Axis, values: Iterable[float], start: float, end: float) -> S
         raise ValueError(f"{axis.title}: values that have no place on its axis")
     low, high = min(found, default=1.0), max(found, default=1.0)
     if axis.is_log:
-        spread = max(log10(high / low), 0.3)
-        return Scale(axis, low / 10 ** (0.06 * spread), high * 10 ** (0.06 * spread), start, end)
+        spread = log10(high) - log10(low)
+        beside = max(0.06 * spread, (LEAST_DECADES - spread) / 2)
+        return Scale(axis, low / 10**beside, high * 10**beside, start, end)
     low = min(low, 0.0) if low < 0 or axis.quantity != "number" or low < 0.5 * high else low
     spread = (high - low) or abs(high) or 1.0
     return Scale(axis, low if low == 0 else low - 0.05 * spread, high + 0.06 * spread, start, end)

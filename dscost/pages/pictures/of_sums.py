@@ -1,0 +1,116 @@
+"""How time and MACs of a model add up, layer by layer: where one is and the other is not."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from dscost.layers.variants import SEPARABLE
+from dscost.notation.units import format_bytes, format_count, format_seconds
+from dscost.pages.pictures.parts import Part, named, parts_of, timed_notes
+from dscost.pages.pictures.picture import Axis, NotDrawn, Plot, Point, Series
+from dscost.pages.pictures.short import short
+from dscost.pages.runs import measured_on, setting_title
+from dscost.reports.one_setting import setting_of_layers
+from dscost.reports.records import Report
+
+NAME = "cumulative"
+MOST_NAMED = 4
+"""So many of the largest steps of the last line have the name of their layer."""
+
+
+class _Line(NamedTuple):
+    """A figure that adds up.
+
+    Args:
+        title: What the legend calls it.
+        value: Returns that of a part.
+        text: Returns it in words.
+        whole: Its sum in the model as it is, which the line is a share of.
+    """
+
+    title: str
+    value: Callable[[Part], float]
+    text: Callable[[float], str]
+    whole: float
+
+
+def cumulative_picture(report: Report) -> Plot | NotDrawn:
+    """Return lines of MACs and of time from the first layer to the last; of bytes without times."""
+    setting = setting_of_layers(report)
+    every = parts_of(report, setting)
+    if not every:
+        return NotDrawn(NAME, "no layer has multiply-accumulates")
+    timed = [part for part in every if part.seconds]
+    if timed and setting is not None:
+        parts, what, notes = timed, f"MACs and time, {setting_title(setting)},", timed_notes(every)
+        lines = [_macs(parts), *_times(parts)]
+    else:
+        parts, what, notes = every, "MACs and bytes moved", [WITHOUT_TIMES]
+        lines = [_macs(parts), _bytes(parts)]
+    return Plot(
+        name=NAME,
+        title=f"{short(report.target)}: how {what} add up",
+        told=_told(parts, lines),
+        x=Axis("layers, in the order in which they run", "number", includes=(0.0,)),
+        y=Axis("share of the sum as it is", "share", includes=(0.0, 1.0)),
+        series=[_series(line, parts, is_named=line is lines[1]) for line in lines],
+        notes=notes,
+        measured=measured_on(report.environment, [setting]) if timed and setting else "",
+    )
+
+
+WITHOUT_TIMES = "No layer was timed: without --no-time their times stand here."
+
+
+def _macs(parts: Sequence[Part]) -> _Line:
+    return _line(
+        "MACs", lambda part: part.macs["as_is"], lambda sum_: format_count(int(sum_)), parts
+    )
+
+
+def _bytes(parts: Sequence[Part]) -> _Line:
+    return _line(
+        "bytes moved", lambda part: part.traffic_bytes, lambda sum_: format_bytes(int(sum_)), parts
+    )
+
+
+def _times(parts: Sequence[Part]) -> Iterator[_Line]:
+    """Yield that of the model as it is, and of depthwise-separable layers if they are others."""
+    itself = _line("time", lambda part: part.seconds["as_is"], format_seconds, parts)
+    yield itself
+    if any(part.seconds["as_is"] != part.seconds[SEPARABLE] for part in parts):
+        title = "time, depthwise-separable"
+        yield itself._replace(title=title, value=lambda part: part.seconds[SEPARABLE])
+
+
+def _line(
+    title: str,
+    value: Callable[[Part], float],
+    text: Callable[[float], str],
+    parts: Sequence[Part],
+) -> _Line:
+    return _Line(title, value, text, sum(map(value, parts)) or 1.0)
+
+
+def _series(line: _Line, parts: Sequence[Part], *, is_named: bool) -> Series:
+    values = [line.value(part) for part in parts]
+    largest = sorted(range(len(parts)), key=lambda at: -values[at])[:MOST_NAMED]
+    points = [Point(0.0, 0.0)]
+    for at, so_far in enumerate(accumulate(values)):
+        own, sum_ = line.text(values[at]), line.text(so_far)
+        told = f"{named(parts[at])}: {line.title} {own}; {sum_} with all before it."
+        name = parts[at].name if is_named and at in largest else ""
+        points.append(
+            Point(at + 1.0, so_far / line.whole, name, told, weight=values[at] / line.whole)
+        )
+    return Series(line.title, points, "steps")
+
+
+def _told(parts: Sequence[Part], lines: Sequence[_Line]) -> str:
+    """Return after which layers half of each sum is reached."""
+    said = []
+    for line in lines[:2]:
+        sums = accumulate(map(line.value, parts))
+        half = next(at for at, sum_ in enumerate(sums, 1) if 2 * sum_ >= line.whole)
+        said.append(f"half of the {line.title} is reached at layer {half} of {len(parts)}")
+    return f"Sums from the first layer to the last: {', '.join(said)}."

@@ -1,0 +1,104 @@
+"""What the variants of a layer cost beside its standard convolution, as bars."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from dscost.layers.variants import STANDARD
+from dscost.notation.units import format_bytes, format_count, format_seconds
+from dscost.pages.pictures.picture import Axis, Bar, Bars, Interval, NotDrawn
+from dscost.pages.pictures.short import short
+from dscost.pages.runs import measured_on, setting_title
+from dscost.pages.wording import variant_titles
+from dscost.reports.records import Layer, Report, Timing
+
+NAME = "costs"
+MOST_SETTINGS = 4
+"""Of the settings that something was timed under, each of the first has a bar."""
+
+
+class _Figure(NamedTuple):
+    """A figure of each variant: as a share of that of standard, and in words."""
+
+    title: str
+    shares: Mapping[str, float]
+    texts: Mapping[str, str]
+    intervals: Mapping[str, Interval]
+
+
+def costs_picture(report: Report) -> Bars | NotDrawn:
+    """Return MACs, bytes moved and time of each variant of a layer as shares of its standard."""
+    (layer,) = report.layers
+    names = list(layer.variants)
+    if len(names) < 2:
+        return NotDrawn(NAME, "there is nothing to compare it with: see dscost list variants")
+    figures = list(_figures(layer))
+    keys = list(layer.latency)
+    titles = variant_titles(report)
+    over = len(keys) - MOST_SETTINGS
+    return Bars(
+        name=NAME,
+        title=f"{short(report.target)}: what its variants cost",
+        told=f"Bars of {', '.join(one.title for one in figures)} as shares of standard. "
+        + " ".join(_sentence(name, titles[name], figures) for name in names),
+        axis=Axis("share of standard", "share", includes=(1.0,)),
+        series=[one.title for one in figures],
+        bars=[
+            Bar(
+                titles[name],
+                [one.shares.get(name) for one in figures],
+                _sentence(name, titles[name], figures),
+                intervals=[one.intervals.get(name) for one in figures],
+                texts=[one.texts.get(name, "–") for one in figures],
+            )
+            for name in names
+        ],
+        notes=[f"{over} further settings that it was timed under are left out."]
+        if over > 0
+        else [],
+        measured=measured_on(report.environment, keys[:MOST_SETTINGS]) if keys else "",
+    )
+
+
+def _figures(layer: Layer) -> Iterator[_Figure]:
+    standard = layer.variants[STANDARD]
+    for title, key, text in (
+        ("MACs", "macs", lambda value: f"{format_count(value)} MACs"),
+        ("bytes moved", "traffic_bytes", format_bytes),
+    ):
+        values = {name: getattr(cost, key) for name, cost in layer.variants.items()}
+        whole = getattr(standard, key)
+        known = {name: value for name, value in values.items() if value is not None and whole}
+        shares = {name: value / whole for name, value in known.items()}
+        yield _Figure(title, shares, {name: text(value) for name, value in known.items()}, {})
+    several = len(layer.latency) > 1
+    for key, timing in list(layer.latency.items())[:MOST_SETTINGS]:
+        yield _time(f"time, {setting_title(key)}" if several else "time", layer, timing)
+
+
+def _time(title: str, layer: Layer, timing: Timing) -> _Figure:
+    """Return times; what they are a share of was measured in turns with each, as speedups are."""
+    shares: dict[str, float] = {}
+    intervals: dict[str, Interval] = {}
+    for name in layer.variants:
+        speedup = timing.speedup_of(name)
+        if name == STANDARD and timing.standard:
+            shares[name] = 1.0
+        elif speedup and not speedup.is_wide and speedup.median > 0:
+            low, high = speedup.ci95
+            shares[name] = 1 / speedup.median
+            intervals[name] = 1 / high, 1 / low
+    texts = {
+        name: format_seconds(found.median_s)
+        for name in layer.variants
+        if (found := timing.of(name))
+    }
+    return _Figure(title, shares, texts, intervals)
+
+
+def _sentence(name: str, title: str, figures: list[_Figure]) -> str:
+    said = []
+    for one in figures:
+        if name in one.texts:
+            share = f" ({100 * one.shares[name]:.3g} %)" if name in one.shares else ""
+            said.append(f"{one.title} {one.texts[name].removesuffix(' MACs')}{share}")
+    return f"{title}: {', '.join(said)}."
