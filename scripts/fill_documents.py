@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from documents import Example, examples, pages
+from documents import Example, examples, pages, wrapped
 
 
 def main(arguments: list[str]) -> None:
@@ -46,7 +46,7 @@ def _printed(example: Example) -> str:
         ran = subprocess.run(
             [dscost, *example.arguments], capture_output=True, text=True, cwd=folder, check=False
         )
-    return ran.stdout + ran.stderr
+    return wrapped(ran.stdout + ran.stderr)
 
 
 if __name__ == "__main__":

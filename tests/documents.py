@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -12,6 +13,10 @@ DOCS = ROOT / "docs"
 
 _BLOCK = re.compile(r"(?:<!-- (measured|after: [^\n]*) -->\n)?```console\n(.*?)```", re.DOTALL)
 """A block may say which command has been run before, for the file that it writes."""
+_COMMAND = re.compile(r"((?:[^\n]*\\\n)*[^\n]*)\n(.*)", re.DOTALL)
+"""A command goes on behind a backslash."""
+WIDTH = 88
+"""At which sentences are broken, as on a terminal; a pipe has them in one line."""
 _TIME = re.compile(r"[\d.]+ (ns|µs|ms|s)\b( \[[\d.]+, [\d.]+\])?")
 """Of too few runs, as on a busy machine, there is no interval."""
 _SPEEDUP = re.compile(r"([\d.]+× (faster |slower )?|no difference )\[[\d.]+, [\d.]+\]|cannot tell")
@@ -33,11 +38,11 @@ class Example:
 
     @property
     def arguments(self) -> list[str]:
-        return shlex.split(self.command)[1:]
+        return shlex.split(self.command.replace("\\\n", ""))[1:]
 
     @property
     def name(self) -> str:
-        return f"{name_of(self.page)}: {self.command}"
+        return f"{name_of(self.page)}: {' '.join(self.command.split())}"
 
 
 def pages() -> list[Path]:
@@ -60,7 +65,7 @@ def examples(of: Sequence[Path] | None = None) -> list[Example]:
         for how, block in _BLOCK.findall(page.read_text(encoding="utf-8")):
             after = shlex.split(how.removeprefix("after: "))[1:] if how.startswith("after") else []
             for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-                command, _, printed = part.partition("\n")
+                command, printed = _COMMAND.fullmatch(part).groups()  # type: ignore[union-attr]
                 if command.startswith("cat "):
                     files[command.removeprefix("cat ")] = printed
                     continue
@@ -78,6 +83,42 @@ def python_blocks() -> list[tuple[Path, str]]:
             r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
         )
     ]
+
+
+def wrapped(text: str) -> str:
+    """Return what was printed with its sentences broken, tables as they are."""
+    lines = []
+    for line in text.split("\n"):
+        is_sentence = len(line) > WIDTH and not _SHEET.search(line)
+        indent = line[: len(line) - len(line.lstrip())]
+        broken = wrap(
+            line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+        lines += broken if is_sentence else [line]
+    return "\n".join(lines)
+
+
+_SHEET = re.compile(r"\S {2,}\S|──")
+"""Of a line of a table."""
+
+
+def unwrapped(text: str) -> str:
+    """Return a text whose sentences are broken with each in one line again."""
+    lines: list[str] = []
+    last = ""
+    for line in text.split("\n"):
+        is_rest = (
+            last
+            and line
+            and not (_SHEET.search(last) or _SHEET.search(line))
+            and len(last) <= WIDTH < len(last) + 1 + len(line.split(maxsplit=1)[0])
+        )
+        if is_rest:
+            lines[-1] += " " + line.lstrip()
+        else:
+            lines.append(line)
+        last = line
+    return "\n".join(lines)
 
 
 def without_measurements(text: str) -> str:

@@ -19,7 +19,9 @@ from documents import (
     name_of,
     pages,
     python_blocks,
+    unwrapped,
     without_measurements,
+    wrapped,
 )
 from links import anchors, headings, links, named_in_code
 from program import run
@@ -38,9 +40,17 @@ def test_the_program_prints_what_the_page_shows(example: Example, tmp_path: Path
     ran = run(*example.arguments, cwd=tmp_path)
     printed = ran.stdout + ran.stderr
     if example.measured:
-        assert without_measurements(printed) == without_measurements(example.printed)
+        assert without_measurements(printed) == without_measurements(unwrapped(example.printed))
     else:
-        assert printed == example.printed
+        assert wrapped(printed) == wrapped(example.printed)
+
+
+def test_what_is_broken_for_a_page_is_whole_again() -> None:
+    sentence = "Measured " + "on a machine that is said, " * 9 + "and noted."
+    text = f"a   table   {'of figures ' * 12}\n{sentence}\nFLOPs = 2 × MACs.\n\nend\n"
+    assert max(map(len, wrapped(sentence).splitlines())) <= 88
+    assert wrapped(text).startswith(text.partition("\n")[0] + "\n")
+    assert unwrapped(wrapped(text)) == text
 
 
 def test_the_pages_show_measured_and_exact_output_of_dscost() -> None:
