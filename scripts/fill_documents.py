@@ -1,8 +1,9 @@
-"""Put into README.md and docs/ what their commands print now.
+"""Put into README.md and docs/ what their commands print now, and make docs/reference anew.
 
-tests/test_documents.py tells when that is due.
+tests/test_documents.py and tests/test_reference.py tell when that is due.
 
     python scripts/fill_documents.py [--measured] [PAGE...]
+    python scripts/fill_documents.py --reference
 
 Without pages all are filled; what was measured stays, unless it is asked for.
 """
@@ -16,15 +17,21 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from documents import Example, examples, pages, wrapped
+from reference import generated
 
 
 def main(arguments: list[str]) -> None:
     """Run the examples of each page and replace what stands below their commands."""
     parser = argparse.ArgumentParser(description="Fill pages with what their commands print.")
     parser.add_argument("--measured", action="store_true", help="measured blocks as well")
+    parser.add_argument("--reference", action="store_true", help="only docs/reference")
     parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE")
     asked = parser.parse_args(arguments)
-    for page in asked.pages or pages():
+    if not asked.pages:
+        for path, text in generated().items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    for page in [] if asked.reference else asked.pages or pages():
         text = page.read_text(encoding="utf-8")
         for example in examples([page.resolve()]):
             if example.measured and not asked.measured:
