@@ -217,8 +217,9 @@ def test_what_is_given_is_not_assumed() -> None:
 
 
 def python_for_users() -> Iterator[tuple[str, str]]:
-    """Yield the Python that users are shown."""
-    for page in (*pages(), *sorted((HOUSE / "configs").rglob("README.md"))):
+    """Yield the Python that users are shown; that of the reference is of signatures."""
+    shown = [page for page in pages() if "reference" not in page.parts]
+    for page in (*shown, *sorted((HOUSE / "configs").rglob("README.md"))):
         text = page.read_text(encoding="utf-8")
         for number, block in enumerate(
             re.findall(r"```py(?:thon)?\n(.*?)```", text, flags=re.DOTALL)
