@@ -9,6 +9,7 @@ Without pages all are filled; what was measured stays, unless it is asked for.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from documents import Example, examples, pages, wrapped
+from documents import ROOT, Example, examples, pages, wrapped
 from reference import generated
 
 
@@ -38,7 +39,15 @@ def main(arguments: list[str]) -> None:
                 continue
             before = f"$ {example.command}\n{example.printed}"
             text = text.replace(before, f"$ {example.command}\n{_printed(example)}", 1)
-        page.write_text(text, encoding="utf-8")
+        page.write_text(_SNIPPET.sub(_snippet, text), encoding="utf-8")
+
+
+_SNIPPET = re.compile(r"(<!-- (configs/ci/[\w.-]+) -->\n```yaml\n).*?```", re.DOTALL)
+"""A file that a page shows as it is."""
+
+
+def _snippet(found: re.Match[str]) -> str:
+    return f"{found[1]}{(ROOT / found[2]).read_text(encoding='utf-8')}```"
 
 
 def _printed(example: Example) -> str:
