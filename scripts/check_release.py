@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from documents import README, Example, examples
+from documents import README, Example, examples, wrapped
 
 HERE = Path(__file__).parent.parent
 TOOLS = ["build", "hatchling", "twine"]
@@ -194,7 +194,7 @@ def _wanted(python: Path, home: Path, example: Example) -> set[str]:
         if example.after and (first := _answer(python, Path(folder), example.after)).returncode:
             return _extras(first, example)
         ran = _answer(python, Path(folder), example.arguments)
-        if ran.stdout + ran.stderr == example.printed:
+        if wrapped(ran.stdout + ran.stderr) == wrapped(example.printed):
             return set()
         return _extras(ran, example)
 

@@ -102,6 +102,10 @@ _SHEET = re.compile(r"\S {2,}\S|──")
 """Of a line of a table."""
 
 
+_BEGINS = ("Noisy:", "Measured on", "FLOPs =")
+"""How sentences begin that stand below others, each in a line of its own."""
+
+
 def unwrapped(text: str) -> str:
     """Return a text whose sentences are broken with each in one line again."""
     lines: list[str] = []
@@ -110,7 +114,7 @@ def unwrapped(text: str) -> str:
         is_rest = (
             last
             and line
-            and not (_SHEET.search(last) or _SHEET.search(line))
+            and not (_SHEET.search(last) or _SHEET.search(line) or line.startswith(_BEGINS))
             and len(last) <= WIDTH < len(last) + 1 + len(line.split(maxsplit=1)[0])
         )
         if is_rest:
