@@ -87,17 +87,23 @@ def python_blocks() -> list[tuple[Path, str]]:
 
 def wrapped(text: str) -> str:
     """Return what was printed with its sentences broken, tables as they are."""
-    lines = []
-    for line in text.split("\n"):
-        is_sentence = len(line) > WIDTH and not _SHEET.search(line)
-        indent = line[: len(line) - len(line.lstrip())]
-        broken = wrap(
-            line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-        )
-        lines += broken if is_sentence else [line]
-    return "\n".join(lines)
+    return "\n".join(line for whole in text.split("\n") for line in _broken(whole))
 
 
+def _broken(line: str) -> list[str]:
+    label = _LABEL.match(line)
+    if len(line) <= WIDTH or (_SHEET.search(line) and not label):
+        return [line]
+    indent = " " * (label.end() if label else len(line) - len(line.lstrip()))
+    whole = re.sub(r"(?<=   )\(.*\)$", lambda remark: remark[0].replace(" ", "\xa0"), line)
+    found = wrap(
+        whole, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [part.replace("\xa0", " ") for part in found]
+
+
+_LABEL = re.compile(r" {4}[a-z][a-z ?]{1,9} {2,}")
+"""Of a line below a table, what it is about: `    way back   make …`."""
 _SHEET = re.compile(r"\S {2,}\S|──")
 """Of a line of a table."""
 
