@@ -1,8 +1,9 @@
 """Models held against each other: what is said of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.comparing.differences import (
     LAYER_METRICS,
@@ -14,11 +15,11 @@ from dscost.comparing.differences import (
 )
 from dscost.notation.units import arrow, counted, format_shape
 from dscost.pages import Said
+from dscost.pages.comparison_notes import notes_of, what_else
 from dscost.pages.comparison_rows import CSV_COLUMNS, columns_of, rows_of
 from dscost.pages.comparison_totals import change_text, percent_text, totals_sheet
 from dscost.pages.conventions import (
     convention_columns,
-    convention_notes,
     outside_layers,
     without_conventions,
 )
@@ -29,17 +30,14 @@ from dscost.pages.page import (
     Column,
     Page,
     Row,
-    Toned,
     View,
     chosen_sheet,
     grouped,
-    in_tone_of,
     most_of,
     name_column,
     unknown_key,
     words,
 )
-from dscost.pages.reports import FLOPS_NOTE
 from dscost.pages.runs import measured_on
 from dscost.reports.figures import (
     FIGURES,
@@ -51,6 +49,9 @@ from dscost.reports.figures import (
     summed,
 )
 from dscost.reports.records import Report, head, meanings_for
+
+if TYPE_CHECKING:
+    from dscost.pages.pictures import NotDrawn, Picture
 
 DEFAULT_SORT = "macs"
 POSTED_LAYERS = 20
@@ -104,7 +105,7 @@ def _with_conventions(columns: Sequence[Column], reports: Sequence[Report]) -> l
     return [*columns[:behind], *own, *columns[behind:]]
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
     """One line of the layer table: a layer, or several added up."""
 
     name: str
@@ -125,7 +126,7 @@ class _Line(NamedTuple):
 def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
     reference = comparison.reference.label
     heading = f"Layers of {versus.label} against {reference}: {counts_text(versus, reference)}"
-    rows = [_row(line) for line in _lines_to_show(comparison, versus, view)]
+    rows = [_row(line) for line in lines_to_show(comparison, versus, view)]
     closing = []
     if not versus.differing:
         both = f"{versus.label} and {reference}"
@@ -154,15 +155,15 @@ def counts_text(versus: Versus, reference: str) -> str:
     return ", ".join(told)
 
 
-def _lines_to_show(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
+def lines_to_show(comparison: Comparison, versus: Versus, view: View) -> list[Line]:
     """Return the lines to show: sorted, cut and added up as the view says.
 
     However that is, changes add up to those of the totals.
     """
     pairs = comparison.layers_of(versus) if view.depth is None else versus.layers
     lines = [_line(pair, comparison.reference.label, versus.label) for pair in pairs]
-    free: list[_Line] = []
-    sums: list[_Line] = []
+    free: list[Line] = []
+    sums: list[Line] = []
     if view.depth is not None:
         names = [(pair.reference or pair.layer).path for pair in pairs]
         groups = grouped(zip(names, lines, strict=True), view.depth)
@@ -177,7 +178,7 @@ def _lines_to_show(comparison: Comparison, versus: Versus, view: View) -> list[_
             sums.append(_added(name, folded))
     elsewhere = _in_no_layer(comparison, versus)
     if elsewhere:
-        sums.append(_Line(IN_NO_LAYER, "", "", "", NOTHING, NOTHING, elsewhere))
+        sums.append(Line(IN_NO_LAYER, "", "", "", NOTHING, NOTHING, elsewhere))
     shown, rest = most_of(_sorted(lines, view.sort or DEFAULT_SORT), view.top, _added)
     if free:
         sums.insert(0, _added(f"({counted(len(free), 'layer')} without MACs)", free))
@@ -196,19 +197,19 @@ def _in_no_layer(comparison: Comparison, versus: Versus) -> dict[str, Difference
 
 
 def _apart(
-    lines: Sequence[_Line], is_wanted: Callable[[_Line], bool]
-) -> tuple[list[_Line], list[_Line]]:
+    lines: Sequence[Line], is_wanted: Callable[[Line], bool]
+) -> tuple[list[Line], list[Line]]:
     """Return the lines that are wanted, and the others."""
     return [one for one in lines if is_wanted(one)], [one for one in lines if not is_wanted(one)]
 
 
-def _has_macs(line: _Line) -> bool:
+def _has_macs(line: Line) -> bool:
     return bool(line.reference.macs or line.other.macs)
 
 
-def _line(pair: LayerPair, reference: str, label: str) -> _Line:
+def _line(pair: LayerPair, reference: str, label: str) -> Line:
     sides = [one for one in (pair.reference, pair.other) if one]
-    return _Line(
+    return Line(
         arrow(one.name or ROOT for one in sides),
         _what(pair.status, reference, label),
         arrow(map(kind_of, sides)),
@@ -226,7 +227,7 @@ def _what(status: str, reference: str, label: str) -> str:
     return status
 
 
-def _block(name: str, lines: Sequence[_Line]) -> _Line:
+def _block(name: str, lines: Sequence[Line]) -> Line:
     """Return several layers as the module that holds them."""
     if len(lines) == 1:
         return lines[0]
@@ -235,10 +236,10 @@ def _block(name: str, lines: Sequence[_Line]) -> _Line:
     return _added(name, lines)._replace(what=what)
 
 
-def _added(name: str, lines: Sequence[_Line]) -> _Line:
+def _added(name: str, lines: Sequence[Line]) -> Line:
     reference, other = (line.reference for line in lines), (line.other for line in lines)
     of_others = [line.by_convention for line in lines if line.by_convention]
-    return _Line(name, "", "", "", summed(reference), summed(other), _summed(of_others))
+    return Line(name, "", "", "", summed(reference), summed(other), _summed(of_others))
 
 
 def _summed(several: Sequence[Mapping[str, Difference]]) -> dict[str, Difference]:
@@ -256,7 +257,7 @@ def _sum_of_known(amounts: Sequence[float | None]) -> float | None:
     return sum(known) if len(known) == len(amounts) else None
 
 
-def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
+def _sorted(lines: Sequence[Line], key: str) -> list[Line]:
     """Return the lines with the largest change first, whichever way; equal ones as in the model."""
     if key == "layer":
         return sorted(lines, key=lambda line: line.name)
@@ -265,13 +266,13 @@ def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
     if key not in LAYER_METRICS and not any(key in line.by_convention for line in lines):
         raise unknown_key("sort key", key, SORT_KEYS)
 
-    def size(line: _Line) -> float:
+    def size(line: Line) -> float:
         return abs(line.difference(key).change or 0)
 
     return sorted(lines, key=size, reverse=True)
 
 
-def _row(line: _Line) -> Row:
+def _row(line: Line) -> Row:
     cells = {"layer": line.name, "what": line.what, "kind": line.kind, "output": line.output}
     for metric in (*LAYER_METRICS, *line.by_convention):
         one = line.difference(metric)
@@ -306,7 +307,7 @@ class ComparisonSaid(Said):
         most.
         """
         comparison = self._result
-        with_layers = _shows_layers(comparison, view)
+        with_layers = shows_layers(comparison, view)
         if with_layers and view.posted:
             columns = POSTED_COLUMNS if view.columns is None else view.columns
             top = POSTED_LAYERS if view.top is None else view.top
@@ -314,8 +315,9 @@ class ComparisonSaid(Said):
         pages = [_first_page(comparison, view, with_layers=with_layers)]
         if with_layers:
             pages += [_layers_page(comparison, one, view) for one in comparison.versus]
+        pages[0] = pages[0]._replace(pictures=partial(_pictures_of, comparison, view))
         noted = 0 if view.posted else -1
-        closing = [*pages[noted].closing, *_notes(comparison, pages[0])]
+        closing = [*pages[noted].closing, *notes_of(comparison, pages[0])]
         pages[noted] = pages[noted]._replace(closing=closing)
         return pages
 
@@ -329,7 +331,7 @@ class ComparisonSaid(Said):
         return rows_of(self._result)
 
 
-def _shows_layers(comparison: Comparison, view: View) -> bool:
+def shows_layers(comparison: Comparison, view: View) -> bool:
     """Whether layers are shown: as asked for, and else those of related models."""
     if comparison.layers is not None:
         return comparison.layers
@@ -348,7 +350,7 @@ def _first_page(comparison: Comparison, view: View, *, with_layers: bool) -> Pag
     if not with_layers:
         sheets, closing = model_sheets(comparison, view), []
         if view.width is not None:  # who sees it can ask for more
-            closing = _what_else(comparison)
+            closing = what_else(comparison)
         return Page(comparison.in_a_line(), sheets=sheets, closing=closing, measured=measured)
     view = view._replace(columns=None)  # which speak of the layers
     totals = [totals_sheet(comparison, view)] if comparison.are_related else []
@@ -357,35 +359,7 @@ def _first_page(comparison: Comparison, view: View, *, with_layers: bool) -> Pag
     return Page(comparison.in_a_line(), sheets=[*sheets, *totals], measured=measured)
 
 
-def _what_else(comparison: Comparison) -> list[str]:
-    """Return what there is besides the table of models, for who does not know the options."""
-    more = []
-    if comparison.layers is None:
-        more.append("--layers shows the layers, of which they share less than a fifth")
-    if not any(one.latencies for one in comparison.contenders):
-        more.append("--time times them in turns")
-    return [Toned(f"{'; '.join(more)}.", "method")] if more else []
+def _pictures_of(comparison: Comparison, view: View) -> "Sequence[Picture | NotDrawn]":
+    from dscost.pages.pictures.of_comparisons import comparison_pictures
 
-
-def _notes(comparison: Comparison, first: Page) -> list[str]:
-    """Return what the reader must know about the figures of the first page."""
-    notes: list[str] = [FLOPS_NOTE] if _tells_flops(first) else []
-    if comparison.environment:
-        from dscost.pages.measuring_words import measured_notes
-
-        timed = [one.report.latency for one in comparison.contenders if one.timed]
-        keys = settings_of(comparison)
-        timings = {key: next((one[key] for one in timed if key in one), None) for key in keys}
-        notes += measured_notes(comparison.environment, timings)
-    for one in comparison.contenders:
-        notes += (in_tone_of(f"{one.label}: {note}", note) for note in convention_notes(one.report))
-    return [*notes, *comparison.notes]
-
-
-def _tells_flops(page: Page) -> bool:
-    title = FIGURES["flops"].title
-    return any(
-        title in (column.header for column in sheet.columns)
-        or any(row.cells.get("figure") == title for row in sheet.rows)
-        for sheet in page.sheets
-    )
+    return comparison_pictures(comparison, view)

@@ -80,13 +80,13 @@ def model_sheets(comparison: Comparison, view: View) -> list[Sheet]:
 
 def settings_of(comparison: Comparison) -> list[str]:
     """Return under what models were measured whose latencies may stand in one table."""
-    where = _place(comparison)
+    where = where_timed(comparison)
     found = [one for one in comparison.contenders if one.latencies and one.place == where]
     in_turns = [one for one in found if one.timed] or found
     return list(dict.fromkeys(key for one in in_turns for key in one.latencies))
 
 
-def _place(comparison: Comparison) -> str | None:
+def where_timed(comparison: Comparison) -> str | None:
     """Return where the latencies of the table were measured: here, or where the first was."""
     measured = [one for one in comparison.contenders if one.latencies]
     in_turns = [one for one in measured if one.timed] or measured
@@ -120,7 +120,7 @@ def _times_as_many(one: Difference) -> str:
 def _times(comparison: Comparison, one: Contender, setting: str) -> Mapping[str, str]:
     """Return the cells of a model that was measured under a setting; the others have none."""
     latency = one.latencies.get(setting)
-    is_elsewhere = one.place != _place(comparison)
+    is_elsewhere = one.place != where_timed(comparison)
     if latency is None and comparison.environment is not None:
         return {"latency": "not timed"}
     if latency is None or (is_elsewhere and comparison.environment is None):

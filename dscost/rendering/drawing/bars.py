@@ -67,10 +67,9 @@ def _hatched(canvas: Canvas, at: int, start: float, middle: float, width: float)
     """Draw strokes over the bars of every second series, which tell it in grey."""
     if at % 2 == 0:
         return
-    x = start + 5
-    while x < start + width - 2:
-        canvas.line([(x - 2, middle + THICK / 2 - 2), (x + 2, middle - THICK / 2 + 2)], "ground")
-        x += 6
+    if width > 9:  # strokes are the dashes of one line
+        ends = [(start + 5, middle), (start + width - 2, middle)]
+        canvas.line(ends, "ground", THICK - 5, "1.3 4.7")
 
 
 def _limit(canvas: Canvas, picture: Bars, at: int, scale: Scale, y: float) -> None:

@@ -1,0 +1,42 @@
+"""What is said below the tables of a comparison."""
+
+from dscost.comparing.differences import Comparison
+from dscost.pages.conventions import convention_notes
+from dscost.pages.model_table import settings_of
+from dscost.pages.page import Page, Toned, in_tone_of
+from dscost.pages.reports import FLOPS_NOTE
+from dscost.reports.figures import FIGURES
+
+
+def what_else(comparison: Comparison) -> list[str]:
+    """Return what there is besides the table of models, for who does not know the options."""
+    more = []
+    if comparison.layers is None:
+        more.append("--layers shows the layers, of which they share less than a fifth")
+    if not any(one.latencies for one in comparison.contenders):
+        more.append("--time times them in turns")
+    return [Toned(f"{'; '.join(more)}.", "method")] if more else []
+
+
+def notes_of(comparison: Comparison, first: Page) -> list[str]:
+    """Return what the reader must know about the figures of the first page."""
+    notes: list[str] = [FLOPS_NOTE] if _tells_flops(first) else []
+    if comparison.environment:
+        from dscost.pages.measuring_words import measured_notes
+
+        timed = [one.report.latency for one in comparison.contenders if one.timed]
+        keys = settings_of(comparison)
+        timings = {key: next((one[key] for one in timed if key in one), None) for key in keys}
+        notes += measured_notes(comparison.environment, timings)
+    for one in comparison.contenders:
+        notes += (in_tone_of(f"{one.label}: {note}", note) for note in convention_notes(one.report))
+    return [*notes, *comparison.notes]
+
+
+def _tells_flops(page: Page) -> bool:
+    title = FIGURES["flops"].title
+    return any(
+        title in (column.header for column in sheet.columns)
+        or any(row.cells.get("figure") == title for row in sheet.rows)
+        for sheet in page.sheets
+    )
