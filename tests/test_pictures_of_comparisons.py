@@ -122,7 +122,7 @@ def test_where_names_have_no_room_those_of_the_first_and_the_best_stand(tmp_path
     assert weights["m00.yaml"] == max(weights.values()) == 2.0
     least = min(series.points, key=lambda point: point.x)
     assert least.weight == 1.0
-    assert any(note.startswith("Where there is no room for all names") for note in plot.notes)
+    assert any(note.startswith("Names stand where they have room") for note in plot.notes)
     assert "m00.yaml" in svg_of(plot).partition("</desc>")[2]
 
 

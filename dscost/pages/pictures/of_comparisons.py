@@ -34,8 +34,8 @@ MOST_PICTURES = 6
 MANY = 12
 """Of more models not every name has room."""
 NAMES_NOTE = (
-    "Where there is no room for all names, the first model has its own, and those that no other "
-    "betters in both."
+    "Names stand where they have room, that of the first model and of those that no other betters "
+    "in both before others."
 )
 SEPARATE_NOTE = "The latencies are of separate runs: no ratio of them is known."
 
