@@ -173,7 +173,7 @@ def _signature(name: str, thing: Any) -> str:
     taken = _parameters(tree.args)
     if inspect.isclass(thing):
         return _call(f"class {name}", [one for one in taken if one != "self"])
-    gives = f" -> {ast.unparse(tree.returns)}" if tree.returns else ""
+    gives = f" -> {_annotation(tree.returns)}" if tree.returns else ""
     return _call(f"def {name}", taken, gives)
 
 
@@ -182,7 +182,7 @@ def _fields(thing: type) -> list[str]:
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(thing))).body
     assert isinstance(tree, ast.ClassDef)
     stated = [one for one in tree.body if isinstance(one, ast.AnnAssign)]
-    return [text for text in map(ast.unparse, stated) if not text.startswith("_")]
+    return [text for text in map(_text, stated) if not text.startswith("_")]
 
 
 def _parameters(args: ast.arguments) -> list[str]:
@@ -202,9 +202,21 @@ def _parameters(args: ast.arguments) -> list[str]:
 
 
 def _parameter(one: ast.arg, default: ast.expr | None) -> str:
-    annotation = f": {ast.unparse(one.annotation)}" if one.annotation else ""
+    annotation = f": {_annotation(one.annotation)}" if one.annotation else ""
     equals = " = " if annotation else "="
-    return f"{one.arg}{annotation}" + (f"{equals}{ast.unparse(default)}" if default else "")
+    return f"{one.arg}{annotation}" + (f"{equals}{_text(default)}" if default else "")
+
+
+def _annotation(tree: ast.expr) -> str:
+    """Return an annotation, without the quotes of one that is a text."""
+    is_text = isinstance(tree, ast.Constant) and isinstance(tree.value, str)
+    return tree.value if is_text else _text(tree)  # type: ignore[attr-defined,no-any-return]
+
+
+def _text(tree: ast.AST) -> str:
+    """Return an expression as source, its texts between double quotes."""
+    text = ast.unparse(tree)
+    return text if '"' in text else text.replace("'", '"')
 
 
 def _call(head: str, taken: list[str], gives: str = "") -> str:
@@ -305,4 +317,5 @@ def language(name: str) -> str:
     title, _, rest = text.removeprefix("# ").partition("\n")
     rest = re.sub(r"\]\(\.\./(\w+)/README\.md\)", r"](\1.md)", rest)
     rest = re.sub(r"\[([^\]]+\.yaml)\]\(\1\)", rf"`configs/{name}/\1`", rest)
+    rest = rest.replace("of this folder", f"of `configs/{name}`")
     return _made_of(f"configs/{name}/README.md", title, rest.strip())
