@@ -1,8 +1,8 @@
 """What a device can do: ceilings, what they mean for two known layers, the roofline drawn."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dscost.devices.roofline import Ceilings, bound_of
 from dscost.notation.units import counted, format_bytes, format_seconds
@@ -11,6 +11,9 @@ from dscost.pages.page import Column, Page, Row, Sheet, Toned, View, filled_shee
 from dscost.pages.roofline_chart import format_speed, landmarks, roofline_chart
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import head
+
+if TYPE_CHECKING:
+    from dscost.pages.pictures import NotDrawn, Picture
 
 _RATE_UNITS = {
     "t0_s": "s",
@@ -48,6 +51,7 @@ class DeviceSaid(Said):
                 sheets=[sheet for sheet in sheets if sheet.rows],
                 closing=list(_closing(ceilings, self._kept)),
                 drawing=partial(roofline_chart, ceilings),
+                pictures=partial(_pictures_of, ceilings),
             )
         ]
 
@@ -60,6 +64,12 @@ class DeviceSaid(Said):
         of = self._result.device, self._result.dtype
         for figure in _figures(self._result):
             yield dict(zip(self.row_columns, (*of, *figure), strict=True))
+
+
+def _pictures_of(ceilings: Ceilings) -> "Sequence[Picture | NotDrawn]":
+    from dscost.pages.pictures.rooflines import roofline_of_device
+
+    return [roofline_of_device(ceilings)]
 
 
 def _figures(ceilings: Ceilings) -> Iterator[tuple[str, str | int, Any, str]]:

@@ -79,6 +79,7 @@ def _time(title: str, layer: Layer, timing: Timing) -> _Figure:
     """Return times; what they are a share of was measured in turns with each, as speedups are."""
     shares: dict[str, float] = {}
     intervals: dict[str, Interval] = {}
+    unsure: set[str] = set()
     for name in layer.variants:
         speedup = timing.speedup_of(name)
         if name == STANDARD and timing.standard:
@@ -87,8 +88,10 @@ def _time(title: str, layer: Layer, timing: Timing) -> _Figure:
             low, high = speedup.ci95
             shares[name] = 1 / speedup.median
             intervals[name] = 1 / high, 1 / low
+        elif speedup:
+            unsure.add(name)
     texts = {
-        name: format_seconds(found.median_s)
+        name: format_seconds(found.median_s) + (", share unclear" if name in unsure else "")
         for name in layer.variants
         if (found := timing.of(name))
     }

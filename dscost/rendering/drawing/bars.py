@@ -14,6 +14,8 @@ THICK = 13.0
 GAP = 9.0
 """Between the bars of two things."""
 MOST_NAME = 220.0
+MOST_TEXT = 180.0
+"""Of what stands at the end of a bar."""
 
 
 def draw_bars(picture: Bars) -> Canvas:
@@ -91,12 +93,14 @@ def _axis(canvas: Canvas, picture: Bars, scale: Scale, top: float, bottom: float
             end = at + half + 8
     zero = scale.at(0.0)
     canvas.line([(zero, top), (zero, bottom)], "faint")
-    canvas.write(picture.axis.title, scale.end, bottom + 2 * LINE + 2, anchor="end")
+    title = fitting(picture.axis.title, WIDTH - 2 * MARGIN)
+    x = max(scale.end, MARGIN + width_of(title))
+    canvas.write(title, x, bottom + 2 * LINE + 2, anchor="end")
 
 
 def _text(picture: Bars, bar: Bar, at: int) -> str:
     if at < len(bar.texts):
-        return bar.texts[at]
+        return fitting(bar.texts[at], MOST_TEXT, SMALL)
     value = bar.values[at]
     return "–" if value is None else tick_text(value, picture.axis.quantity)
 

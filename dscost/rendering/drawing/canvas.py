@@ -11,6 +11,8 @@ from dscost.rendering.drawing.lettering import FAMILY, SIZE
 WIDTH = 720.0
 """Of every picture, in pixels."""
 Place = tuple[float, float]
+LEAST_SHAPE = 2.0
+"""Half as wide as a point is whose shape can be seen."""
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "5 3", "1 4")
 """Of lines that are told apart."""
 
@@ -92,7 +94,10 @@ class Canvas:
         self.line(corners, ink)
 
     def mark(self, shape: int, x: float, y: float, ink: str, radius: float = 4.5) -> None:
-        """Draw a point: a circle, a square, a triangle, a diamond, one upside down, a cross."""
+        """Draw a point: a circle, a square, a triangle, a diamond, one upside down, a cross.
+
+        One that is too small to show its shape has no border.
+        """
         r = radius
         paths = (
             f"M{number(x - r)} {number(y)}a{number(r)} {number(r)} 0 1 0 {number(2 * r)} 0"
@@ -106,9 +111,11 @@ class Canvas:
         attributes = {
             "d": paths[shape % len(paths)],
             "fill": INKS[ink].light,
-            "stroke": INKS["ground"].light,
-            "class": f"f-{ink} l-ground",
+            "class": f"f-{ink}",
         }
+        if r >= LEAST_SHAPE:
+            attributes["stroke"] = INKS["ground"].light
+            attributes["class"] += " l-ground"
         self._add("path", attributes)
 
     def write(

@@ -84,9 +84,12 @@ def _beside(x: float, y: float, beside: float, width: float, height: float) -> I
         (x - beside - width, y - height / 2),
         (x - width / 2, y - beside - height),
         (x - width / 2, y + beside),
-        (x + beside * 0.7, y - beside - height * 0.8),
-        (x + beside * 0.7, y + beside * 0.6),
-        (x - beside * 0.7 - width, y - beside - height * 0.8),
-        (x - beside * 0.7 - width, y + beside * 0.6),
+        (x + beside * 0.9, y - beside - height * 0.8),
+        (x + beside * 0.9, y + beside * 0.6),
+        (x - beside * 0.9 - width, y - beside - height * 0.8),
+        (x - beside * 0.9 - width, y + beside * 0.6),
+        (x + beside * 0.9, y - beside - height * 2.2),
+        (x - beside * 0.9 - width, y - beside - height * 2.2),
+        (x + beside * 0.9, y + beside + height * 1.2),
     ):
         yield _Box(left, top, left + width, top + height)

@@ -28,6 +28,9 @@ MOST_NAME = 150.0
 """Of what stands beside a point, in pixels."""
 NEAR = 2.5
 """So far from a point the name of another looks like its own."""
+MOST_MARKS = 60
+"""Of a line; where there are more they would hide it, and are dots."""
+DOT = 1.2
 LEAST_RADIUS, RADIUS, MOST_RADIUS = 2.5, 4.5, 10.0
 
 
@@ -136,7 +139,9 @@ class _Plotting:
 def _radius(series: Series, point: Point) -> float:
     if series.is_sized:
         return LEAST_RADIUS + (MOST_RADIUS - LEAST_RADIUS) * sqrt(min(1.0, max(0.0, point.weight)))
-    return RADIUS - 1.5 if series.joined and not point.name else RADIUS
+    if not series.joined or point.name:
+        return RADIUS
+    return RADIUS - 1.5 if len(series.points) <= MOST_MARKS else DOT
 
 
 def _shape(at: int) -> int:
@@ -174,7 +179,8 @@ def _values(picture: Plot, which: int) -> Iterator[float]:
 
 
 def _axis_title(title: str, scale: Scale) -> str:
-    return f"{title} (logarithmic)" if scale.axis.is_log else title
+    said = f"{title} (logarithmic)" if scale.axis.is_log else title
+    return fitting(said, WIDTH - 2 * MARGIN)
 
 
 def _spaced(scale: Scale, texts: Sequence[str]) -> Iterator[tuple[float, str]]:

@@ -53,7 +53,9 @@ def scale_of(axis: Axis, values: Iterable[float], start: float, end: float) -> S
         beside = max(0.06 * spread, (LEAST_DECADES - spread) / 2)
         return Scale(axis, low / 10**beside, high * 10**beside, start, end)
     low = min(low, 0.0) if low < 0 or axis.quantity != "number" or low < 0.5 * high else low
-    spread = (high - low) or abs(high) or 1.0
+    if low == high:
+        low, high = (low, high + 1.0) if low == 0 else (low - abs(low) / 2, high + abs(low) / 2)
+    spread = high - low
     return Scale(axis, low if low == 0 else low - 0.05 * spread, high + 0.06 * spread, start, end)
 
 
@@ -92,6 +94,8 @@ def _even_ticks(scale: Scale) -> list[float]:
     else:
         power = 10.0 ** floor(log10(rough))
         step = next(one * power for one in (1, 2, 2.5, 5, 10) if one * power >= rough * 0.999)
+    if scale.axis.quantity in ("count", "bytes"):
+        step = max(1.0, step)
     first = ceil(scale.low / step - 1e-9)
     last = floor(scale.high / step + 1e-9)
     return [float(f"{at * step:.12g}") for at in range(first, last + 1)]
@@ -124,10 +128,10 @@ def tick_text(value: float, quantity: Quantity) -> str:
     if quantity == "seconds":
         return _seconds(value)
     if quantity == "factor":
-        return f"{value:g}×"
+        return f"{value:.9g}×"
     if quantity == "share":
-        return f"{100 * value:g} %"
-    return f"{value:g}"
+        return f"{100 * value:.9g} %"
+    return f"{value:.9g}"
 
 
 def _scaled(value: float, base: float, prefixes: Sequence[str]) -> tuple[str, str]:
@@ -144,4 +148,4 @@ def _seconds(value: float) -> str:
     for factor, unit in ((1e9, "ns"), (1e6, "µs"), (1e3, "ms")):
         if abs(value) * factor < 1000 * (1 - 1e-9):
             return f"{value * factor:.4g} {unit}"
-    return f"{value:.4g} s"
+    return f"{value:,.0f} s" if 1e4 <= abs(value) < 1e9 else f"{value:.4g} s"

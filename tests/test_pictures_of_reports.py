@@ -1,0 +1,352 @@
+"""Pictures of layers, models and devices show what is known, by hand, and say what is not."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+from legible import assert_legible
+from program import run
+
+import dscost
+from dscost.layers.variants import SEPARABLE, STANDARD
+from dscost.pages.pictures import Bars, NotDrawn, Plot
+from dscost.pages.pictures.of_layers import layers_picture, times_picture
+from dscost.pages.pictures.of_reports import pictures_of_report
+from dscost.pages.pictures.of_sums import cumulative_picture
+from dscost.pages.pictures.of_variants import costs_picture
+from dscost.pages.pictures.promises_of_reports import promise_of_report
+from dscost.pages.pictures.rooflines import roofline_of_device
+from dscost.pages.pictures.rooflines_of_reports import roofline_of_report
+from dscost.reports.records import Ceiling, Environment, Latency, Layer, Report, Speedup, Timing
+
+STANDARD_MACS, SEPARABLE_MACS = 14 * 14 * 256 * 256 * 9, 14 * 14 * 256 * (9 + 256)
+
+
+@cache
+def layer_report() -> Report:
+    """Return the layer that all know, 256 → 256, 3×3 at 14×14, counted."""
+    return dscost.layer(in_channels=256, out_channels=256, kernel_size=3, input_size=14)
+
+
+@cache
+def counted(target: str) -> Report:
+    return dscost.analyze(target)
+
+
+def latency(seconds: float) -> Latency:
+    return Latency(seconds, (0.9 * seconds, 1.1 * seconds), 0.0, seconds, seconds, seconds, 9)
+
+
+def timing(
+    standard_s: float, separable_s: float, within: float = 1.1, stages: Mapping[str, float] = {}
+) -> Timing:
+    """Return what was measured, with a speedup whose interval is that factor to either side."""
+    times = {"as_is": standard_s, STANDARD: standard_s, SEPARABLE: separable_s}
+    speedup = standard_s / separable_s
+    return Timing(
+        latencies={name: latency(seconds) for name, seconds in times.items()},
+        ratios={SEPARABLE: Speedup(speedup, (speedup / within, speedup * within))},
+        stages={name: latency(seconds) for name, seconds in stages.items()},
+    )
+
+
+PLACE = Environment(
+    *("a processor", 1, "float32", "contiguous", "tuned", "2.13.0", None, None),
+    ceilings={"cpu:float32": Ceiling(flops_per_s=100e9, bytes_per_s=10e9)},
+)
+
+
+def timed_layer(**timings: Timing) -> Report:
+    report = layer_report()
+    by_key = {key.replace("__", ":"): one for key, one in timings.items()}
+    return report._replace(
+        layers=(report.layers[0]._replace(latency=by_key),), latency=by_key, environment=PLACE
+    )
+
+
+def timed_model(report: Report, seconds: Mapping[str, tuple[float, float]]) -> Report:
+    """Return a model some of whose layers were timed, standard and separable."""
+
+    def timed(layer: Layer) -> Layer:
+        if layer.name not in seconds:
+            return layer
+        return layer._replace(latency={"cpu": timing(*seconds[layer.name])})
+
+    return report._replace(layers=tuple(map(timed, report.layers)), environment=PLACE)
+
+
+def drawn(picture: object) -> Plot:
+    assert isinstance(picture, Plot), picture
+    assert_legible(picture)
+    return picture
+
+
+def bars_of(picture: object) -> Bars:
+    assert isinstance(picture, Bars), picture
+    assert_legible(picture)
+    return picture
+
+
+# -- promise
+
+
+def test_a_promise_is_fewer_macs_against_the_speedup_with_its_interval() -> None:
+    plot = drawn(promise_of_report(timed_layer(cpu=timing(3.6e-3, 1e-3))))
+    ((point,),) = [series.points for series in plot.series]
+    assert point.x == STANDARD_MACS / SEPARABLE_MACS  # 8.69
+    assert point.y == pytest.approx(3.6)
+    assert point.y_interval == pytest.approx((3.6 / 1.1, 3.6 * 1.1))
+    assert point.tells == "depthwise-separable, torch: 8.69× fewer MACs, 3.6× faster [3.3, 4.0]."
+    diagonal, level = plot.rules
+    assert all(x == y for x, y in diagonal.points)
+    assert all(y == 1 for _, y in level.points)
+    assert plot.measured == "a processor, 1 thread, torch 2.13.0"
+
+
+def test_every_setting_has_a_series_and_what_the_clock_cannot_tell_is_told() -> None:
+    report = timed_layer(
+        cpu=timing(4e-3, 1e-3),
+        cpu__onnxruntime=timing(1e-3, 2e-3),
+        cpu__channels_last=timing(4e-3, 1e-3, within=2),
+    )
+    plot = drawn(promise_of_report(report))
+    assert [series.name for series in plot.series] == ["torch", "ONNX Runtime"]
+    assert [series.points[0].y for series in plot.series] == pytest.approx([4, 0.5])
+    assert "1 are slower" in plot.told
+    assert plot.notes == ["One is left out, of which the clock or the MACs tell nothing."]
+    only = timed_layer(cpu=timing(4e-3, 1e-3, within=2))
+    assert promise_of_report(only) == NotDrawn(
+        "promise", "the clock cannot tell how fast anything is: give it longer by --time-budget"
+    )
+
+
+def test_equal_convolutions_of_a_model_are_one_point_beside_the_whole() -> None:
+    """Four layers of the first stage of ResNet-18 are one convolution, with a fourth of its MACs."""
+    names = [f"layer1.{at}.conv{number}" for at in (0, 1) for number in (1, 2)]
+    report = timed_model(counted("resnet18"), dict.fromkeys(names, (3e-3, 1e-3)))
+    whole = report._replace(latency={"cpu": timing(40e-3, 10e-3)})
+    plot = drawn(promise_of_report(whole))
+    ((model, layer),) = [series.points for series in plot.series]
+    assert (model.name, model.weight, model.y) == ("whole model", 1.0, pytest.approx(4))
+    assert (layer.name, layer.y) == ("layer1.0.conv1", pytest.approx(3))
+    assert layer.tells.startswith("layer1.0.conv1 and 3 more that are equal, torch: 7.89×")
+    assert layer.weight == 4 * 56 * 56 * 64 * 64 * 9 / 1_814_073_344
+    assert layer.x == 64 * 64 * 9 / (64 * 9 + 64 * 64)
+
+
+# -- roofline
+
+
+def test_a_layer_stands_below_the_roof_of_what_it_was_timed_on() -> None:
+    """The roof of 100 GFLOP/s and 10 GB/s has its ridge at 10 FLOP/byte."""
+    stages = {"depthwise": 0.2e-3, "pointwise": 0.5e-3}
+    plot = drawn(roofline_of_report(timed_layer(cpu=timing(4e-3, 1e-3, stages=stages))))
+    found = {point.name: point for series in plot.series for point in series.points}
+    assert found["standard"].x == pytest.approx(
+        2 * STANDARD_MACS / (2 * 14 * 14 * 256 + 256 * 256 * 9) / 4
+    )
+    assert found["standard"].y == 2 * STANDARD_MACS / 4e-3
+    assert found["depthwise"].x == pytest.approx(2 * 9 * 196 * 256 / (2 * 196 * 256 + 9 * 256) / 4)
+    assert found["depthwise"].y == 2 * 9 * 196 * 256 / 0.2e-3
+    roof, ridge = plot.rules
+    assert roof.points[1] == (10.0, 100e9)
+    assert roof.points[0][1] == pytest.approx(10e9 * roof.points[0][0])
+    assert ridge.name == "ridge at 10.0 FLOP/byte"
+    assert "reach 21% to 58% of its roof" in plot.told  # 4.52 of 22.0, 57.8 of 100 GFLOP/s
+    assert "by its memory" in found["depthwise"].tells
+    assert "by its arithmetic" in found["standard"].tells
+    assert not plot.notes
+    above = drawn(roofline_of_report(timed_layer(cpu=timing(1e-3, 1e-3))))
+    assert "in caches" in above.notes[0]  # 231 MFLOPs in a millisecond
+
+
+@pytest.mark.parametrize(
+    ("report", "why"),
+    [
+        (layer_report(), "no ceilings are known: time it, or name a device by --on"),
+        (timed_layer(cuda=timing(4e-3, 1e-3)), "no ceilings of what it was timed on are known"),
+    ],
+    ids=["not timed", "no ceilings"],
+)
+def test_without_ceilings_there_is_no_roofline(report: Report, why: str) -> None:
+    found = roofline_of_report(report)
+    assert isinstance(found, NotDrawn)
+    assert found.why.startswith(why)
+
+
+def test_what_was_not_timed_stands_on_the_roof_of_a_device(tmp_path: Path) -> None:
+    board = tmp_path / "t4.yaml"  # a board of the user, called as another device is
+    board.write_text(
+        "name: My board\nsource: its maker\nflops_per_s: {float32: 64e9}\nbytes_per_s: 4e9\n"
+    )
+    mine = dscost.analyze("resnet18", on=[str(board)])
+    plot = drawn(roofline_of_report(mine))
+    for series in plot.series:
+        for point in series.points:
+            assert point.y == pytest.approx(min(64e9, 4e9 * point.x))
+    assert plot.rules[1].name == "ridge at 16.0 FLOP/byte"
+    assert [series.name for series in plot.series] == ["as it is", "stages of depthwise-separable"]
+    both = dscost.layer(256, 256, 3, input_size=14, on=["t4", "raspberry_pi_4"])
+    plot = drawn(roofline_of_report(both))
+    assert [series.name for series in plot.series] == [
+        "NVIDIA T4",
+        "Raspberry Pi 4 Model B (4 cores)",
+    ]
+    assert plot.series[0].points[0].y == pytest.approx(8.1e12)
+
+
+def test_a_device_has_its_roof_and_what_it_is_known_by() -> None:
+    plot = drawn(roofline_of_device(dscost.device("t4")))
+    assert plot.rules[0].points[1] == (8.1e12 / 320e9, 8.1e12)
+    depthwise, dense = plot.series[0].points
+    assert (depthwise.x, dense.y) == (2.25, 8.1e12)  # 9 · 2 FLOPs of 8 bytes
+    assert "not measured" in plot.notes[0]
+
+
+# -- costs
+
+
+def test_costs_are_shares_of_standard_with_their_figures() -> None:
+    bars = bars_of(costs_picture(timed_layer(cpu=timing(4e-3, 1e-3))))
+    assert bars.series == ["MACs", "bytes moved", "time"]
+    standard, separable = bars.bars
+    assert standard.values == [1.0, 1.0, 1.0]
+    positions = 2 * 196 * 256
+    moved = (2 * positions + 256 * 9 + 256 * 256) / (positions + 256 * 256 * 9)
+    assert separable.values == pytest.approx([SEPARABLE_MACS / STANDARD_MACS, moved, 0.25])
+    assert separable.intervals[2] == pytest.approx((0.25 / 1.1, 0.25 * 1.1))
+    assert separable.texts == ["13.30M MACs", "1.024 MiB", "1.00 ms"]
+
+
+def test_a_time_that_the_clock_cannot_tell_has_no_bar() -> None:
+    bars = bars_of(costs_picture(timed_layer(cpu=timing(4e-3, 1e-3, within=2))))
+    assert bars.bars[1].values[2] is None
+    assert bars.bars[1].texts[2] == "1.00 ms, share unclear"
+    counted_only = bars_of(costs_picture(layer_report()))
+    assert counted_only.series == ["MACs", "bytes moved"]
+    assert not counted_only.measured
+
+
+def test_a_layer_alone_has_nothing_to_be_compared_with() -> None:
+    alone = dscost.layer(256, 256, 1, input_size=14)
+    assert isinstance(costs_picture(alone), NotDrawn)
+
+
+# -- layers, times
+
+
+def test_a_separable_model_is_shown_beside_standard_pair_by_pair() -> None:
+    """MobileNetV1's 4866 M against 569 M (Howard et al. 2017, table 4)."""
+    bars = bars_of(layers_picture(counted("mobilenet_v1")))
+    assert bars.series == ["standard", "as it is"]
+    assert [sum(bar.values[at] or 0 for bar in bars.bars) for at in (0, 1)] == [
+        4_867_293_184,
+        568_740_352,
+    ]
+    first_pair = bars.bars[1]
+    assert first_pair.values == [112**2 * 32 * 64 * 9, 112**2 * 32 * (9 + 64)]
+    assert len(bars.bars) == 1 + 13 + 1
+
+
+def test_a_large_model_is_shown_by_block_and_nothing_is_lost() -> None:
+    bars = bars_of(layers_picture(counted("resnet50")))
+    names = [bar.name for bar in bars.bars]
+    assert (names[0], names[1], names[-1], len(names)) == ("conv1", "layer1.0", "fc", 18)
+    assert sum(bar.values[0] or 0 for bar in bars.bars) == 4_089_184_256
+    assert bars.title.endswith("MACs of each block")
+
+
+def test_a_large_model_without_blocks_has_its_largest_layers_and_the_rest() -> None:
+    report = counted("resnet50")
+    flat = [layer._replace(name=layer.name.replace(".", "_")) for layer in report.layers]
+    bars = bars_of(layers_picture(report._replace(layers=tuple(flat))))
+    assert (len(bars.bars), bars.bars[-1].name) == (31, "(24 more)")
+    assert sum(bar.values[0] or 0 for bar in bars.bars) == 4_089_184_256
+
+
+def test_times_are_of_the_layers_that_were_timed() -> None:
+    report = timed_model(
+        counted("resnet18"), {"conv1": (9e-3, 2e-3), "layer1.0.conv1": (3e-3, 1e-3)}
+    )
+    bars = bars_of(times_picture(report))
+    assert [(bar.name, bar.values) for bar in bars.bars] == [
+        ("conv1", [9e-3, 2e-3]),
+        ("layer1.0.conv1", [3e-3, 1e-3]),
+    ]
+    share = 100 * (112**2 * 64 * 3 * 49 + 56**2 * 64 * 64 * 9) / 1_814_073_344
+    assert f"2 of 21 layers were timed one by one, with {share:.3g} % of the MACs" in bars.notes[0]
+    assert isinstance(times_picture(counted("resnet18")), NotDrawn)
+
+
+# -- cumulative
+
+
+def test_sums_tell_where_time_goes_beside_where_macs_are() -> None:
+    report = timed_model(
+        counted("resnet18"), {"conv1": (9e-3, 2e-3), "layer1.0.conv1": (3e-3, 1e-3)}
+    )
+    plot = drawn(cumulative_picture(report))
+    macs, time, separable = plot.series
+    assert [point.x for point in time.points] == [0, 1, 2]
+    assert [point.y for point in time.points] == pytest.approx([0, 9 / 12, 1])
+    assert [point.y for point in separable.points] == pytest.approx([0, 2 / 12, 3 / 12])
+    of_conv1, of_other = 112**2 * 64 * 3 * 49, 56**2 * 64 * 64 * 9
+    assert macs.points[1].y == pytest.approx(of_conv1 / (of_conv1 + of_other))
+    assert time.points[1].name == "conv1"
+    assert all(series.joined == "steps" for series in plot.series)
+
+
+def test_sums_of_what_was_not_timed_are_of_macs_and_bytes() -> None:
+    plot = drawn(cumulative_picture(counted("resnet18")))
+    assert [series.name for series in plot.series] == ["MACs", "bytes moved"]
+    assert [series.points[-1].y for series in plot.series] == pytest.approx([1, 1])
+    assert "--no-time" in plot.notes[0]
+
+
+# -- all of them
+
+
+@pytest.mark.parametrize("name", ["", "x" * 10_000, "a\n<b>&\"'\u202e\x1b[31m", "名前"])
+def test_names_of_any_kind_are_drawn(name: str) -> None:
+    report = timed_model(
+        counted("resnet18"), {"conv1": (9e-3, 2e-3), "layer1.0.conv1": (3e-3, 1e-3)}
+    )
+    layers = tuple(
+        layer._replace(name=f"{name}{at or ''}") for at, layer in enumerate(report.layers)
+    )
+    report = report._replace(target=name or "m", layers=layers)
+    found = pictures_of_report(report)
+    assert [one.name for one in found] == ["layers", "times", "promise", "roofline", "cumulative"]
+    for picture in found:
+        assert not isinstance(picture, NotDrawn)
+        svg = assert_legible(picture)
+        assert not {"\x1b", "\u202e"} & set(svg)
+        assert len(svg) < 150_000
+
+
+def test_a_model_of_one_linear_layer_says_why_it_has_no_promise() -> None:
+    report = counted("resnet18")
+    report = report._replace(layers=report.layers[-1:])
+    why = {one.name: one.why for one in pictures_of_report(report) if isinstance(one, NotDrawn)}
+    assert why["promise"] == "no layer could be depthwise-separable, or is"
+    bars_of(layers_picture(report))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["layer", "256", "256", "3"], "picture 'promise': nothing was timed: leave out --no-time"),
+        (["model", "resnet18"], "picture 'promise': nothing was timed: leave out --no-time"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(arguments: list[str], message: str) -> None:
+    ran = run(*arguments, "--no-time", "--format", "svg:promise")
+    assert ran.returncode == 2
+    assert ran.stderr.strip() == f"dscost: {message}"
+
+
+def test_a_device_is_drawn_from_the_command_line() -> None:
+    ran = run("device", "t4", "--format", "svg")
+    assert ran.returncode == 0, ran.stderr
+    assert "NVIDIA T4, float32: its roofline" in ran.stdout
