@@ -97,9 +97,12 @@ def _item(record: tuple[str, str]) -> str:
 
 
 def _wrapped(text: str, indent: str = "  ") -> str:
-    return textwrap.fill(
-        text, 110, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    """Return a text in lines of 110 characters, none of which ends within code."""
+    whole = re.sub(r"`[^`]+`", lambda code: code[0].replace(" ", "\xa0"), text)
+    filled = textwrap.fill(
+        whole, 110, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+    return filled.replace("\xa0", " ")
 
 
 def _inert(text: str) -> str:
@@ -257,7 +260,8 @@ def _block(heading: str, lines: list[str]) -> str:
         entries = re.split(r"\n(?=\S)", text)
         pairs = (" ".join(entry.split()).partition(": ") for entry in entries)
         return "\n".join(_wrapped(f"- `{name}`: {_inert(what)}") for name, _, what in pairs)
-    return "\n".join(map(_inert, text.split("\n")))
+    is_list = any(line.lstrip().startswith("- ") for line in lines)
+    return "\n".join(map(_inert, text.split("\n"))) if is_list else _paragraph(_inert(text))
 
 
 # -- every metric
