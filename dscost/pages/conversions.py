@@ -1,11 +1,12 @@
 """Converted models: what is said of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from dscost.converting.choosing import figure_text, parse_goal
 from dscost.converting.decisions import KEEP
-from dscost.converting.results import Converted, LayerOutcome, Outcome, how_many
+from dscost.converting.results import Conversion, Converted, LayerOutcome, Outcome, how_many
 from dscost.layers.orders import DEPTHWISE_FIRST, POINTWISE_FIRST
 from dscost.notation.units import (
     UNKNOWN,
@@ -37,6 +38,9 @@ from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import head
 from dscost.runtimes import TORCH
 from dscost.timing import Setting
+
+if TYPE_CHECKING:
+    from dscost.pages.pictures import NotDrawn, Picture
 
 _NO_ACCURACY = "It is not an accuracy: fine-tune, then measure that."
 ERROR_NOTES = {
@@ -345,7 +349,8 @@ class ConversionSaid(Said):
         recovery = self._result.recovery
         closing += recovery_notes(recovery)
         lines = list(recovery_lines(recovery))
-        return [Page(self._result.in_a_line(), lines, _layer_sheets(layers, view), closing)]
+        page = Page(self._result.in_a_line(), lines, _layer_sheets(layers, view), closing)
+        return [page._replace(pictures=partial(_pictures_of, self._result))]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return every layer, and what else is known of the result."""
@@ -367,4 +372,13 @@ class ConvertedSaid(ConversionSaid):
 
     def pages(self, view: View) -> list[Page]:
         """Return one page: what became of the layers, and what the whole costs."""
-        return [_page(self._result, view)]
+        drawn = partial(_pictures_of, self._result)
+        return [_page(self._result, view)._replace(pictures=drawn)]
+
+
+def _pictures_of(result: Conversion | Converted) -> "Sequence[Picture | NotDrawn]":
+    from dscost.pages.pictures.of_conversions import conversion_pictures, converted_pictures
+
+    if isinstance(result, Converted):
+        return converted_pictures(result)
+    return conversion_pictures(result)

@@ -1,7 +1,8 @@
 """Plans: what is said of them."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from dscost.converting.decisions import KEEP, form_of
 from dscost.converting.plan_file import Plan
@@ -9,6 +10,9 @@ from dscost.pages import Said
 from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Column, Page, Row, Sheet, View, known, words
 from dscost.reports.records import head, plain
+
+if TYPE_CHECKING:
+    from dscost.pages.pictures import NotDrawn, Picture
 
 
 class PlanSaid(Said):
@@ -25,7 +29,9 @@ class PlanSaid(Said):
         for name, decision in self._result.layers.items():
             cells = {"layer": name or ROOT, "rank": str(decision)}
             rows.append(Row(cells, "faint" if decision == KEEP else "plain"))
-        return [Page(self._result.in_a_line(), sheets=[Sheet(columns, rows)] if rows else [])]
+        sheets = [Sheet(columns, rows)] if rows else []
+        drawn = partial(_pictures_of, self._result)
+        return [Page(self._result.in_a_line(), sheets=sheets, pictures=drawn)]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return all that the file of a plan holds."""
@@ -43,3 +49,9 @@ class PlanSaid(Said):
             if form is not None:
                 row |= {"decision": "converted", **form._asdict()}
             yield known(row)
+
+
+def _pictures_of(plan: Plan) -> "Sequence[Picture | NotDrawn]":
+    from dscost.pages.pictures.of_conversions import plan_pictures
+
+    return plan_pictures(plan)

@@ -1,7 +1,8 @@
 """What a score said of a model as it is and converted, layer by layer and in total."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from dscost.converting.choosing import Metric, figure_text
 from dscost.converting.results import Outcome
@@ -13,6 +14,9 @@ from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Column, Page, Row, Sheet, Tone, Toned, View, words
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import head
+
+if TYPE_CHECKING:
+    from dscost.pages.pictures import NotDrawn, Picture
 
 SHORT = "pw-first"
 SMALL, SMALLEST = 0.01, 1e-9
@@ -129,7 +133,7 @@ def _curve_sheet(scored: Scored, metric: Metric) -> Sheet:
 # -- of layers alone
 
 
-def _least(layers: Sequence[LayerLoss]) -> dict[tuple[str, int], LayerLoss]:
+def least_losses(layers: Sequence[LayerLoss]) -> dict[tuple[str, int], LayerLoss]:
     """Return of each layer and rank the order that loses less."""
     best: dict[tuple[str, int], LayerLoss] = {}
     for one in layers:
@@ -141,7 +145,7 @@ def _least(layers: Sequence[LayerLoss]) -> dict[tuple[str, int], LayerLoss]:
 
 def loss_sheet(layers: Sequence[LayerLoss]) -> Sheet:
     """Return a row for each layer and rank: what it loses alone, in the order that loses less."""
-    best = _least(layers)
+    best = least_losses(layers)
     ranks = sorted({rank for _, rank in best})
     names = dict.fromkeys(one.name for one in layers)
     first, *others = ranks
@@ -193,7 +197,7 @@ class SensitivitySaid(Said):
         lines = [f"Score by {found.name}: {score_text(found.score)} as it is."]
         sheets = [loss_sheet(found.layers)] if found.layers else []
         closing: list[str] = [Toned(NOTE, "method")] if found.layers else []
-        if any(one.order != DEPTHWISE_FIRST for one in _least(found.layers).values()):
+        if any(one.order != DEPTHWISE_FIRST for one in least_losses(found.layers).values()):
             closing.append(
                 f"{SHORT} = pointwise-first, where that loses less than depthwise-first."
             )
@@ -204,7 +208,7 @@ class SensitivitySaid(Said):
         if found.noise is not None:
             closing.append(f"{found.name}: {found.noise}.")
         closing.append(_asked(found.evaluations, found.from_journal, found.journal))
-        return [Page(heading, lines, sheets, closing)]
+        return [Page(heading, lines, sheets, closing, pictures=partial(_pictures_of, self._result))]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return all of it."""
@@ -215,3 +219,9 @@ class SensitivitySaid(Said):
         for one in self._result.layers:
             found = one._asdict()
             yield {"target": self._result.target, "layer": found.pop("name"), **found}
+
+
+def _pictures_of(found: Sensitivity) -> "Sequence[Picture | NotDrawn]":
+    from dscost.pages.pictures.of_conversions import sensitivity_pictures
+
+    return sensitivity_pictures(found)
