@@ -115,6 +115,14 @@ def test_series_are_told_apart_without_colour() -> None:
     assert len({(re.sub(r"[\d.]+", "", path), ink) for path, ink in legend}) > 6
 
 
+def test_bars_are_told_apart_without_colour() -> None:
+    svg = svg_of(bars(Bar("conv1", [9.0, 9.0, 9.0, 9.0]), names=("a", "b", "c", "d")))
+    lines = re.findall(r'stroke="#ffffff" class="l-ground" stroke-width="(\d+)"( [^/]*)?/>', svg)
+    of_legend, of_bars = lines[:3], lines[3:]
+    assert of_legend == of_bars
+    assert len(set(of_bars)) == 3  # and the first has none
+
+
 def test_names_stay_off_lines_where_they_have_room() -> None:
     rule = Rule("level", [(1.0, 5.0), (100.0, 5.0)])
     svg = svg_of(

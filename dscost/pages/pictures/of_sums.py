@@ -59,7 +59,7 @@ def cumulative_picture(report: Report) -> Plot | NotDrawn:
     )
 
 
-WITHOUT_TIMES = "No layer was timed: without --no-time their times stand here."
+WITHOUT_TIMES = "No layer was timed: bytes moved stand in place of times."
 
 
 def _macs(parts: Sequence[Part]) -> _Line:
@@ -99,7 +99,7 @@ def _series(line: _Line, parts: Sequence[Part], *, is_named: bool) -> Series:
     for at, so_far in enumerate(accumulate(values)):
         own, sum_ = line.text(values[at]), line.text(so_far)
         told = f"{named(parts[at])}: {line.title} {own}; {sum_} with all before it."
-        name = parts[at].name if is_named and at in largest else ""
+        name = parts[at].name.partition(" + ")[0] if is_named and at in largest else ""
         points.append(
             Point(at + 1.0, so_far / line.whole, name, told, weight=values[at] / line.whole)
         )

@@ -58,6 +58,7 @@ def _bar(canvas: Canvas, picture: Bars, bar: Bar, scale: Scale, y: float, texts:
         interval = bar.intervals[at] if at < len(bar.intervals) else None
         if interval is not None:
             low, high = map(scale.at, interval)
+            canvas.line([(low, middle), (high, middle)], "ground", 4.0)
             canvas.line([(low, middle), (high, middle)], "ink", 1.5)
             for x in (low, high):
                 canvas.line([(x, middle - 3), (x, middle + 3)], "ink", 1.5)
@@ -65,13 +66,15 @@ def _bar(canvas: Canvas, picture: Bars, bar: Bar, scale: Scale, y: float, texts:
         canvas.write(texts[at], max(zero, end) + 5, middle + SMALL * 0.36, size=SMALL)
 
 
+_HATCHES = (None, (THICK - 5, "1.3 4.7"), (2.0, ""), (THICK - 5, "4 4"))
+"""How thick a line is drawn along the bars of a series, and its dashes, which tell it in grey."""
+
+
 def _hatched(canvas: Canvas, at: int, start: float, middle: float, width: float) -> None:
-    """Draw strokes over the bars of every second series, which tell it in grey."""
-    if at % 2 == 0:
-        return
-    if width > 9:  # strokes are the dashes of one line
-        ends = [(start + 5, middle), (start + width - 2, middle)]
-        canvas.line(ends, "ground", THICK - 5, "1.3 4.7")
+    """Draw over a bar what tells its series without colour."""
+    hatch = _HATCHES[at % len(_HATCHES)]
+    if hatch and width > 9:
+        canvas.line([(start + 5, middle), (start + width - 2, middle)], "ground", *hatch)
 
 
 def _limit(canvas: Canvas, picture: Bars, at: int, scale: Scale, y: float) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import sqrt
 
 from dscost.pages.pictures import Plot, Point, Series
-from dscost.rendering.drawing.canvas import DASHES, WIDTH, Canvas, Place
+from dscost.rendering.drawing.canvas import DASHES, LEAST_SHAPE, WIDTH, Canvas, Place
 from dscost.rendering.drawing.frame import (
     MARGIN,
     SMALL,
@@ -113,8 +113,9 @@ class _Plotting:
                 low, high = (self._x.at(one) for one in point.x_interval)
                 self._interval([(low, y), (high, y)], ink, (0.0, 3.0))
             self.canvas.mark(_shape(at), x, y, ink, radius)
-        half = radius + NEAR
-        self._labels.take(x - half, y - half, 2 * half, 2 * half)
+        if radius >= LEAST_SHAPE:  # what is smaller is a part of its line
+            half = radius + NEAR
+            self._labels.take(x - half, y - half, 2 * half, 2 * half)
 
     def _interval(self, ends: Sequence[Place], ink: str, cap: Place) -> None:
         self.canvas.line(ends, ink, 1.5)
