@@ -187,6 +187,35 @@ def test_what_was_not_timed_stands_on_the_roof_of_a_device(tmp_path: Path) -> No
             assert point.y == pytest.approx(min(64e9, 4e9 * point.x))
     assert plot.rules[1].name == "ridge at 16.0 FLOP/byte"
     assert [series.name for series in plot.series] == ["as it is", "stages of depthwise-separable"]
+
+
+def test_a_device_whose_bounds_do_not_tell_its_roof_is_not_taken_for_another(
+    tmp_path: Path,
+) -> None:
+    """The layer is bound by arithmetic: nothing tells the memory, which --explain does."""
+    board = tmp_path / "t4.yaml"
+    board.write_text(
+        "name: My board\nsource: its maker\nflops_per_s: {float32: 64e9}\nbytes_per_s: 320e9\n"
+    )
+    asked = [
+        "layer",
+        "256",
+        "256",
+        "3",
+        "--no-time",
+        "--on",
+        str(board),
+        "--format",
+        "svg:roofline",
+    ]
+    ran = run(*asked)
+    assert ran.returncode == 2
+    assert "the bounds on t4 do not tell its roof: with --explain they do" in ran.stderr
+    explained = run(*asked, "--explain")
+    assert "ridge at 0.2 FLOP/byte" in explained.stdout, explained.stderr
+
+
+def test_several_devices_have_a_roof_each() -> None:
     both = dscost.layer(256, 256, 3, input_size=14, on=["t4", "raspberry_pi_4"])
     plot = drawn(roofline_of_report(both))
     assert [series.name for series in plot.series] == [

@@ -35,6 +35,11 @@ def roofline_of_report(report: Report) -> Plot | NotDrawn:
         if isinstance(found, Plot) or not report.predictions:
             return found
     roofs = list(_roofs(report))[:MOST_DEVICES]
+    if not roofs and report.predictions:
+        devices = ", ".join(map(short, report.predictions))
+        return NotDrawn(
+            NAME, f"the bounds on {devices} do not tell its roof: with --explain they do"
+        )
     if not roofs:
         return NotDrawn(NAME, UNKNOWN)
     series = [*_at_most(report, roofs)]
@@ -177,15 +182,20 @@ def _agree(told: float | None, sheet: float) -> bool:
 
 
 def _told_by_bounds(layers: Iterable[Layer], device: str) -> tuple[float | None, float | None]:
-    peak = bandwidth = None
+    peak = bandwidth = ridge = None
     for layer in layers:
         bound = layer.predictions.get(device, {}).get("as_is")
         if bound is None or bound.roofline_s <= 0 or layer.dtype is not None:
             continue
+        ridge = bound.ridge_flops_per_byte or ridge
         if bound.without_peak is None and bound.bound == "compute" and layer.cost.macs:
             peak = layer.cost.flops / bound.roofline_s
         if bound.bound == "memory" and layer.cost.traffic_bytes:
             bandwidth = layer.cost.traffic_bytes / bound.roofline_s
+    if ridge and peak:
+        bandwidth = bandwidth or peak / ridge
+    elif ridge and bandwidth:
+        peak = ridge * bandwidth
     return peak, bandwidth
 
 
