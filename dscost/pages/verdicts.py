@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dscost.budgets.findings import CheckResult, CheckResults, Passed
 from dscost.budgets.records import CHANGES
@@ -46,6 +47,9 @@ from dscost.pages.verdict_lines import (
     word_of,
 )
 
+if TYPE_CHECKING:
+    from dscost.pages.pictures import NotDrawn, Picture
+
 
 class VerdictsSaid(Said):
     """What is to be said of budgets: what each says, or why it could not be judged."""
@@ -63,7 +67,15 @@ class VerdictsSaid(Said):
 
     def pages(self, view: View) -> list[Page]:
         """Return a page for each budget."""
-        return [page for result in self._judged() for page in _pages(result, view)]
+        found: list[Page] = []
+        for at, result in enumerate(self._judged(), 1):
+            pages = list(_pages(result, view))
+            if pages:
+                name = "growth" if at == 1 else f"growth-{at}"
+                drawn = partial(_pictures_of, result, name)
+                pages[0] = pages[0]._replace(pictures=drawn)
+            found += pages
+        return found
 
     def data(self, view: View) -> dict[str, Any]:
         """Return all that was found; of several budgets, each under `budgets`.
@@ -87,6 +99,12 @@ class VerdictsSaid(Said):
             judged(one, summary(one)) if isinstance(one, CheckResult) else not_judged(one)
             for one in self._results
         ]
+
+
+def _pictures_of(result: CheckResult, name: str) -> "Sequence[Picture | NotDrawn]":
+    from dscost.pages.pictures.of_checks import growth_picture
+
+    return [growth_picture(result, name)]
 
 
 def summary(result: CheckResult) -> str:

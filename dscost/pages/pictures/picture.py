@@ -115,6 +115,7 @@ class Bar(NamedTuple):
         tells: The sentence that a pointer over them is answered with.
         intervals: Between which values each may lie; nothing where none is known.
         texts: What stands at the end of each; by default its value.
+        is_bad: Whether the first breaks its limit, which its colour shows beside its words.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Bar(NamedTuple):
     tells: str = ""
     intervals: Sequence[Interval] = ()
     texts: Sequence[str] = ()
+    is_bad: bool = False
 
 
 class Bars(NamedTuple):

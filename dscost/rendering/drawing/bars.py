@@ -13,7 +13,7 @@ from dscost.rendering.drawing.scales import Scale, scale_of, tick_text, tick_tex
 THICK = 13.0
 GAP = 9.0
 """Between the bars of two things."""
-MOST_NAME = 220.0
+MOST_NAME = 250.0
 MOST_TEXT = 180.0
 """Of what stands at the end of a bar."""
 
@@ -38,20 +38,24 @@ def draw_bars(picture: Bars) -> Canvas:
         with canvas.told(bar.tells):
             middle = y + len(picture.series) * THICK / 2
             canvas.write(name, left - 8, text_base(middle), anchor="end")
-            _bar(canvas, picture, bar, scale, y, texts[at])
+            ends = _bar(canvas, bar, scale, y)
             _limit(canvas, picture, at, scale, y)
+            for row, (text, end) in enumerate(zip(texts[at], ends, strict=True)):
+                base = y + (row + 0.5) * THICK + SMALL * 0.36
+                canvas.write(text, end + 5, base, size=SMALL, is_over=True)
     foot.draw(canvas)
     return canvas
 
 
-def _bar(canvas: Canvas, picture: Bars, bar: Bar, scale: Scale, y: float, texts: list[str]) -> None:
-    zero = scale.at(0.0)
+def _bar(canvas: Canvas, bar: Bar, scale: Scale, y: float) -> list[float]:
+    """Draw the bars of one thing; return where each ends."""
+    zero, ends = scale.at(0.0), []
     for at, value in enumerate(bar.values):
         middle = y + (at + 0.5) * THICK
         end = zero
         if value is not None:
             end = scale.at(value)
-            ink = SERIES[at % len(SERIES)]
+            ink = "bad" if bar.is_bad and at == 0 else SERIES[at % len(SERIES)]
             start, width = min(zero, end), abs(end - zero)
             canvas.area(start, middle - THICK / 2 + 1, max(width, 0.8), THICK - 2, ink)
             _hatched(canvas, at, start, middle, width)
@@ -63,7 +67,8 @@ def _bar(canvas: Canvas, picture: Bars, bar: Bar, scale: Scale, y: float, texts:
             for x in (low, high):
                 canvas.line([(x, middle - 3), (x, middle + 3)], "ink", 1.5)
             end = max(end, high)
-        canvas.write(texts[at], max(zero, end) + 5, middle + SMALL * 0.36, size=SMALL)
+        ends.append(max(zero, end))
+    return ends
 
 
 _HATCHES = (None, (THICK - 5, "1.3 4.7"), (2.0, ""), (THICK - 5, "4 4"))
@@ -118,6 +123,8 @@ def _values(picture: Bars) -> Iterator[float]:
 def _legend(picture: Bars) -> Iterator[Entry]:
     for at, name in enumerate(picture.series):
         yield Entry(name, partial(_draw_swatch, at))
+    if any(bar.is_bad for bar in picture.bars):
+        yield Entry("beyond its limit", _bad_swatch)
     if any(limit is not None for limit in picture.limits):
         yield Entry("limit", _limit_swatch)
 
@@ -125,6 +132,10 @@ def _legend(picture: Bars) -> Iterator[Entry]:
 def _draw_swatch(at: int, canvas: Canvas, x: float, y: float) -> None:
     canvas.area(x - 9, y - 5, 18, THICK - 2, SERIES[at % len(SERIES)])
     _hatched(canvas, at, x - 9, y + 0.5, 18)
+
+
+def _bad_swatch(canvas: Canvas, x: float, y: float) -> None:
+    canvas.area(x - 9, y - 5, 18, THICK - 2, "bad")
 
 
 def _limit_swatch(canvas: Canvas, x: float, y: float) -> None:

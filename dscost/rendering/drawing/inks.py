@@ -25,6 +25,7 @@ INKS = {
     "s3": Ink("#8d3f8f", "#dd9be0"),
     "s4": Ink("#6d5d00", "#d8c34a"),
     "s5": Ink("#44505e", "#b9c4d0"),
+    "bad": Ink("#a5173b", "#ff8a9e"),
     "better": Ink("#cfe3f7", "#123d63"),
     "best": Ink("#9fc8ee", "#1a5a92"),
     "worse": Ink("#fbdcc6", "#6b3410"),
