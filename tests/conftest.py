@@ -63,7 +63,7 @@ QUICK = frozenset(
     graph_functions graph_origins graph_pairs graph_positions graph_reading graph_rules
     graph_sequences graph_weights in_file inputs layer_expectations layer_variants literals machine
     narrow_tables network_specs operations operators options packed pairs_in_words places plans
-    printable published_numbers quantities quoted_figures registries rendering roofline rules runs_in_words
+    printable published_numbers quantities quoted_figures readme registries rendering roofline rules runs_in_words
     scoring_losses selectors sparse
     specs speedups_in_words statistics strict_json swaps sweep_answers sweep_order sweep_pages timing_sheets
     """.split()
