@@ -27,6 +27,7 @@ class Parsed(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.texts: dict[str, list[str]] = {}
+        self.text = ""
         self._open: list[str] = []
         self.feed(text)
         self.close()
@@ -45,6 +46,7 @@ class Parsed(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
+        self.text += data
         for tag in {*self._open}:
             self.texts[tag][-1] += data
 
@@ -153,3 +155,87 @@ def test_the_rows_stand_in_the_page_exactly() -> None:
 @pytest.mark.parametrize(("name", "most"), [("resnet50", 120_000), ("mobilenet_v2", 120_000)])
 def test_the_page_of_a_model_is_small(name: str, most: int) -> None:
     assert len(render(dscost.analyze(name), "html").encode()) <= most
+
+
+def test_numbers_that_a_page_gives_out_are_given_once() -> None:
+    parsed = page(dscost.compare("resnet18", "mobilenet_v2", "resnet34"))
+    labels = [one["aria-label"] for one in parsed.all("div") if "aria-label" in one]
+    assert len(labels) == len({*labels}) > 0
+    ids = [attributes["id"] for _, attributes in parsed.elements if "id" in attributes]
+    assert len(ids) == len({*ids})
+    assert {one["scope"] for one in parsed.all("th")} == {"col", "row"}
+
+
+def many_layers(number: int) -> dscost.Report:
+    """Return a report of so many layers, in blocks of ten."""
+    report = dscost.layer(in_channels=64, out_channels=64, kernel_size=3)
+    (layer,) = report.layers
+    layers = tuple(
+        layer._replace(name=f"stage{at // 100}.block{at // 10 % 10}.conv{at % 10}")
+        for at in range(number)
+    )
+    return report._replace(target="many", source="builtin", layers=layers)
+
+
+def test_a_thousand_layers_are_less_than_a_megabyte_and_all_stand_there() -> None:
+    text = render(many_layers(1_000), "html")
+    assert len(text.encode()) < 1_000_000
+    assert text.count(">stage") >= 1_000
+    assert "<details" not in text
+
+
+def test_more_than_a_thousand_layers_are_added_up_by_block_at_first() -> None:
+    text = render(many_layers(1_500), "html")
+    first, _, folded = text.partition('<details class="rows">')
+    sums = [row[0][0] for row in rows_of(first) if row[0][0].startswith("stage")]
+    assert sums == [f"stage{stage}.block{block}" for stage in range(15) for block in range(10)]
+    assert "1,500 rows, added up; every one stands below." in first
+    every = [row[0][0] for row in rows_of(folded) if row[0][0].startswith("stage")]
+    assert len(every) == len({*every}) == 1_500
+    # of a block of ten layers, each 64 · 64 · 9 weights
+    assert {row[0][0]: row for row in rows_of(first)}["stage0.block0"][3] == (
+        "368.6k",
+        str(10 * 64 * 64 * 9),
+    )
+
+
+def test_rows_that_were_asked_for_are_not_added_up_otherwise() -> None:
+    text = render(many_layers(1_500), "html", View(top=3))
+    assert "added up" not in text
+    assert "(1497 more)" in text
+
+
+@pytest.mark.parametrize("number", [0, 1, 41, 20_000])
+def test_what_a_notebook_shows_is_small(number: int) -> None:
+    shown = many_layers(number)._repr_html_()
+    assert len(shown.encode()) < 50_000
+    parsed = Parsed(shown)
+    assert parsed.elements[0] == ("div", {"class": "dscost-result"})
+    assert not parsed.all("script")
+    assert not [
+        one
+        for _, one in parsed.elements
+        if "id" in one or {name for name in one if name.startswith("on")}
+    ]
+    if number > 40:
+        assert 'The 20 largest. All of it: .save("all.html").' in parsed.text
+
+
+def test_the_style_of_a_notebook_reaches_nothing_else() -> None:
+    parsed = Parsed(dscost.analyze("resnet18")._repr_html_())
+    (style,) = parsed.texts["style"]
+    for selectors in re.findall(r"([^{}]+)\{", style):
+        assert all(one.strip().startswith(".dscost-result") for one in selectors.split(",")), (
+            selectors
+        )
+
+
+def test_a_notebook_shows_tables_and_the_most_telling_picture() -> None:
+    report = dscost.analyze("resnet18")
+    parsed = Parsed(report._repr_html_())
+    assert len(parsed.all("svg")) == 1
+    assert "118.0M" in parsed.texts["td"]
+    assert repr(report) == "<Report resnet18: 11.69M params, 1.814G MACs>"
+    assert (
+        "Conv2d 3 → 4" in dscost.layer(in_channels=3, out_channels=4, kernel_size=3)._repr_html_()
+    )

@@ -23,6 +23,7 @@ __all__ = [
     "format_names",
     "in_words",
     "no_findings",
+    "notebook",
     "plot",
     "register_renderer",
     "render",
@@ -152,6 +153,13 @@ def plot(result: Any, name: str | None = None) -> Any:
     from dscost.rendering.picturing import Drawing, picture_of
 
     return Drawing(picture_of(said(result), View(plot=name)))
+
+
+def notebook(result: Any) -> str:
+    """Return a result as the part of a page that a notebook shows."""
+    from dscost.rendering.html.notebook import notebook_of
+
+    return notebook_of(said(result))
 
 
 def data_frame(result: Any) -> Any:

@@ -41,6 +41,11 @@ class Shown:
     def __str__(self) -> str:
         return self._written("table").rstrip("\n")
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: tables and a picture, of many layers the largest."""
+        shown: str = _rendering().notebook(self)
+        return shown
+
     def to_markdown(self) -> str:
         """Return it as Markdown, as `--format markdown` writes it."""
         return self._written("markdown")

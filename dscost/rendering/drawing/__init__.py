@@ -25,19 +25,18 @@ _DRAWN_BY: dict[type, Callable[[Any], Canvas]] = {
 
 
 def svg_of(
-    picture: Picture, key: str = "", *, is_alone: bool = True, is_dark_too: bool = True
+    picture: Picture, key: str | None = "", *, is_alone: bool = True, is_dark_too: bool = True
 ) -> str:
     """Return a picture as SVG.
 
     Args:
         picture: What to draw.
-        key: What tells its ids from those of others on one page.
+        key: What tells its ids from those of others on one page; of `None` it has no ids.
         is_alone: Whether it is a file of its own, with its background and its own style for dark
             screens, and not part of a page that has those.
         is_dark_too: Whether such a file has that style.
     """
     canvas = _DRAWN_BY[type(picture)](picture)
     own_style = style() if is_alone and is_dark_too else ""
-    return canvas.text(
-        key or picture.name, picture.title, picture.told, own_style, is_alone=is_alone
-    )
+    named = None if key is None else key or picture.name
+    return canvas.text(named, picture.title, picture.told, own_style, is_alone=is_alone)

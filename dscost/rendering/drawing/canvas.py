@@ -147,11 +147,11 @@ class Canvas:
             attributes["transform"] = f"rotate(-90 {number(x)} {number(y)})"
         self._add("text", attributes).text = printable(text)
 
-    def text(self, key: str, title: str, told: str, style: str, *, is_alone: bool) -> str:
+    def text(self, key: str | None, title: str, told: str, style: str, *, is_alone: bool) -> str:
         """Return all of it as SVG.
 
         Args:
-            key: What the ids of its title and description begin with.
+            key: What the ids of its title and description begin with; of `None` they have none.
             title: What it is.
             told: What it shows.
             style: Its own style, if it has one.
@@ -163,11 +163,15 @@ class Canvas:
             root.set("width", number(WIDTH))
             root.set("height", number(self.height))
         root.set("role", "img")
-        root.set("aria-labelledby", f"{key}-title {key}-told")
+        if key is None:
+            root.set("aria-label", printable(title))
+        else:
+            root.set("aria-labelledby", f"{key}-title {key}-told")
         root.set("font-family", FAMILY)
         root.set("font-size", number(SIZE))
-        ElementTree.SubElement(root, "title", {"id": f"{key}-title"}).text = printable(title)
-        ElementTree.SubElement(root, "desc", {"id": f"{key}-told"}).text = printable(told)
+        for tag, name, said in (("title", "title", title), ("desc", "told", told)):
+            own = {} if key is None else {"id": f"{key}-{name}"}
+            ElementTree.SubElement(root, tag, own).text = printable(said)
         if style:
             ElementTree.SubElement(root, "style").text = style
         if is_alone:

@@ -35,7 +35,8 @@ def page_of(said: Said, view: View) -> str:
     Raises:
         InputError: The view asks for a column or a sort key that there is not.
     """
-    sections = sections_of(said, view._replace(width=None, color=False, encoding=None))
+    plain = view._replace(width=None, color=False, encoding=None, verbose=not view.brief)
+    sections = sections_of(said, plain)
     title, script = title_of(view.command, sections), _text("script.js")
     look = f"{_colours()}\n{_text('style.css')}\n{style()}"
     return template("page.html").render(

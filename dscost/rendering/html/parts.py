@@ -13,7 +13,7 @@ LONGEST = 160
 """Characters of a cell or a title; of one with more the middle is folded away."""
 ROOMS = (10, 20, 30, 40)
 """Characters that names may have before they wrap, as the style has them."""
-LONGEST_LINE = 4_000
+LONGEST_LINE = 1_000
 """Of a sentence, which wraps."""
 
 
@@ -72,6 +72,7 @@ class Table(NamedTuple):
         is_sortable: Whether a script may put its rows into another order.
         room: Characters that its names have before they wrap, one of `ROOMS`.
         note: What is to be said of it.
+        number: Which one of its page it is.
     """
 
     caption: str
@@ -80,6 +81,7 @@ class Table(NamedTuple):
     is_sortable: bool
     room: int
     note: str = ""
+    number: int = 0
 
 
 def text_of(text: str, most: int = LONGEST) -> Text:
@@ -89,17 +91,23 @@ def text_of(text: str, most: int = LONGEST) -> Text:
     return Text(shown, without_middle(shown, most) if len(shown) > most else "", tone)
 
 
+_BESIDE = re.compile(r"(?P<before>\S.*?) {2,}(?P<command>dscost .*?)(?P<behind> {3}\(.*\))?")
+"""A command between words, as it stands in a terminal."""
+
+
 def lines_of(lines: Iterable[str]) -> Iterator[Line]:
-    """Yield lines, commands that follow each other as one."""
+    """Yield lines, commands that follow each other as one; words beside one stand above it."""
     typed: list[str] = []
     for line in lines:
-        if isinstance(line, Typed):
-            typed.append(printable_line(line.strip()))
-            continue
-        if typed:
+        found = _BESIDE.fullmatch(line.strip()) if isinstance(line, Typed) else None
+        if typed and (found or not isinstance(line, Typed)):
             yield Line(Text("\n".join(typed)), is_typed=True)
             typed = []
-        if line.strip():
+        if found:
+            yield Line(text_of(f"{found['before']} {(found['behind'] or '').strip()}".strip()))
+        if isinstance(line, Typed):
+            typed.append(printable_line(found["command"] if found else line.strip()))
+        elif line.strip():
             yield Line(text_of(line, LONGEST_LINE))
     if typed:
         yield Line(Text("\n".join(typed)), is_typed=True)
@@ -115,7 +123,8 @@ def table_of(sheet: Sheet, usual: Collection[str] | None = None, note: str = "")
     """
     columns = [_column(column, sheet.rows) for column in sheet.columns]
     rows = [
-        Cells(row.style, [column[at] for column in columns]) for at, row in enumerate(sheet.rows)
+        Cells(_style(row, sheet), [column[at] for column in columns])
+        for at, row in enumerate(sheet.rows)
     ]
     heads = [_head(column, usual) for column in sheet.columns]
     names = [row.cells.get(sheet.columns[0].key, "") for row in sheet.rows]
@@ -125,6 +134,12 @@ def table_of(sheet: Sheet, usual: Collection[str] | None = None, note: str = "")
     longest = max(map(len, names), default=0)
     room = next((one for one in ROOMS if longest <= one), ROOMS[-1])
     return Table(caption, heads, rows, len(rows) > 2 and not is_nested, room, note)
+
+
+def _style(row: Row, sheet: Sheet) -> str:
+    """Return how a row is shown; what others add up to, `(3 more)`, stays below when they move."""
+    name = row.cells.get(sheet.columns[0].key, "")
+    return "sum" if row.style == "faint" and name.startswith("(") else row.style
 
 
 def _head(column: Column, usual: Collection[str] | None) -> Head:

@@ -1,7 +1,8 @@
 """The pages of a result as sections of one page: answers first, long tables last or folded away."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from itertools import count
+from typing import NamedTuple, Self
 
 from dscost.pages import Page, Said, Sheet, View
 from dscost.pages.page import Toned
@@ -9,6 +10,8 @@ from dscost.pages.pictures import NotDrawn
 from dscost.rendering.drawing import svg_of
 from dscost.rendering.html.parts import Line, Table, Text, lines_of, table_of, text_of
 
+MEASURED = "Measured on "
+"""How a sentence begins that says on what machine, and how."""
 SHORT = 12
 """Rows of a table that stands before pictures."""
 MOST_AT_FIRST = 1_000
@@ -55,6 +58,14 @@ class Section(NamedTuple):
     closing: Sequence[Line]
     measured: str
 
+    def numbered(self, numbers: Iterator[int]) -> Self:
+        """Return it with a number for each table, which tells those of one page apart."""
+        short, tables, folded = (
+            [one._replace(number=next(numbers)) for one in these]
+            for these in (self.short, self.tables, self.folded)
+        )
+        return self._replace(short=short, tables=tables, folded=folded)
+
 
 def sections_of(said: Said, view: View) -> list[Section]:
     """Return the pages of a result as sections."""
@@ -62,10 +73,12 @@ def sections_of(said: Said, view: View) -> list[Section]:
     wide = said.pages(view._replace(wide=True) if is_whole else view)
     usual = said.pages(view) if is_whole and not view.wide else None
     sums = _sums(said, view, wide)
-    return [
+    sections = [
         _section(at, page, usual[at] if usual else None, sums[at] if sums else None)
         for at, page in enumerate(wide)
     ]
+    numbers = count(1)
+    return [one.numbered(numbers) for one in sections]
 
 
 def _section(at: int, page: Page, usual: Page | None, sums: Page | None) -> Section:
@@ -81,21 +94,24 @@ def _section(at: int, page: Page, usual: Page | None, sums: Page | None) -> Sect
             folded.append(_cut(sheet, keys))
         else:
             (short if len(sheet.rows) <= SHORT else tables).append(table_of(sheet, keys))
-    lines, pictures = list(lines_of(page.closing)), list(_pictures(at, page))
+    above, below = list(lines_of(page.lines)), list(lines_of(page.closing))
+    pictures = list(_pictures(at, page))
     drawn = [one for one in pictures if isinstance(one, Drawn)]
     return Section(
         heading=text_of(page.heading),
         is_folded=page.is_long,
-        lines=list(lines_of(page.lines)),
-        answers=[line for line in lines if line.text.tone == "verdict"],
+        lines=[line for line in above if line.text.tone != "verdict"],
+        answers=[line for line in (*above, *below) if line.text.tone == "verdict"],
         short=short,
         pictures=drawn,
         characters="" if drawn or page.drawing is None else "\n".join(page.drawing(None)),
         tables=tables,
         folded=folded,
-        closing=[line for line in lines if line.text.tone != "verdict"]
-        + [one for one in pictures if isinstance(one, Line)],
-        measured=page.measured,
+        closing=[
+            *(line for line in below if line.text.tone != "verdict"),
+            *(one for one in pictures if isinstance(one, Line)),
+        ],
+        measured="" if any(line.startswith(MEASURED) for line in page.closing) else page.measured,
     )
 
 

@@ -31,8 +31,8 @@
 
   const makeSortable = (table) => {
     const body = table.tBodies[0];
-    const rows = [...body.rows].filter((row) => !row.classList.contains("faint"));
-    const sums = [...body.rows].filter((row) => row.classList.contains("faint"));
+    const rows = [...body.rows].filter((row) => !row.classList.contains("sum"));
+    const sums = [...body.rows].filter((row) => row.classList.contains("sum"));
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, at) => {
       const button = make("button", { type: "button" }, head.textContent);
@@ -125,10 +125,10 @@
     for (const typed of document.querySelectorAll("pre.typed")) {
       const button = make("button", { type: "button", class: "copy" }, "Copy");
       button.addEventListener("click", async () => {
-        await navigator.clipboard.writeText(typed.textContent);
+        await navigator.clipboard.writeText(typed.querySelector("code").textContent);
         button.textContent = "Copied";
       });
-      typed.after(button);
+      typed.append(button);
     }
   }
 
