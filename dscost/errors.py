@@ -47,6 +47,10 @@ class NoShapeError(InputError):
     """A model does not say what it takes, and nobody else did."""
 
 
+class NotDrawnError(InputError):
+    """A picture was asked for, and the result does not have what it would show."""
+
+
 class SpecError(InputError):
     """A layer that cannot exist; the text names every reason."""
 

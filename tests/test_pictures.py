@@ -1,5 +1,6 @@
 """Pictures: which there are, how they are asked for, and that what is drawn is what is known."""
 
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -62,3 +63,30 @@ def test_a_report_is_drawn_from_python(tmp_path: Path) -> None:
         report.plot("layer")
     with pytest.raises(InputError, match=r"saved as \.svg or \.png"):
         drawn.save(tmp_path / "layers.jpg")
+
+
+def test_a_picture_that_cannot_be_drawn_keeps_nothing_else_from_being_written(
+    tmp_path: Path,
+) -> None:
+    asked = ("--plot", "promise=p.svg", "--plot", "layers=l.svg", "--export", "json=r.json")
+    ran = run("model", "resnet18", "--no-time", *asked, cwd=tmp_path)
+    assert ran.returncode == 2
+    assert ran.stdout.startswith("resnet18, input 1×3×224×224")
+    assert "dscost: picture 'promise': nothing was timed" in ran.stderr
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["l.svg", "r.json"]
+
+
+def test_pixels_without_what_makes_them_are_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "resvg_py", None)  # as where it is not installed
+    ran = run("model", "no_such_model", "--plot", "layers=a.png", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert ran.stderr == "dscost: resvg-py is not installed: pip install 'dscost[png]'\n"
+
+
+def test_a_picture_of_times_waits_for_them(tmp_path: Path) -> None:
+    asked = ("--time-budget", "0.5", "--memory-format", "contiguous", "--format", "svg:costs")
+    ran = run("layer", "8", "8", "3", "--size", "8", *asked, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert any(text.endswith("µs") for text in texts_of(ran.stdout))

@@ -123,7 +123,7 @@ def _devices(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _formats(ctx: typer.Context, incomplete: str) -> list[str]:
-    from dscost.pages.pictures.names import OF_COMMANDS
+    from dscost.pages.picture_names import OF_COMMANDS
     from dscost.rendering import format_names
 
     command = ctx.command.name or ""
@@ -138,7 +138,7 @@ def _exports(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _pictures(ctx: typer.Context, incomplete: str) -> list[str]:
-    from dscost.pages.pictures.names import OF_COMMANDS
+    from dscost.pages.picture_names import OF_COMMANDS
 
     if "=" in incomplete:
         return []

@@ -151,7 +151,7 @@ def _tables() -> Entries:
 
 
 def _pictures() -> Entries:
-    from dscost.pages.pictures.names import MEANINGS, OF_COMMANDS
+    from dscost.pages.picture_names import MEANINGS, OF_COMMANDS
 
     of = {name: [one for one in OF_COMMANDS if name in OF_COMMANDS[one]] for name in MEANINGS}
     return _named({name: f"[{', '.join(of[name])}] {MEANINGS[name]}." for name in MEANINGS})

@@ -1,10 +1,11 @@
 """Files of pictures that a command line asks for, by `--plot NAME=FILE` or a format of them."""
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
-from dscost.errors import InputError, UnknownNameError
-from dscost.pages.pictures.names import OF_COMMANDS
+from dscost.errors import InputError, UnavailableError, UnknownNameError
+from dscost.pages.picture_names import OF_COMMANDS
 from dscost.rendering import format_by_ending, renderer
 
 _EXAMPLE = "roofline=roofline.svg"
@@ -43,10 +44,15 @@ def check_picture(format_name: str, plot: str | None, command: str) -> None:
     Raises:
         InputError: It draws none.
         UnknownNameError: It draws no such picture.
+        UnavailableError: What makes pixels is not installed.
     """
     if renderer(format_name).says != "pictures":
         return
     base, _, name = format_name.partition(":")
+    if base == "png" and find_spec("resvg_py") is None:
+        from dscost.rendering.drawing.pixels import NO_PIXELS
+
+        raise UnavailableError(NO_PIXELS)
     if command not in OF_COMMANDS:
         raise InputError(f"format '{base}' draws pictures, of which dscost {command} has none")
     if name:

@@ -12,7 +12,7 @@ from dscost.cli.colours import wants_color
 from dscost.cli.model_files import Content, ModelFile
 from dscost.cli.progress import aside, fitting, is_live, progress_line
 from dscost.cli.streams import result_stream
-from dscost.errors import DscostError, FileProblems, OutputError
+from dscost.errors import DscostError, FileProblems, NotDrawnError, OutputError
 from dscost.files import reason_of, write_whole
 from dscost.pages.page import Tone
 from dscost.printable import printable
@@ -102,31 +102,41 @@ class Output(NamedTuple):
 
     def check(self, result: Any) -> None:
         """Render what is known, so that a wrong column fails before anything is measured."""
-        render(result, self.format_name, self.view._replace(pending=True))
+        if self.says != "pictures":  # of what is still to be measured
+            render(result, self.format_name, self.view._replace(pending=True))
 
     def write(self, result: Any, models: Sequence[Content] = ()) -> None:
         """Write what a command came to everywhere; all is rendered before the first file is.
 
+        A picture that the result does not have keeps nothing else from being written.
+
         Args:
             result: What it came to.
             models: Files of the model itself, which are written first.
+
+        Raises:
+            NotDrawnError: There was such a picture; told once all else is written.
         """
+        lost: list[str] = []
         plain = self.view._replace(width=None, color=False, encoding=None, brief=False)
         # --columns speaks of the main format; an export has all of its own
         every_column = plain._replace(columns=None)
-        files = [(path, render(result, name, every_column)) for name, path in self.exports]
+        files = [(path, _rendered(result, name, every_column, lost)) for name, path in self.exports]
         if self.path:
-            files.append((self.path, render(result, self.format_name, plain)))
+            files.append((self.path, _rendered(result, self.format_name, plain, lost)))
         elsewhere = self.path is not None or self.is_silent
-        text = None if elsewhere else render(result, self.format_name, self.view)
+        text = None if elsewhere else _rendered(result, self.format_name, self.view, lost)
         for path, bare, told in models:
             write_whole(path, bare)
             self.note(f"wrote {path}{told and f' ({told})'}")
         for path, content in files:
-            write_whole(path, content)
-            self.note(f"wrote {path}")
+            if content is not None:
+                write_whole(path, content)
+                self.note(f"wrote {path}")
         if text is not None:
             write_out(text, format_name=self.format_name)
+        if lost:
+            raise NotDrawnError("\n".join(dict.fromkeys(lost)))
 
     def getting(self, command: str | None) -> "Output":
         """Return it with the command that does what the result advises."""
@@ -170,6 +180,15 @@ class Output(NamedTuple):
             take_back(rows)
             if kept is not None:
                 write_out(kept, format_name=self.format_name)
+
+
+def _rendered(result: Any, format_name: str, view: View, lost: list[str]) -> Written | None:
+    """Return a result in a format; of a picture that it has not, tell why by adding to `lost`."""
+    try:
+        return render(result, format_name, view)
+    except NotDrawnError as error:
+        lost.append(str(error))
+        return None
 
 
 def abandon_stdout() -> None:

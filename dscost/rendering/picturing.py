@@ -3,7 +3,7 @@
 from os import PathLike
 from pathlib import Path
 
-from dscost.errors import InputError, UnknownNameError
+from dscost.errors import InputError, NotDrawnError, UnknownNameError
 from dscost.files import write_whole
 from dscost.pages import Said, View
 from dscost.pages.pictures import NotDrawn, Picture
@@ -24,7 +24,7 @@ def picture_of(said: Said, view: View) -> Picture:
 
     Raises:
         UnknownNameError: There is none of that name.
-        InputError: What it would show is not known, or nothing can be drawn.
+        NotDrawnError: What it would show is not known, or nothing can be drawn.
     """
     found = pictures_of(said, view)
     drawn = [one for one in found if not isinstance(one, NotDrawn)]
@@ -32,14 +32,14 @@ def picture_of(said: Said, view: View) -> Picture:
         if drawn:
             return drawn[0]
         why = f": {found[0].why}" if found and isinstance(found[0], NotDrawn) else ""
-        raise InputError(f"there is no picture of {said.what}{why}")
+        raise NotDrawnError(f"there is no picture of {said.what}{why}")
     for one in [*drawn, *found]:
         if one.name == view.plot:
             if isinstance(one, NotDrawn):
-                raise InputError(f"picture '{one.name}': {one.why}")
+                raise NotDrawnError(f"picture '{one.name}': {one.why}")
             return one
     if not found:
-        raise InputError(f"there is no picture of {said.what}")
+        raise NotDrawnError(f"there is no picture of {said.what}")
     raise UnknownNameError("picture", view.plot, dict.fromkeys(one.name for one in found))
 
 

@@ -8,6 +8,7 @@ from dscost.pages.pictures import Picture
 from dscost.rendering.drawing import svg_of
 from dscost.rendering.drawing.lettering import FONT
 
+NO_PIXELS = "resvg-py is not installed: pip install 'dscost[png]'"
 ZOOM = 2
 """Pixels for each of SVG, so that text is sharp on the screens of today."""
 
@@ -34,6 +35,6 @@ def _resvg() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "resvg_py":
             raise UnavailableError(f"resvg-py cannot be imported: {first_line(error)}") from error
-        raise UnavailableError("resvg-py is not installed: pip install 'dscost[png]'") from error
+        raise UnavailableError(NO_PIXELS) from error
     except ImportError as error:
         raise UnavailableError(f"resvg-py cannot be imported: {first_line(error)}") from error
