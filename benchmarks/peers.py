@@ -481,8 +481,10 @@ def not_first(network: str, times: Mapping[str, Times]) -> Iterator[str]:
     tasks = (
         ("to the answer, of a torch model", "answered_s", "dscost model", MODULES),
         ("counting alone, of a torch model", "count_s", "dscost, library", MODULES),
+        ("processor time, of a torch model", "cpu_s", "dscost model", MODULES),
         ("memory, of a torch model", "peak_bytes", "dscost model", MODULES),
         ("to the answer, of an ONNX file", "answered_s", "dscost, ONNX", FILES),
+        ("processor time, of an ONNX file", "cpu_s", "dscost, ONNX", FILES),
         ("memory, of an ONNX file", "peak_bytes", "dscost, ONNX", FILES),
     )
     for task, field, ours, group in tasks:
@@ -497,7 +499,7 @@ def not_first(network: str, times: Mapping[str, Times]) -> Iterator[str]:
         before = [
             tool for tool in sorted(known, key=known.__getitem__) if known[tool] < known[ours]
         ]
-        said = ", ".join(f"{tool} {known[tool] / known[ours]:.2f}" for tool in before)
+        said = "; ".join(f"{tool} {known[tool] / known[ours]:.2f}" for tool in before)
         if before:
             yield f"- {network}, {task}: **dscost is not first**; of what it takes: {said}."
         else:
