@@ -115,6 +115,16 @@ def test_series_are_told_apart_without_colour() -> None:
     assert len({(re.sub(r"[\d.]+", "", path), ink) for path, ink in legend}) > 6
 
 
+def test_every_colour_of_a_file_has_one_for_dark_screens() -> None:
+    for picture in (PICTURES["hostile names"], PICTURES["one bar"]):
+        svg = svg_of(picture)
+        used = set(re.findall(r"[ \"]([fl]-\w+)", svg))
+        style = svg.split("<style>")[1].split("</style>")[0]
+        assert used <= set(re.findall(r"\.([fl]-\w+)\{", style))
+        assert "s5" not in style
+        assert "<style>" not in svg_of(picture, is_dark_too=False)
+
+
 def test_bars_are_told_apart_without_colour() -> None:
     svg = svg_of(bars(Bar("conv1", [9.0, 9.0, 9.0, 9.0]), names=("a", "b", "c", "d")))
     lines = re.findall(r'stroke="#ffffff" class="l-ground" stroke-width="(\d+)"( [^/]*)?/>', svg)

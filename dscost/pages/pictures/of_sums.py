@@ -53,7 +53,7 @@ def cumulative_picture(report: Report) -> Plot | NotDrawn:
         told=_told(parts, lines),
         x=Axis("layers, in the order in which they run", "number", includes=(0.0,)),
         y=Axis("share of the sum as it is", "share", includes=(0.0, 1.0)),
-        series=[_series(line, parts, is_named=line is lines[1]) for line in lines],
+        series=[*_series(lines, parts)],
         notes=notes,
         measured=measured_on(report.environment, [setting]) if timed and setting else "",
     )
@@ -92,25 +92,42 @@ def _line(
     return _Line(title, value, text, sum(map(value, parts)) or 1.0)
 
 
-def _series(line: _Line, parts: Sequence[Part], *, is_named: bool) -> Series:
-    values = [line.value(part) for part in parts]
-    largest = sorted(range(len(parts)), key=lambda at: -values[at])[:MOST_NAMED]
-    points = [Point(0.0, 0.0)]
-    for at, so_far in enumerate(accumulate(values)):
-        own, sum_ = line.text(values[at]), line.text(so_far)
-        told = f"{named(parts[at])}: {line.title} {own}; {sum_} with all before it."
-        name = parts[at].name.partition(" + ")[0] if is_named and at in largest else ""
-        points.append(
-            Point(at + 1.0, so_far / line.whole, name, told, weight=values[at] / line.whole)
-        )
-    return Series(line.title, points, "steps")
+def _series(lines: Sequence[_Line], parts: Sequence[Part]) -> Iterator[Series]:
+    """Yield a series for each line; the second has names, and tells of all."""
+    for line in lines:
+        told, names = [""] * len(parts), [""] * len(parts)
+        if line is lines[1]:
+            told, names = list(_sentences(lines, parts)), _names(line, parts)
+        points = [Point(0.0, 0.0)]
+        for at, sum_ in enumerate(_sums(line, parts)):
+            weight = line.value(parts[at]) / line.whole
+            points.append(Point(at + 1.0, sum_ / line.whole, names[at], told[at], weight=weight))
+        yield Series(line.title, points, "steps")
+
+
+def _sums(line: _Line, parts: Sequence[Part]) -> Iterator[float]:
+    return accumulate(map(line.value, parts))
+
+
+def _sentences(lines: Sequence[_Line], parts: Sequence[Part]) -> Iterator[str]:
+    for part, *sums in zip(parts, *(_sums(line, parts) for line in lines), strict=True):
+        said = [
+            f"{line.title} {line.text(line.value(part))} ({sum_ / line.whole:.0%} so far)"
+            for line, sum_ in zip(lines, sums, strict=True)
+        ]
+        yield f"{named(part)}: {', '.join(said)}."
+
+
+def _names(line: _Line, parts: Sequence[Part]) -> list[str]:
+    """Return the names of the largest steps of a line; of a pair that of its first layer."""
+    largest = sorted(range(len(parts)), key=lambda at: -line.value(parts[at]))[:MOST_NAMED]
+    return [part.name.partition(" + ")[0] if at in largest else "" for at, part in enumerate(parts)]
 
 
 def _told(parts: Sequence[Part], lines: Sequence[_Line]) -> str:
     """Return after which layers half of each sum is reached."""
     said = []
     for line in lines[:2]:
-        sums = accumulate(map(line.value, parts))
-        half = next(at for at, sum_ in enumerate(sums, 1) if 2 * sum_ >= line.whole)
+        half = next(at for at, sum_ in enumerate(_sums(line, parts), 1) if 2 * sum_ >= line.whole)
         said.append(f"half of the {line.title} is reached at layer {half} of {len(parts)}")
     return f"Sums from the first layer to the last: {', '.join(said)}."

@@ -58,7 +58,8 @@ class Series(NamedTuple):
     Args:
         name: What the legend calls them; nothing where there is but one series.
         points: In the order in which a line joins them.
-        joined: `line` or `steps` where one does.
+        joined: `line` or `steps` where one does; a point of it that has neither a name nor a
+            sentence nor an interval is no more than its corner.
         is_sized: Whether the weight of points shows in their size.
     """
 

@@ -37,6 +37,6 @@ def svg_of(
         is_dark_too: Whether such a file has that style.
     """
     canvas = _DRAWN_BY[type(picture)](picture)
-    own_style = style() if is_alone and is_dark_too else ""
+    own_style = style(canvas.inks) if is_alone and is_dark_too else ""
     named = None if key is None else key or picture.name
     return canvas.text(named, picture.title, picture.told, own_style, is_alone=is_alone)

@@ -39,6 +39,12 @@ class Canvas:
         self._root = ElementTree.Element("g")
         self._into = [self._root]
 
+    @property
+    def inks(self) -> set[str]:
+        """The colours that are used so far, and that of the ground."""
+        classes = (name for one in self._root.iter() for name in one.get("class", "").split())
+        return {"ground", *(name[2:] for name in classes if name[:2] in ("f-", "l-"))}
+
     @contextmanager
     def told(self, text: str) -> Iterator[None]:
         """Answer a pointer over what is drawn meanwhile with a sentence, if there is one."""

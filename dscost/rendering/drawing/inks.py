@@ -4,6 +4,7 @@ Every pair of a colour and its ground has a contrast of 3 or more (WCAG 2.2, 1.4
 4.5 or more; what series mean is told by their shapes too, since colours are lost in print.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 
@@ -36,12 +37,14 @@ INKS = {
 SERIES = ("s0", "s1", "s2", "s3", "s4", "s5")
 
 
-def style() -> str:
-    """Return the style of a file: its colours on dark screens.
+def style(used: Collection[str] = tuple(INKS)) -> str:
+    """Return the style of a file: the colours on dark screens of those that it uses.
 
     A class that begins with `l-` colours a line, one with `f-` an area or a text.
     """
     rules = "".join(
-        f".f-{name}{{fill:{ink.dark}}}.l-{name}{{stroke:{ink.dark}}}" for name, ink in INKS.items()
+        f".f-{name}{{fill:{ink.dark}}}.l-{name}{{stroke:{ink.dark}}}"
+        for name, ink in INKS.items()
+        if name in used
     )
     return f"@media (prefers-color-scheme:dark){{{rules}}}"

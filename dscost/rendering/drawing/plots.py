@@ -103,6 +103,8 @@ class _Plotting:
         self._labels.avoid(places)
 
     def _point(self, at: int, series: Series, point: Point) -> None:
+        if not _has_mark(series, point):
+            return
         x, y = self._place((point.x, point.y))
         ink, radius = SERIES[at % len(SERIES)], _radius(series, point)
         with self.canvas.told(point.tells):
@@ -156,16 +158,28 @@ def _rule_dash(at: int) -> str:
 
 def _legend(picture: Plot) -> Iterator[Entry]:
     for at, series in enumerate(picture.series):
-        yield Entry(series.name, partial(_draw_swatch, at, bool(series.joined)))
+        has_mark = any(_has_mark(series, point) for point in series.points)
+        draw = partial(_draw_swatch, at, is_joined=bool(series.joined), has_mark=has_mark)
+        yield Entry(series.name, draw)
     for at, rule in enumerate(picture.rules):
         yield Entry(rule.name, partial(_draw_rule, at))
 
 
-def _draw_swatch(at: int, is_joined: bool, canvas: Canvas, x: float, y: float) -> None:
+def _has_mark(series: Series, point: Point) -> bool:
+    """Whether a point is more than a corner of its line."""
+    return not series.joined or bool(
+        point.name or point.tells or point.x_interval or point.y_interval
+    )
+
+
+def _draw_swatch(
+    at: int, canvas: Canvas, x: float, y: float, *, is_joined: bool, has_mark: bool
+) -> None:
     ink = SERIES[at % len(SERIES)]
     if is_joined:
         canvas.line([(x - 9, y), (x + 9, y)], ink, 2.0, DASHES[at % len(DASHES)])
-    canvas.mark(_shape(at), x, y, ink)
+    if has_mark:
+        canvas.mark(_shape(at), x, y, ink)
 
 
 def _draw_rule(at: int, canvas: Canvas, x: float, y: float) -> None:
