@@ -1,10 +1,12 @@
 """Pictures of budgets: every figure in shares of its limit, those beyond it first and marked."""
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+from legible import assert_legible
 from program import run
 
 import dscost
@@ -47,7 +49,7 @@ def drawn(result: CheckResult | CheckResults, view: View = BRIEF) -> list[Bars |
 def bars_of(*said_of: Finding | Passed) -> Bars:
     (found,) = drawn(result_of(*said_of))
     assert isinstance(found, Bars)
-    assert svg_of(found) == svg_of(found)
+    assert_legible(found)
     return found
 
 
@@ -130,6 +132,7 @@ def test_a_limit_of_nothing_has_no_share_and_huge_figures_end_in_time() -> None:
     assert bars.bars[0].texts == ["5 of 0, over"]
     assert bars.limits == [None, 1.0, None]
     assert "Bars end at 300 % of the limit." in bars.notes
+    assert bars.bars[1].texts == ["1.00T of 1, over"]
 
 
 def test_thirty_figures_are_drawn_and_the_others_counted() -> None:
@@ -150,9 +153,18 @@ def test_layers_of_one_model_are_named_without_it() -> None:
     assert [bar.name for bar in both.bars] == ["✗ net: stem.conv: params", "other: params"]
 
 
+def test_long_names_are_shortened_so_that_they_are_told_apart() -> None:
+    start, end = "a_very_long_name_of_a_model[width=", "]: features.conv.of.some.long.block"
+    svg = svg_of(bars_of(*(broken(f"{start}{at}{end}", 2, 1) for at in range(3))))
+    named = re.findall(r">(✗ [^<]*: params)<", svg)
+    assert len(set(named)) == 3
+    assert all(f"={at}]" in "".join(named) for at in range(3))
+
+
 def test_a_warning_is_marked_as_one_and_as_an_error_where_it_is_one() -> None:
     warned = broken("a", 2, 1, level="warn")
     assert the_bar(warned).name == "! a: params"
+    assert "! = beyond its limit, a warning." in bars_of(warned).notes
     (strict,) = drawn(result_of(warned)._replace(strict=True))
     assert isinstance(strict, Bars)
     assert strict.bars[0].name == "✗ a: params"

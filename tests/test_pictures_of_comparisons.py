@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from legible import assert_legible
 from program import run
 
 import dscost
@@ -64,12 +65,14 @@ def drawn_of(comparison: Comparison, view: View = TO_A_FILE) -> dict[str, Pictur
 def plot_in(comparison: Comparison, name: str) -> Plot:
     found = drawn_of(comparison)[name]
     assert isinstance(found, Plot)
+    assert_legible(found)
     return found
 
 
 def bars_in(comparison: Comparison, name: str = "layers", view: View = TO_A_FILE) -> Bars:
     found = drawn_of(comparison, view)[name]
     assert isinstance(found, Bars)
+    assert_legible(found)
     return found
 
 

@@ -4,6 +4,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from legible import assert_legible
 
 from dscost.converting.choosing import CurvePoint
 from dscost.converting.plan_file import Plan
@@ -93,7 +94,7 @@ def drawn_of(result: Any) -> dict[str, Picture | NotDrawn]:
 def curve_in(result: Any) -> Plot:
     found = drawn_of(result)["curve"]
     assert isinstance(found, Plot)
-    svg_of(found)
+    assert_legible(found)
     return found
 
 
@@ -197,6 +198,7 @@ def test_what_has_no_trade_off_says_what_has_one(further: dict[str, Any], why: s
 def test_layers_are_bars_before_and_after_in_the_order_of_the_model() -> None:
     bars = drawn_of(converted())["layers"]
     assert isinstance(bars, Bars)
+    assert_legible(bars)
     assert [(bar.name, bar.values) for bar in bars.bars] == [
         ("stem", [100, None]),
         ("body", [900, 400]),
@@ -211,6 +213,7 @@ def test_of_many_layers_the_largest_thirty_are_drawn_and_the_others_summed() -> 
     layers = tuple(layer(f"l{at}", at, at // 2) for at in range(1, 41))
     bars = drawn_of(converted(layers=layers))["layers"]
     assert isinstance(bars, Bars)
+    assert_legible(bars)
     assert [bar.name for bar in bars.bars] == [f"l{at}" for at in range(11, 41)]
     # 1 + … + 10, and their halves rounded down
     assert bars.notes == ["10 smaller convolutions: 55 → 25 MACs."]
@@ -258,7 +261,7 @@ def test_a_hostile_name_of_a_layer_is_cut_and_escaped() -> None:
     outcome = converted(target=hostile, layers=(layer(hostile, 100, 50),))
     for one in drawn_of(outcome).values():
         assert not isinstance(one, NotDrawn)
-        svg = svg_of(one)
+        svg = assert_legible(one)
         assert "‮" not in svg
         assert "<b>" not in svg
         assert len(svg) < 10_000

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from legible import assert_legible
 from program import run
 from swept import HERE, grid_of, near, sweep_of
 
@@ -37,12 +38,14 @@ def drawn_of(sweep: Sweep) -> dict[str, Picture | NotDrawn]:
 def grid_in(sweep: Sweep, name: str = "crossover") -> Grid:
     found = drawn_of(sweep)[name]
     assert isinstance(found, Grid)
+    assert_legible(found)
     return found
 
 
 def plot_in(sweep: Sweep) -> Plot:
     found = drawn_of(sweep)["promise"]
     assert isinstance(found, Plot)
+    assert_legible(found)
     return found
 
 

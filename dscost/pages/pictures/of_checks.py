@@ -9,7 +9,7 @@ from dscost.errors import some_of
 from dscost.notation.units import counted
 from dscost.pages.finding_words import change, glanced
 from dscost.pages.layer_table import ROOT
-from dscost.pages.overruns import together
+from dscost.pages.overruns import MOST_IN_PERCENT, together
 from dscost.pages.page import View
 from dscost.pages.pictures.picture import Axis, Bar, Bars, Interval, NotDrawn
 from dscost.pages.pictures.short import short
@@ -25,6 +25,11 @@ MOST_SHARE = 3.0
 _LEAST = ("min", "max_decrease")
 """Bounds from below."""
 _MARKS = {"broken": "", "undecided": "? ", "held": ""}
+_MEANINGS = {
+    "✗": "beyond its limit",
+    "!": "beyond its limit, a warning",
+    "?": "not decided",
+}
 _ORDER = ("broken", "undecided", "held")
 
 
@@ -179,7 +184,7 @@ def _text(one: _Held) -> str:
     if one.outcome != "broken":
         return f"{now} of {limit}"
     word = "short" if one.is_least else "over"
-    if not one.limit:
+    if not one.limit or _use(one.one) > MOST_IN_PERCENT:
         return f"{now} of {limit}, {word}"
     share = abs(one.value - one.limit) / one.limit
     return f"{now} of {limit}, {float(share):.1%} {word}".replace("%", " %")
@@ -205,6 +210,10 @@ def _notes(result: CheckResult, shown: Sequence[_Held], others: Sequence[_Held])
     names = [short(name) for name in dict.fromkeys(failed) if name]
     if names:
         yield f"Could not be judged: {some_of(names, 3)}. dscost check says why."
+    marks = {one.mark.strip() for one in shown}
+    meant = [f"{mark} = {meaning}" for mark, meaning in _MEANINGS.items() if mark in marks]
+    if meant:
+        yield f"{', '.join(meant)}."
     if any(one.limit > 0 and one.value / one.limit > MOST_SHARE for one in shown):
         yield f"Bars end at {MOST_SHARE:.0%} of the limit.".replace("%", " %")
     if any(one.is_least for one in shown):

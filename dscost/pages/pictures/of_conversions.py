@@ -325,7 +325,7 @@ def sensitivity_pictures(found: Sensitivity) -> list[Picture | NotDrawn]:
             told=f"Loss of the score against MACs saved, of {counted(len(best), 'layer')} at rank "
             f"1: {sum(one.verdict == 'safe' for one in best)} safe. The largest loss: "
             f"{_loss_point(worst).tells}",
-            x=Axis("MACs saved", "count"),
+            x=Axis("MACs saved", "count", includes=(0.0,)),
             y=Axis("score lost", "number", includes=(0.0,)),
             series=series,
             rules=[_level("nothing lost", 0.0, max(abs(one.macs_before) for one in best))],

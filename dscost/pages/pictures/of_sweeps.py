@@ -37,6 +37,8 @@ MOST_POINTS = 150
 """Of more rows some have a point: each of 150 with its interval takes a kilobyte at most."""
 MOST_SERIES = 6
 """Series of more variants and places would share their shapes."""
+MOST_WORDS = 120
+"""Characters that say which layer a row is of."""
 TOO_MANY = "its rows are too many to be held: sweep fewer layers"
 TINTS: Mapping[str, Tint] = {
     "faster": "better",
@@ -149,7 +151,7 @@ def _tint(row: Row) -> Tint:
 
 
 def _tells(row: Row, varying: Sequence[str], base: str) -> str:
-    of = f"{cell_words(row, varying)}, {variant_title(row.variant)}"
+    of = short(f"{cell_words(row, varying)}, {variant_title(row.variant)}", MOST_WORDS)
     if row.speedup:
         return f"{of}: {format_speedup(row.speedup)}."
     factor = _value(row)
@@ -240,7 +242,7 @@ def _series_of(rows: Sequence[Row], places: Sequence[Where]) -> list[Series]:
         assert row.speedup
         place = titles[place_key(row.where)] if len(places) > 1 else ""
         variant = variant_title(row.variant) if with_variant and len(variants) > 1 else ""
-        of = cell_words(row, varying)
+        of = short(cell_words(row, varying), MOST_WORDS)
         said = f"{of}, {variant_title(row.variant)}"
         name = of if id(row) in named else ""
         point = promise_of(row.reduction and row.reduction.macs, row.speedup, name, said)

@@ -6,11 +6,11 @@ LONGEST = 60
 """Characters of a name in a sentence."""
 
 
-def short(name: str) -> str:
-    """Return a name on one line, its middle left out where it is long.
+def short(name: str, most: int = LONGEST) -> str:
+    """Return a name on one line, its middle left out where it has more characters than that.
 
     >>> short("conv1"), short(""), len(short("x" * 10_000))
     ('conv1', '(root)', 60)
     """
-    shown = printable_line(name[: 2 * LONGEST] + name[2 * LONGEST :][-LONGEST:]) or "(root)"
-    return without_middle(shown, LONGEST) if len(shown) > LONGEST else shown
+    shown = printable_line(name[: 2 * most] + name[2 * most :][-most:]) or "(root)"
+    return without_middle(shown, most) if len(shown) > most else shown

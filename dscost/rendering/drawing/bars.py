@@ -7,7 +7,7 @@ from dscost.pages.pictures import Bar, Bars
 from dscost.rendering.drawing.canvas import WIDTH, Canvas
 from dscost.rendering.drawing.frame import MARGIN, SMALL, Entry, foot_of, head_of, text_base
 from dscost.rendering.drawing.inks import SERIES
-from dscost.rendering.drawing.lettering import LINE, fitting, width_of
+from dscost.rendering.drawing.lettering import LINE, fitting, fitting_apart, width_of
 from dscost.rendering.drawing.scales import Scale, scale_of, tick_text, tick_texts
 
 THICK = 13.0
@@ -22,7 +22,7 @@ def draw_bars(picture: Bars) -> Canvas:
     """Return bars drawn."""
     head = head_of(picture.title, list(_legend(picture)))
     foot = foot_of(picture.notes, picture.measured)
-    names = [fitting(bar.name, MOST_NAME) for bar in picture.bars]
+    names = fitting_apart([bar.name for bar in picture.bars], MOST_NAME)
     left = MARGIN + max(map(width_of, names), default=0.0) + 8
     top = head.height + 8
     step = len(picture.series) * THICK + GAP

@@ -7,7 +7,7 @@ from dscost.pages.pictures import Cell, Contour, Grid
 from dscost.pages.pictures.picture import Tint
 from dscost.rendering.drawing.canvas import WIDTH, Canvas, Place
 from dscost.rendering.drawing.frame import MARGIN, SMALL, Entry, foot_of, head_of, text_base
-from dscost.rendering.drawing.lettering import LINE, fitting, width_of
+from dscost.rendering.drawing.lettering import LINE, fitting, fitting_apart, width_of
 
 CELL_HEIGHT = 24.0
 LEAST_CELL, MOST_CELL = 64.0, 160.0
@@ -25,7 +25,7 @@ def draw_grid(picture: Grid) -> Canvas:
     contours = list(_contours(picture))
     head = head_of(picture.title, list(_legend(picture, contours)))
     foot = foot_of(picture.notes, picture.measured)
-    rows = [fitting(name, MOST_NAME) for name in picture.rows]
+    rows = fitting_apart(picture.rows, MOST_NAME)
     down = fitting(picture.down, MOST_NAME)
     left = MARGIN + max(map(width_of, [*rows, down]), default=0.0) + 8
     top = head.height + 2 * LINE + 4
@@ -62,8 +62,7 @@ def _letters(picture: Grid, width: float) -> float:
 def _names(canvas: Canvas, picture: Grid, rows: Sequence[str], corner: Place, size: Place) -> None:
     left, top = corner
     canvas.write(fitting(picture.across, WIDTH - MARGIN - left), left, top - LINE - 6)
-    for at, name in enumerate(picture.columns):
-        text = fitting(name, size[0] - 3)
+    for at, text in enumerate(fitting_apart(picture.columns, size[0] - 3)):
         canvas.write(text, left + (at + 0.5) * size[0], top - 6, "faint", "middle")
     for at, name in enumerate(rows):
         middle = top + (at + 0.5) * size[1]

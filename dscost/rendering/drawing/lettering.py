@@ -1,8 +1,9 @@
 """How wide text is in the font that ships, so that nothing overlaps on any machine."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 
 from dscost.printable import printable_line, without_middle
@@ -53,6 +54,30 @@ def fitting(text: str, most: float, size: float = SIZE) -> str:
 
 
 _LONGEST = 400
+
+
+def fitting_apart(texts: Sequence[str], most: float, size: float = SIZE) -> list[str]:
+    """Return texts as `fitting` does; those that would look alike without what they begin with.
+
+    >>> fitting_apart(["a_block_of_layers.0.conv.weight", "a_block_of_layers.1.conv.weight"], 100)
+    ['a_…s.0….weight', 'a_…s.1….weight']
+    """
+    shown = {text: fitting(text, most, size) for text in texts}
+    alike: dict[str, list[str]] = {}
+    for text, cut in shown.items():
+        alike.setdefault(cut, []).append(text)
+    for these in alike.values():
+        if len(these) > 1:
+            pairs = enumerate(zip_longest(min(these), max(these)))
+            alike_for = next(at for at, (one, other) in pairs if one != other)
+            rest = max(_HEAD, alike_for - _HEAD)
+            for text in these:
+                shown[text] = fitting(f"{text[:_HEAD]}…{text[rest:]}", most, size)
+    return [shown[text] for text in texts]
+
+
+_HEAD = 2
+"""Characters that are kept of what texts have in common, at either end of it."""
 
 
 def wrapped(text: str, most: float, size: float = SIZE) -> list[str]:
