@@ -358,6 +358,26 @@ def test_names_of_any_kind_are_drawn(name: str) -> None:
         assert len(svg) < 150_000
 
 
+@pytest.mark.parametrize("extreme", [5e-324, 1e-300, 1e300])
+def test_figures_that_no_machine_has_are_left_out(extreme: float) -> None:
+    """A saved report may hold any number; quotients of such are none."""
+    report = timed_layer(cpu=timing(4e-3, 1e-3), cpu__channels_last=timing(4e-3, 1e-3))
+    (layer,) = report.layers
+    ratios = {SEPARABLE: Speedup(extreme, (extreme, extreme))}
+    odd = layer.latency["cpu:channels_last"]._replace(ratios=ratios)
+    layers = (layer._replace(latency={"cpu": layer.latency["cpu"], "cpu:channels_last": odd}),)
+    promise = drawn(promise_of_report(report._replace(layers=layers)))
+    assert promise.notes == ["One is left out, of which the clock or the MACs tell nothing."]
+    costs = bars_of(costs_picture(report._replace(layers=layers)))
+    assert costs.bars[1].values[3] is None
+    times = {name: latency(extreme) for name in ("as_is", STANDARD, SEPARABLE)}
+    no_time = (layer._replace(latency={"cpu": Timing(times)}),)
+    assert isinstance(roofline_of_report(report._replace(layers=no_time)), NotDrawn)
+    ceilings = {"cpu:float32": Ceiling(flops_per_s=extreme, bytes_per_s=10e9)}
+    no_roof = report._replace(environment=PLACE._replace(ceilings=ceilings))
+    assert isinstance(roofline_of_report(no_roof), NotDrawn)
+
+
 def test_a_model_of_one_linear_layer_says_why_it_has_no_promise() -> None:
     report = counted("resnet18")
     report = report._replace(layers=report.layers[-1:])

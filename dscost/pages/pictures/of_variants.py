@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from dscost.layers.variants import STANDARD
 from dscost.notation.units import format_bytes, format_count, format_seconds
-from dscost.pages.pictures.picture import Axis, Bar, Bars, Interval, NotDrawn
+from dscost.pages.pictures.picture import Axis, Bar, Bars, Interval, NotDrawn, has_place
 from dscost.pages.pictures.short import short
 from dscost.pages.runs import measured_on, setting_title
 from dscost.pages.wording import variant_titles
@@ -84,7 +84,7 @@ def _time(title: str, layer: Layer, timing: Timing) -> _Figure:
         speedup = timing.speedup_of(name)
         if name == STANDARD and timing.standard:
             shares[name] = 1.0
-        elif speedup and not speedup.is_wide and speedup.median > 0:
+        elif speedup and not speedup.is_wide and has_place(speedup.median, *speedup.ci95):
             low, high = speedup.ci95
             shares[name] = 1 / speedup.median
             intervals[name] = 1 / high, 1 / low

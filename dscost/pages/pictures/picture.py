@@ -13,6 +13,19 @@ Tint = Literal["better", "worse", "even", "unclear", "none"]
 """What the value of a cell is to its reader."""
 
 
+LEAST, MOST = 1e-30, 1e30
+"""Figures beyond are mistakes of a file, and quotients of them no numbers any more."""
+
+
+def has_place(*values: float) -> bool:
+    """Whether all of some values have a place on a logarithmic axis.
+
+    >>> has_place(1e-9, 8.7), has_place(0.0), has_place(float("inf"))
+    (True, False, False)
+    """
+    return all(LEAST <= value <= MOST for value in values)
+
+
 class Axis(NamedTuple):
     """An axis.
 

@@ -1,10 +1,9 @@
 """What MACs promise against what the clock says: a plot that several results have."""
 
 from collections.abc import Sequence
-from math import isfinite
 
 from dscost.notation.units import format_factor
-from dscost.pages.pictures.picture import Axis, Plot, Point, Rule, Series
+from dscost.pages.pictures.picture import Axis, Plot, Point, Rule, Series, has_place
 from dscost.pages.wording import format_speedup
 from dscost.reports.records import Speedup
 
@@ -26,10 +25,9 @@ def promise_of(
         said: What it is, for who points at it.
         weight: As of a `Point`.
     """
-    if reduction is None:
+    if reduction is None or speedup.is_wide:
         return None
-    ends = (reduction, speedup.median, *speedup.ci95)
-    if speedup.is_wide or not all(isfinite(one) and 0 < one < _FAR for one in ends):
+    if not has_place(reduction, speedup.median, *speedup.ci95):
         return None
     tells = f"{said or name}: {format_factor(reduction)} fewer MACs, {format_speedup(speedup)}."
     return Point(reduction, speedup.median, name, tells, y_interval=speedup.ci95, weight=weight)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from dscost.devices.roofline import Ceilings
 from dscost.notation.units import counted, format_intensity
-from dscost.pages.pictures.picture import Axis, Plot, Point, Rule, Series
+from dscost.pages.pictures.picture import Axis, Plot, Point, Rule, Series, has_place
 from dscost.pages.roofline_chart import format_speed, landmarks
 from dscost.reports.figures import Cost
 
@@ -37,6 +37,11 @@ class Roof(NamedTuple):
         """Below this intensity, in FLOP/byte, memory is the bound, above it arithmetic."""
         return self.flops_per_s / self.bytes_per_s
 
+    @property
+    def has_place(self) -> bool:
+        """Whether it can be drawn."""
+        return has_place(self.flops_per_s, self.bytes_per_s) and has_place(self.ridge)
+
     def attainable(self, flops_per_byte: float) -> float:
         """Return the most FLOP/s at an intensity."""
         return min(self.flops_per_s, flops_per_byte * self.bytes_per_s)
@@ -60,6 +65,8 @@ def point_below(
     x = cost.flops / cost.traffic_bytes
     most = roof.attainable(x)
     y = most if seconds is None else cost.flops / seconds
+    if not has_place(x, y, most):
+        return None
     bound = "memory" if x < roof.ridge else "arithmetic"
     speed = f"at most {format_speed(most, 'FLOP/s')} by its {bound}"
     if seconds is not None:

@@ -34,7 +34,7 @@ def roofline_of_report(report: Report) -> Plot | NotDrawn:
         found = _as_timed(report, setting)
         if isinstance(found, Plot) or not report.predictions:
             return found
-    roofs = list(_roofs(report))[:MOST_DEVICES]
+    roofs = [roof for roof in _roofs(report) if roof.has_place][:MOST_DEVICES]
     if not roofs and report.predictions:
         devices = ", ".join(map(short, report.predictions))
         return NotDrawn(
@@ -67,6 +67,8 @@ def _as_timed(report: Report, setting: str) -> Plot | NotDrawn:
     if ceiling is None or where is None:
         return NotDrawn(NAME, NOT_MEASURED)
     roof = Roof(f"{device} {dtype}", ceiling.flops_per_s, ceiling.bytes_per_s)
+    if not roof.has_place:
+        return NotDrawn(NAME, NOT_MEASURED)
     points: dict[str, dict[tuple[float, float], Point]] = {}
     whole = _whole(report)
     for title, name, cost, seconds in _timed(report, setting):
