@@ -199,7 +199,7 @@ def _used(browser: Browser, path: Path) -> Iterator[str]:
         text = Path(download.value.path()).read_text(encoding="utf-8")
         if len(text.splitlines()) < 2:
             faults.append("what was saved as CSV has no rows")
-    mark = page.locator("svg .m rect, svg .m path").first
+    mark = page.locator("svg .m [class*='f-s']").first
     if mark.count():
         mark.hover(force=True)
         if not page.locator("#tip").inner_text():

@@ -25,7 +25,12 @@ _DRAWN_BY: dict[type, Callable[[Any], Canvas]] = {
 
 
 def svg_of(
-    picture: Picture, key: str | None = "", *, is_alone: bool = True, is_dark_too: bool = True
+    picture: Picture,
+    key: str | None = "",
+    *,
+    is_alone: bool = True,
+    is_dark_too: bool = True,
+    is_coloured: bool = True,
 ) -> str:
     """Return a picture as SVG.
 
@@ -35,8 +40,11 @@ def svg_of(
         is_alone: Whether it is a file of its own, with its background and its own style for dark
             screens, and not part of a page that has those.
         is_dark_too: Whether such a file has that style.
+        is_coloured: Whether colours stand beside the shapes; not in a page whose style has all.
     """
     canvas = _DRAWN_BY[type(picture)](picture)
+    if not is_coloured:
+        canvas.leave_colours_to_a_style()
     own_style = style(canvas.inks) if is_alone and is_dark_too else ""
     named = None if key is None else key or picture.name
     return canvas.text(named, picture.title, picture.told, own_style, is_alone=is_alone)

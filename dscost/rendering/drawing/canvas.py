@@ -153,6 +153,13 @@ class Canvas:
             attributes["transform"] = f"rotate(-90 {number(x)} {number(y)})"
         self._add("text", attributes).text = printable(text)
 
+    def leave_colours_to_a_style(self) -> None:
+        """Take the colours from what is drawn; its classes tell a style which they are."""
+        for one in self._root.iter():
+            for name in ("fill", "stroke"):
+                if one.get(name, "").startswith("#"):
+                    del one.attrib[name]
+
     def text(self, key: str | None, title: str, told: str, style: str, *, is_alone: bool) -> str:
         """Return all of it as SVG.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dscost.pages import Said, View
-from dscost.rendering.drawing.inks import INKS, style
+from dscost.rendering.drawing.inks import INKS
 from dscost.rendering.html.data import data_of
 from dscost.rendering.html.parts import shown_line, title_of
 from dscost.rendering.html.sections import sections_of
@@ -35,10 +35,10 @@ def page_of(said: Said, view: View) -> str:
     Raises:
         InputError: The view asks for a column or a sort key that there is not.
     """
-    plain = view._replace(width=None, color=False, encoding=None, verbose=not view.brief)
+    plain = view._replace(width=None, color=False, encoding=None)
     sections = sections_of(said, plain)
     title, script = title_of(view.command, sections), _text("script.js")
-    look = f"{_colours()}\n{_text('style.css')}\n{style()}"
+    look = f"{_colours()}\n{_text('style.css')}"
     return template("page.html").render(
         title=title,
         command=f"dscost {view.command}" if view.command != "analyze" else "dscost",
@@ -94,7 +94,10 @@ def _hash(text: str) -> str:
 
 
 def _colours() -> str:
-    """Return the colours of pictures as those of the page."""
+    """Return the colours of pictures as those of the page, and of the classes of its pictures."""
     light = "".join(f"--{name}:{ink.light};" for name, ink in INKS.items())
     dark = "".join(f"--{name}:{ink.dark};" for name, ink in INKS.items())
-    return f":root{{{light}}}\n@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    classes = "".join(
+        f".f-{name}{{fill:var(--{name})}}.l-{name}{{stroke:var(--{name})}}" for name in INKS
+    )
+    return f":root{{{light}}}\n@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{classes}"

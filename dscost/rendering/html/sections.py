@@ -121,7 +121,7 @@ def _pictures(at: int, page: Page) -> Iterator[Drawn | Line]:
             yield Line(text_of(Toned(f"No picture “{one.name}”: {one.why}.", "method")))
         else:
             key = f"s{at}-{nth}-{one.name}"
-            yield Drawn(one.name, one.title, svg_of(one, key, is_alone=False))
+            yield Drawn(one.name, one.title, svg_of(one, key, is_alone=False, is_coloured=False))
 
 
 # -- tables that are too long
