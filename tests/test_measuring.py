@@ -848,6 +848,26 @@ def test_the_layers_add_up_over_all_of_their_calls(engine: FakeEngine) -> None:
     }
 
 
+def test_a_pair_has_the_time_of_its_calls(engine: FakeEngine) -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
+            self.pointwise = nn.Conv2d(8, 8, 1, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.pointwise(self.depthwise(x))
+            result: Tensor = self.pointwise(self.depthwise(x))
+            return result
+
+    engine.times = {"depthwise": (4e-3, 1e-3)}
+    (pair,) = [layer for layer in time_model(Twice()).layers if layer.latency]
+    assert (pair.name, pair.pair) == ("depthwise", "depthwise")
+    assert pair.latency["cpu"].layers_s == pytest.approx(
+        {"standard": 2 * 4e-3, "depthwise_separable": 2 * 1e-3}
+    )
+
+
 def test_layers_that_were_not_timed_leave_no_sum(engine: FakeEngine) -> None:
     engine.missing = lambda name: name == "0"
     report = time_model(small())

@@ -152,7 +152,7 @@ def times_of(layer: Layer, setting: str) -> tuple[float, float] | None:
     if timing is None or timing.standard is None or timing.depthwise_separable is None:
         return None
     sums = timing.layers_s
-    if STANDARD in sums and SEPARABLE in sums:
+    if sums.get(STANDARD) and sums.get(SEPARABLE):  # of pairs an old report tells 0
         return sums[STANDARD], sums[SEPARABLE]
     both = timing.standard.median_s, timing.depthwise_separable.median_s
     return layer.calls * both[0], layer.calls * both[1]

@@ -83,8 +83,13 @@ class Layers:
         return _summed(self.swaps, skipped)
 
     def of_layer(self, name: str) -> dict[str, float]:
-        """Return what the calls of a layer that could be swapped take by variant, as timed."""
-        return _summed([one for one in self.swaps if one.layer == name and not one.is_pair])
+        """Return what the calls of a layer that could be swapped take by variant, as timed.
+
+        Where pairs begin in it and nothing could be swapped, it is those that are meant.
+        """
+        own = [one for one in self.swaps if one.layer == name]
+        swappable = [one for one in own if not one.is_pair]
+        return _summed(swappable or own) if own else {}
 
 
 def _summed(swaps: Sequence[_Timed], skipped: Sequence[str] = ()) -> dict[str, float]:
