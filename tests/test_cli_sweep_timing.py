@@ -72,6 +72,16 @@ def test_no_result_is_written_over_the_journal_beside_the_table(
     assert sweep(*GRID, "-o", "lut.csv", "--export", "csv=lut.csv.journal").returncode == 0
 
 
+def test_a_journal_lies_beside_a_table_and_not_beside_a_picture(
+    sweep: Callable[..., Ran], tmp_path: Path
+) -> None:
+    ran = sweep(*TIMED, "--plot", "crossover=map.svg")
+    assert ran.returncode == 0, ran.stderr
+    assert "Times as fast as standard" in (tmp_path / "map.svg").read_text()
+    assert not (tmp_path / "map.svg.journal").exists()
+    assert len([*(tmp_path / "cache").rglob("*.jsonl")]) == 1
+
+
 def test_it_goes_on_where_it_was_and_says_so(sweep: Callable[..., Ran], tmp_path: Path) -> None:
     first = sweep(*TIMED, "--time-budget", "1ms", "-o", "lut.csv")
     assert first.returncode == 0

@@ -8,6 +8,8 @@ from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.pages.picture_names import OF_COMMANDS
 from dscost.rendering import format_by_ending, renderer
 
+ENDINGS = (".svg", ".png")
+"""Of files that hold a picture."""
 _EXAMPLE = "roofline=roofline.svg"
 
 
@@ -30,7 +32,7 @@ def picture_files(
                 raise InputError(f"--plot {plot} and --plot {name}: name a file, as in {_EXAMPLE}")
             plot = name
             continue
-        if Path(path).suffix.lower() not in (".svg", ".png"):
+        if Path(path).suffix.lower() not in ENDINGS:
             raise InputError(
                 f"--plot: expected NAME=FILE.svg or .png, as in {_EXAMPLE}, found '{entry}'"
             )

@@ -10,6 +10,7 @@ from dscost.cli import options as opt
 from dscost.cli.grid_options import LAYERS, NO_MODELS, Axes, Models, Swept, spelled
 from dscost.cli.kind_files import each_kind
 from dscost.cli.output_options import DEFAULTS, OfSweep
+from dscost.cli.picture_files import ENDINGS
 from dscost.cli.places import check_places
 from dscost.cli.printing import Output
 from dscost.cli.sweep_timing import (
@@ -86,7 +87,7 @@ def sweep(
     emissions = keeping.tables()
     exported = [path for _, path in (*out.exports, *emissions)]
     written = [*parted.paths, *filter(None, [out.path]), *exported]
-    table = next(iter(written), None)
+    table = next((path for path in written if path.suffix.lower() not in ENDINGS), None)
     check_places(written, [*swept.files(), *keeping.read(table)])
     parted.check(out.view)
     says = "rows" if parted.has_result else out.says
