@@ -29,12 +29,8 @@ def test_no_table_and_no_output_of_the_readme_is_wider_than_90_columns() -> None
 def test_the_readme_shows_three_commands_and_where_there_is_more() -> None:
     assert len({example.arguments[0] for example in examples([README])}) == 3
     assert {link.partition("#")[0] for link in links(README)} >= {
-        f"docs/{page.name}" for page in DOCS.glob("*.md") if page.name not in NOT_IN_FRONT
+        f"docs/{page.name}" for page in DOCS.glob("*.md")
     }
-
-
-NOT_IN_FRONT = {"pictures.md"}
-"""Reached from `docs/index.md`."""
 
 
 def test_the_picture_of_the_readme_says_what_the_readme_says_of_it() -> None:
