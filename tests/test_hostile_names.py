@@ -80,7 +80,8 @@ def test_a_page_shows_the_whole_name(name: str) -> None:
     assert len(shown.texts["title"][0]) < 200
     rows = json.loads(shown.texts["script"][0])
     assert (
-        rows["columns"]["layer"][0] == name.encode("utf-8", "replace").decode() or "\ud800" in name
+        rows["columns"]["layer"]["values"][0] == name.encode("utf-8", "replace").decode()
+        or "\ud800" in name
     )
 
 

@@ -16,6 +16,7 @@ from dscost.notation.units import Exact, format_bytes, format_count, format_seco
 from dscost.pages import View, said
 from dscost.pages.page import Toned, in_tone_of
 from dscost.rendering import render
+from dscost.rendering.html.data import _column
 
 VOID = {"meta", "link", "input", "br"}
 
@@ -144,12 +145,29 @@ def test_the_rows_stand_in_the_page_exactly() -> None:
     data = json.loads(parsed.texts["script"][0])
     rows = list(said(report).rows())
     assert data["rows"] == len(rows)
-    for at, row in enumerate(rows):
-        for name, value in row.items():
-            there = (
-                data["columns"][name][at] if name in data["columns"] else data["alike"].get(name)
-            )
-            assert there == (None if there is None and value == "" else value), name
+    for name in said(report).row_columns:
+        cells = column_of(data, name)
+        for there, row in zip(cells, rows, strict=True):
+            known = row.get(name)
+            assert (there, type(there)) == (known, type(known)) or {there, known} <= {None, ""}
+
+
+def column_of(data: Any, name: str) -> list[Any]:
+    """Return the cells of a column of the rows that stand in a page."""
+    column = data["columns"].get(name, {"value": None})
+    if "value" in column:
+        return [column["value"]] * data["rows"]
+    values = column["values"]
+    return [values[at] for at in column["at"]] if "at" in column else values
+
+
+def test_what_is_equal_and_not_the_same_is_told_apart() -> None:
+    cells = [1, 1.0, True, 1, 1, 1.0, True, 1]
+    column = json.loads(json.dumps(_column(cells)))
+    assert [str(column["values"][at]) for at in column["at"]] == [str(one) for one in cells]
+    assert _column([7, 7]) == {"value": 7}
+    assert _column([None, None]) == _column([]) == {}
+    assert _column([1, 2]) == {"values": [1, 2]}
 
 
 @pytest.mark.parametrize(("name", "most"), [("resnet50", 120_000), ("mobilenet_v2", 120_000)])

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 from dscost.pages import Said, View
@@ -16,20 +17,40 @@ _ESCAPED = {ord(one): f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"}
 
 
 def data_of(said: Said, view: View) -> str:
-    r"""Return rows as columns: what all have alike once, the others as a list each.
+    """Return rows as columns, of which those that say something are there.
 
-    Nothing in it can end the element that it stands in.
+    What all rows have alike stands once; a column in which little differs has its values once, and
+    for each row which of them it has.
     """
     rows = list(islice(said.rows_in(view._replace(columns=None)), MOST_ROWS + 1))
     document: dict[str, Any] = {"tool": "dscost", "version": __version__, "command": view.command}
     document["rows"] = min(len(rows), MOST_ROWS)
     if len(rows) > MOST_ROWS:
         document["note"] = "there are more rows, see the format csv"
-    columns = {name: [row.get(name) for row in rows[:MOST_ROWS]] for name in _names(said, rows)}
-    alike = {name: cells[0] for name, cells in columns.items() if _is_alike(cells)}
-    document["alike"] = {name: cell for name, cell in alike.items() if cell not in (None, "")}
-    document["columns"] = {name: cells for name, cells in columns.items() if name not in alike}
+    names = list(said.row_columns) or list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: _column([_cell(row.get(name)) for row in rows[:MOST_ROWS]]) for name in names}
+    document["columns"] = {name: one for name, one in columns.items() if one}
     return embedded(document)
+
+
+def _cell(value: Any) -> Any:
+    """Return what JSON can hold: what is no number, which a file may say, is not known."""
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _column(cells: Sequence[Any]) -> Mapping[str, Any]:
+    """Return a column: its `value`, its `values`, or those that there are and `at` which."""
+    # 1, 1.0 and True are equal, and are not the same
+    found: dict[str, Any] = {}
+    keys = [json.dumps(cell) for cell in cells]
+    for key, cell in zip(keys, cells, strict=True):
+        found.setdefault(key, cell)
+    if len(found) < 2:
+        return {"value": cells[0]} if cells and cells[0] not in (None, "") else {}
+    if 2 * len(found) > len(cells):
+        return {"values": cells}
+    places = {key: at for at, key in enumerate(found)}
+    return {"values": list(found.values()), "at": [places[key] for key in keys]}
 
 
 def embedded(document: Any) -> str:
@@ -40,13 +61,3 @@ def embedded(document: Any) -> str:
     """
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return printable_json(text).translate(_ESCAPED)
-
-
-def _names(said: Said, rows: Sequence[Mapping[str, Any]]) -> Sequence[str]:
-    """Return the columns that have something to say."""
-    found = dict.fromkeys(said.row_columns)
-    return list(found) or list(dict.fromkeys(name for row in rows for name in row))
-
-
-def _is_alike(cells: Sequence[Any]) -> bool:
-    return not cells or all(type(one) is type(cells[0]) and one == cells[0] for one in cells)

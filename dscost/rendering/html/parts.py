@@ -129,7 +129,7 @@ def table_of(sheet: Sheet, usual: Collection[str] | None = None, note: str = "")
     heads = [_head(column, usual) for column in sheet.columns]
     names = [row.cells.get(sheet.columns[0].key, "") for row in sheet.rows]
     is_nested = any(name[:1] in (" ", "├", "└", "│") for name in names)
-    by = f"By {heads[0].text}, " if heads[0].text else ""
+    by = f"By {heads[0].text}, " if heads[0].text and not heads[0].is_figure else ""
     caption = f"{by}{len(rows):,} row{'' if len(rows) == 1 else 's'}"
     longest = max(map(len, names), default=0)
     room = next((one for one in ROOMS if longest <= one), ROOMS[-1])

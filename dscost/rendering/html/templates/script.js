@@ -100,11 +100,12 @@
     const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
+  const cellOf = ({ value, values, at }, row) => (values ? values[at ? at[row] : row] : value);
   const csv = () => {
-    const names = [...Object.keys(data.alike), ...Object.keys(data.columns)];
-    const rows = Array.from({ length: data.rows }, (_, at) =>
-      names.map((name) => quoted(name in data.columns ? data.columns[name][at] : data.alike[name])).join(","));
-    return [names.map(quoted).join(","), ...rows, ""].join("\n");
+    const columns = Object.values(data.columns);
+    const rows = Array.from({ length: data.rows }, (_, row) =>
+      columns.map((column) => quoted(cellOf(column, row))).join(","));
+    return [Object.keys(data.columns).map(quoted).join(","), ...rows, ""].join("\n");
   };
   if (data.rows) {
     const bar = make("p", { class: "tools" });
