@@ -58,6 +58,7 @@ def _paragraph(text: str) -> str:
 
 def options() -> str:
     """Return the page of commands and their options, as the parser has them."""
+    import_module("dscost.rendering.formats")  # as help does, which names them
     group: Any = typer.main.get_command(_app(()))
     about = (
         "Every command with its arguments and options, as `dscost help COMMAND` shows them. An "
