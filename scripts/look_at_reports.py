@@ -60,7 +60,7 @@ COMMANDS = {
     "tree": "model mobilenet_v2 --no-time --tree",
     "compare": "compare resnet18 resnet34 mobilenet_v2 mobilenet_v3_small efficientnet_b0",
     "check": "check budget.yaml",
-    "convert": "convert resnet18",
+    "convert": "convert resnet18 --goal macs=0.5x",
     "sweep": "sweep --cin 8,16,32,64 --cout 16,32,64 -k 3,5 --size 14,28",
     "layer": "layer 64 64 3 --size 28 --time-budget 1",
     "device": "device --on t4",

@@ -13,7 +13,7 @@ import pytest
 from program import run
 
 import dscost
-from dscost.notation.units import Exact, format_bytes, format_count, format_seconds
+from dscost.notation.units import Exact, arrow, format_bytes, format_count, format_seconds
 from dscost.pages import View, said
 from dscost.pages.page import Toned, in_tone_of
 from dscost.rendering import render
@@ -127,6 +127,8 @@ def test_a_figure_keeps_its_value_where_it_is_toned_and_is_a_text_otherwise() ->
     toned = Toned(Exact("3.6× faster", 3.6123), "good")
     assert (toned, toned.value, in_tone_of("3.6×", toned).value) == ("3.6× faster", 3.6123, 3.6123)  # type: ignore[attr-defined]
     assert Toned("words", "good").value is None
+    assert arrow([format_count(36_864), format_count(4_672)]).value == 36_864  # type: ignore[attr-defined]
+    assert not hasattr(arrow(["3", "words"]), "value")
     assert json.dumps([format_count(12_345)]) == '["12.35k"]'
 
 

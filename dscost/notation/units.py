@@ -161,12 +161,14 @@ def format_rate(per_s: float) -> str:
 
 
 def arrow(texts: Iterable[str]) -> str:
-    """Return what was and what is now, or one of the two where they agree.
+    """Return what was and what is now, or one of the two where they agree; its value is what was.
 
     >>> arrow(["9", "4"]), arrow(["9", "9"])
     ('9 → 4', '9')
     """
-    return ARROW.join(dict.fromkeys(texts))
+    told = list(dict.fromkeys(texts))
+    text, value = ARROW.join(told), getattr(told[0], "value", None) if told else None
+    return text if value is None else Exact(text, value)
 
 
 def format_shape(shape: tuple[int, ...]) -> str:
