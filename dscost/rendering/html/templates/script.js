@@ -35,6 +35,7 @@
     const sums = [...body.rows].filter((row) => row.classList.contains("sum"));
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, at) => {
+      if (!head.textContent.trim()) return;
       const button = make("button", { type: "button" }, head.textContent);
       head.replaceChildren(button);
       button.addEventListener("click", () => {
