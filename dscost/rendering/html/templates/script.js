@@ -87,7 +87,8 @@
 
   for (const table of document.querySelectorAll("table")) {
     if (table.classList.contains("sortable")) makeSortable(table);
-    if (table.tBodies[0].rows.length <= 8) continue;
+    const isNamed = !table.tHead.rows[0].cells[0].classList.contains("n");
+    if (!isNamed || table.tBodies[0].rows.length <= 8) continue;
     const bar = make("div", { class: "tools" });
     bar.append(...filterOf(table));
     table.closest(".scroll").before(bar);
