@@ -10,7 +10,7 @@ from properties import timing_with
 import dscost
 from dscost.errors import UnknownNameError
 from dscost.layers.convolution import conv2d
-from dscost.pages.page import Column, Page, Row, Sheet
+from dscost.pages.page import Column, Page, Row, Sheet, words
 from dscost.pages.wording import formula_line
 from dscost.rendering import View, format_names, register_renderer, render
 from dscost.rendering.terminal import elided, render_pages
@@ -210,11 +210,17 @@ def test_a_line_of_a_table_holds_its_cells_at_their_edges() -> None:
         "                 pool",
         "\u5c64           7",
     ]
-    assert render_pages([page], View()).splitlines()[2:-1] == plain
-    coloured = render_pages([page], View(color=True)).splitlines()[2:-1]
+    assert render_pages([page], View()).splitlines()[2:] == plain
+    coloured = render_pages([page], View(color=True)).splitlines()[2:]
     assert coloured[0] == f"\x1b[1m{plain[0]}\x1b[0m"
     assert coloured[1:4] == plain[1:4]
     assert coloured[4] == f"\x1b[1m{plain[4]}\x1b[0m"
+
+
+def test_nothing_stands_below_the_last_line() -> None:
+    sheet = Sheet([words("name")], [Row({"name": "a"})])
+    pages = [Page("one", sheets=(sheet,)), Page("two", sheets=(sheet,))]
+    assert render_pages(pages, View()) == "one\n\nname\n────\na\n\ntwo\n\nname\n────\na\n"
 
 
 def test_a_table_of_twenty_thousand_rows_takes_seconds() -> None:

@@ -96,7 +96,7 @@ def _interval(found: re.Match[str] | None, scales: Mapping[str, Decimal]) -> str
 def _scaled(number: str, scale: Decimal) -> str:
     """Return a number in another unit, with the digits that it had."""
     value = Decimal(number.replace(",", ""))
-    if scale == 1:
+    if scale == 1 or not value:
         return str(value)
     _sign, digits, exponent = scale.as_tuple()
     if digits == (1,) and isinstance(exponent, int):  # a power of ten
@@ -105,4 +105,4 @@ def _scaled(number: str, scale: Decimal) -> str:
 
 
 def _significant(value: Decimal) -> Decimal:
-    return value and value.quantize(Decimal(1).scaleb(value.adjusted() - _DIGITS + 1))
+    return value.quantize(Decimal(1).scaleb(value.adjusted() - _DIGITS + 1))

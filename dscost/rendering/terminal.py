@@ -28,7 +28,7 @@ from dscost.pages.page import (
 )
 from dscost.printable import printable, printable_line, without_middle
 from dscost.rendering.encoding import in_encoding
-from dscost.rendering.narrowing import narrowed, telling
+from dscost.rendering.narrowing import below, keeps_columns, narrowed, telling
 from dscost.rendering.tones import LOOKS
 
 NATURAL_WIDTH = 10_000
@@ -50,7 +50,7 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
     """Return pages as text as wide as the view, or as the tables that must stay whole."""
     pages = [in_encoding(page, view.encoding) for page in pages]
     widths = [view.width or NATURAL_WIDTH]
-    sheets = (sheet for page in pages for sheet in page.sheets if _keeps_columns(view, sheet))
+    sheets = (sheet for page in pages for sheet in page.sheets if keeps_columns(view, sheet))
     widths += [table_width(sheet.columns, sheet.rows) for sheet in sheets]
     console = Console(
         file=StringIO(),
@@ -69,7 +69,7 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
         before = f"{text.rstrip()}\n\n" if text else ""
         lines = (_END_OF_LINE.sub(_only_codes, line) for line in capture.get().splitlines())
         text = before + "".join(f"{line}\n" for line in lines)
-    return text
+    return f"{text.rstrip()}\n" if text else ""
 
 
 def _only_codes(found: re.Match[str]) -> str:
@@ -86,7 +86,7 @@ def _page_body(page: Page, view: View) -> RenderableType:
         parts += [Text(), laid_out]
         for column in dropped:
             if column.goes_below:
-                parts += [_wrapped(line, width) for line in _below(sheet, column)]
+                parts += [_wrapped(line, width) for line in below(sheet, column)]
             elif column.header:
                 hidden.append(column.header)
     if page.sheets or page.closing:
@@ -103,19 +103,6 @@ def _page_body(page: Page, view: View) -> RenderableType:
     return Group(*parts)
 
 
-def _below(sheet: Sheet, column: Column) -> Iterator[str]:
-    """Yield what the cells of a column say, each once, after the names of its rows."""
-    name = sheet.columns[0].key
-    told: dict[str, list[str]] = {}
-    for row in sheet.rows:
-        if cell := row.cells.get(column.key):
-            told.setdefault(cell, []).append(row.cells.get(name, ""))
-    if told:
-        yield f"{column.header}:"
-        for cell, names in told.items():
-            yield in_tone_of(f"  {', '.join(names)}: {cell}", cell)
-
-
 def _wrapped(text: str, width: int, style: str = "") -> RenderableType:
     if isinstance(text, Typed):
         return Text(printable(text), no_wrap=True, overflow="ignore")
@@ -127,15 +114,10 @@ def _styled(text: str, style: str = "") -> str:
     return f"{style} {LOOKS[text.tone].style}".strip() if isinstance(text, Toned) else style
 
 
-def _keeps_columns(view: View, sheet: Sheet) -> bool:
-    """Whether the user asked for columns by name or for all, so that none may be dropped."""
-    return view.wide or (view.columns is not None and not sheet.gives_way)
-
-
 def _laid_out(sheet: Sheet, view: View) -> "tuple[_Table, list[Column]]":
     """Return a table and the columns that were dropped to make it fit."""
     width = view.width or NATURAL_WIDTH
-    if _keeps_columns(view, sheet):
+    if keeps_columns(view, sheet):
         width = NATURAL_WIDTH
     elif sheet.yielding and view.width:
         sheet = _with_short_names(sheet, *sheet.yielding, width, view.encoding)

@@ -1,77 +1,176 @@
 """What is said, as LaTeX for a paper: tables of booktabs, whose figures siunitx aligns."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from dscost.pages import Said, View
-from dscost.pages.page import Column, Page, Sheet, Toned, Typed
+from dscost.pages.page import DECIDES, Column, Page, Sheet
 from dscost.printable import printable_line
 from dscost.rendering import register_renderer
 from dscost.rendering.figures_of_cells import Figures, figures_of
+from dscost.rendering.narrowing import below, keeps_columns, narrowed, telling
+from dscost.version import __version__
 
 PREAMBLE = r"% \usepackage{booktabs,siunitx,longtable} \sisetup{retain-explicit-plus}"
 """What a document needs, above everything."""
 MOST_ROWS = 40
 """A table with more breaks across pages."""
+TEXT_WIDTH = 345.0
+"""Points of a line of the class `article` at 10 pt."""
+_GAP = 12.0
+"""Points between columns, twice `\\tabcolsep`; outside of the first and the last is none."""
+_QUAD = 10.0
+_LONGEST_PART = 40
+"""Characters of a label that say what a table is about, or what its rows are."""
+_INTERVAL = "95 %"
 
 
 @register_renderer(
     "latex", meaning="Tables for a paper, with booktabs and siunitx.", endings=(".tex",)
 )
 def latex(said: Said, view: View) -> str:
-    """Return every page as its sentences and its tables, the figures of a column in one unit.
+    r"""Return the tables of every page, the figures of a column in one unit.
 
-    A caption has what the page is about, and on which machine it was measured by what. What
-    is drawn in characters is left out: fonts of LaTeX lack them.
+    A table has the columns that fit on a page, unless some are asked for or the view is wide.
+    Its caption has what it is about, and on which machine it was measured by what; its label
+    is `tab:dscost-`, what it is about and, where that has several tables, what its rows are.
+    Sentences are comments, unless they are all that there is. What is drawn in characters is
+    left out: fonts of LaTeX lack them.
 
     Source:
         Fear 2020, booktabs; Wright 2024, siunitx, section 3.10 (columns of type S, `table-format`).
     """
-    parts = [PREAMBLE]
-    for page in said.pages(view._replace(width=None)):
-        parts += _parts(page)
+    pages = said.pages(view._replace(width=None))
+    if not any(page.sheets for page in pages):
+        return "\n\n".join([PREAMBLE, *(part for page in pages for part in _text(page))]) + "\n"
+    parts, labels = [PREAMBLE], Counter[str]()
+    for page in pages:
+        parts += _parts(page, view, labels)
     return "\n\n".join(parts) + "\n"
 
 
-def _parts(page: Page) -> Iterator[str]:
-    sentences = [escaped(line) for line in page.lines if line]
-    closing = [_closing(line) for line in page.closing if line]
+def _text(page: Page) -> Iterator[str]:
+    yield rf"\paragraph{{{escaped(page.heading)}}}"
+    yield from (escaped(line) for line in (*page.lines, *page.closing) if line)
+
+
+def _parts(page: Page, view: View, labels: Counter[str]) -> Iterator[str]:
+    """Yield what is to be said of a page: comments, and tables with their captions."""
     if not page.sheets:
-        yield "\n\n".join([rf"\paragraph{{{escaped(page.heading)}}}", *sentences, *closing])
+        yield from _comments([page.heading, *page.lines, *page.closing])
         return
-    caption = escaped(page.heading)
+    yield from _comments(page.lines)
+    for sheet in page.sheets:
+        fitted, dropped = _fitted(sheet, view)
+        rows_are = sheet.columns[0].header if len(page.sheets) > 1 else ""
+        yield _table(fitted, _caption(page, rows_are), _label(page.heading, rows_are, labels))
+        yield from _comments(_left_out(sheet, dropped))
+    yield from _comments(page.closing)
+
+
+def _comments(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines as comments: they are for who writes the paper, and no text of it."""
+    if told := [f"% {escaped(line)}" for line in lines if line]:
+        yield "\n".join(told)
+
+
+def _caption(page: Page, rows_are: str) -> str:
+    how = rows_are if rows_are.startswith("the ") else f"by {rows_are}"
+    caption = escaped(page.heading) + (f", {escaped(how)}" if rows_are else "")
     if page.measured:
-        caption += f". Measured on {escaped(page.measured)}"
-    yield from sentences
-    for at, sheet in enumerate(page.sheets):
-        yield _table(sheet, caption if at == 0 else "")
-    yield from closing
+        caption += f". Measured on {escaped(page.measured)}; written by dscost {__version__}"
+    return caption
 
 
-def _closing(line: str) -> str:
-    """Return a line below the tables; how it was measured is a comment and no text of a paper."""
-    if isinstance(line, Typed):
-        return rf"\texttt{{{escaped(line)}}}"
-    if isinstance(line, Toned) and line.tone in ("method", "unclear"):
-        return f"% {escaped(line)}"
-    return escaped(line)
+def _label(heading: str, rows_are: str, labels: Counter[str]) -> str:
+    """Return the label of a table: letters, digits and dashes, and none twice in a document."""
+    about = re.split(r", input |: ", heading)[0]
+    words = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (about, rows_are))
+    parts = [part for word in words if (part := word[:_LONGEST_PART].rstrip("-"))]
+    label = "-".join(["tab:dscost", *(parts or ["table"])])
+    labels[label] += 1
+    return label if labels[label] == 1 else f"{label}-{labels[label]}"
+
+
+# -- what fits on a page
+
+
+def _fitted(sheet: Sheet, view: View) -> tuple[Sheet, list[Column]]:
+    """Return a table with the columns that fit on a page, and those that do not."""
+    if keeps_columns(view, sheet):
+        return sheet, []
+    kept = _fitting(sheet)
+    if any(one.priority <= DECIDES and one not in kept for one in sheet.columns):
+        sheet = narrowed(sheet)
+        kept = _fitting(sheet)
+    dropped = [column for column in sheet.columns if column not in kept]
+    rows = telling(sheet, kept) if dropped else sheet.rows
+    return sheet._replace(columns=kept, rows=rows), dropped
+
+
+def _fitting(sheet: Sheet) -> list[Column]:
+    """Return the columns that there is room for, those that matter most first."""
+    room = TEXT_WIDTH + _GAP
+    kept: list[Column] = []
+    first, *others = sheet.columns
+    for column in (first, *sorted(others, key=lambda one: (one.priority, one.rank))):
+        width = _Part(column, sheet).points + _GAP
+        if width <= room or column is first or column.priority == 0:
+            kept.append(column)
+            room -= width
+    return [column for column in sheet.columns if column in kept]
+
+
+def _left_out(sheet: Sheet, dropped: Sequence[Column]) -> Iterator[str]:
+    """Yield what the columns that were dropped say, or how to see them."""
+    hidden = []
+    for column in dropped:
+        if column.goes_below:
+            yield from below(sheet, column)
+        else:
+            hidden.append(column.header)
+    if hidden:
+        names = ", ".join(dict.fromkeys(hidden))
+        yield f"Not shown at this width: {names} (see them with --wide or --columns)."
+
+
+_POINTS: dict[str, float] = {
+    **dict.fromkeys("il.,:;'!|[]", 2.78),
+    **dict.fromkeys("fjI- ", 3.4),
+    **dict.fromkeys("rst()", 3.95),
+    **dict.fromkeys("cez", 4.45),
+    **dict.fromkeys("ago0123456789/", 5.0),
+    **dict.fromkeys("kqvxy", 5.3),
+    **dict.fromkeys("bdhnpuS", 5.57),
+    **dict.fromkeys("wCTEFLP", 7.23),
+    **dict.fromkeys("m%", 8.34),
+    **dict.fromkeys("MW→…", 10.3),
+}
+"""Points of characters of Computer Modern at 10 pt."""
+_OTHER_POINTS = 7.9
+
+
+def _points(text: str) -> float:
+    """Return how wide a text is set at 10 pt."""
+    return sum(_POINTS.get(one, _OTHER_POINTS) for one in text)
 
 
 # -- tables
 
 
-def _table(sheet: Sheet, caption: str) -> str:
+def _table(sheet: Sheet, caption: str, label: str) -> str:
     parts = [_Part(column, sheet) for column in sheet.columns]
-    aligned = "".join(part.aligned for part in parts)
+    aligned = f"@{{}}{''.join(part.aligned for part in parts)}@{{}}"
     head = _row([cell for part in parts for cell in part.headers])
     rows = [
         _row([cell for part in parts for cell in part.cells(at)]) for at in range(len(sheet.rows))
     ]
-    title = rf"\caption{{{caption}.}}" if caption else ""
+    title = rf"\caption{{{caption}.}}\label{{{label}}}"
     if len(rows) > MOST_ROWS:
         lines = [
             rf"\begin{{longtable}}{{{aligned}}}",
-            *([rf"  {title} \\"] if title else []),
+            rf"  {title} \\",
             *(f"  {line}" for line in (r"\toprule", head, r"\midrule", r"\endhead")),
             *(f"  {line}" for line in (r"\bottomrule", r"\endfoot", *rows)),
             r"\end{longtable}",
@@ -80,7 +179,7 @@ def _table(sheet: Sheet, caption: str) -> str:
     lines = [
         r"\begin{table}",
         r"  \centering",
-        *([f"  {title}"] if title else []),
+        f"  {title}",
         rf"  \begin{{tabular}}{{{aligned}}}",
         *(f"    {line}" for line in (r"\toprule", head, r"\midrule", *rows, r"\bottomrule")),
         r"  \end{tabular}",
@@ -116,22 +215,44 @@ class _Part:
         """What stands above it; what is no figure in a column of figures stands in braces."""
         if self._figures is None:
             return [escaped(self._header)]
-        header = escaped(self._header.removesuffix(" [95 %]"))
-        unit = f" ({escaped(self._figures.unit)})" if self._figures.unit else ""
         beside = [r"{95\,\%}"] if self._figures.intervals else []
-        return [f"{{{header}{unit}}}", *beside]
+        return [f"{{{escaped(self._titled)}}}", *beside]
+
+    @property
+    def _titled(self) -> str:
+        """What stands above its figures, with their unit."""
+        unit = self._figures.unit if self._figures else ""
+        return self._header.removesuffix(f" [{_INTERVAL}]") + (f" ({unit})" if unit else "")
+
+    @property
+    def points(self) -> float:
+        """How wide it is, its intervals too."""
+        if self._figures is None:
+            indents = (_QUAD * _quads(text) for text in self._texts)
+            widths = map(_points, map(str.lstrip, self._texts))
+            return max(_points(self._header), *map(sum, zip(indents, widths, strict=True)))
+        whole, _, digits = self._figures.table_format.partition(".")
+        widest = "+" * whole.startswith("-") + "0" * abs(int(whole)) + "." + "0" * int(digits or 0)
+        width = max(_points(widest), _points(self._titled))
+        if not self._figures.intervals:
+            return width
+        return width + _GAP + max(map(_points, (_INTERVAL, *self._figures.intervals)))
 
     def cells(self, at: int) -> list[str]:
         """Return the cells of a row."""
         if self._figures is None:
             text = self._texts[at]
-            stripped = text.lstrip(" ")
-            return [r"\quad " * ((len(text) - len(stripped) + 1) // 2) + escaped(stripped)]
+            return [r"\quad " * _quads(text) + escaped(text.lstrip(" "))]
         number = self._figures.numbers[at]
         cell = f"{{{escaped(self._texts[at])}}}" if number is None else number
         if not self._figures.intervals:
             return [cell]
         return [cell, escaped(self._figures.intervals[at])]
+
+
+def _quads(text: str) -> int:
+    """Return how far in a cell begins."""
+    return (len(text) - len(text.lstrip(" ")) + 1) // 2
 
 
 # -- text
@@ -170,6 +291,7 @@ _SPECIAL = {
     "…": r"\dots{}",
     "“": "``",
     "”": "''",
+    "′": "$'$",
     "✓": r"$\surd$",
     "✗": r"$\times$",
     "‖": r"$\|$",
