@@ -124,7 +124,7 @@ def test_a_busy_machine_and_threads_without_cores_are_told(
         "5 threads share 2 usable cores: they wait for each other, and figures vary.",
         "Noisy: load 4.0 on 2 cores, 44 % of the last 10 s somebody waited for a processor. "
         "Run again when idle.",
-        "not kept: the machine was busy",
+        "These figures are not kept for later commands: the machine was busy.",
     ]
 
 

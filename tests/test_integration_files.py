@@ -125,10 +125,14 @@ def test_the_check_decides_how_the_action_ends_and_the_summary_is_always_written
     (runner.work / "dscost.yaml").write_text(budget, encoding="utf-8")
     ran = runner.step("check", strict=strict)
     assert ran.returncode == code
+    page = runner.temporary / "dscost-check.html"
     assert runner.outputs() == {
         "exit-code": str(code),
         "summary": str(runner.temporary / "dscost-check.md"),
+        **({"page": str(page)} if code < 2 else {}),
     }
+    assert page.exists() is (code < 2)
+    assert code == 2 or "resnet18" in page.read_text(encoding="utf-8")
     summary = runner.summary.read_text(encoding="utf-8")
     if code == 2:
         assert "dscost check could not judge:" in summary
@@ -390,6 +394,13 @@ def test_the_snippets_name_what_there_is() -> None:
         step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")
     ]
     assert checkout["with"]["fetch-depth"] == 0
+    (upload,) = [
+        step for step in job["steps"] if step.get("uses", "").startswith("actions/upload-artifact@")
+    ]
+    assert upload["if"] == "always()"
+    assert upload["with"]["path"] == "${{ runner.temp }}/dscost-check.html"
+    for step in (checkout, upload):
+        assert step["uses"] in (ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8")
     (repo,) = loaded(CI / "pre-commit-config.yaml")["repos"]
     assert [hook["id"] for hook in repo["hooks"]] == [
         hook["id"] for hook in loaded(ROOT / ".pre-commit-hooks.yaml")
@@ -434,6 +445,7 @@ def test_the_snippet_for_gitlab_compares_with_the_target_branch(tmp_path: Path) 
     reports = job["artifacts"]["reports"]
     assert sorted(reports) == ["codequality", "junit"]
     assert all((clone / name).is_file() for name in reports.values())
+    assert [(clone / name).is_file() for name in job["artifacts"]["paths"]] == [True]
 
 
 def test_the_pages_show_the_snippets_as_they_are() -> None:

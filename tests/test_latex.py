@@ -49,7 +49,7 @@ def columns(text: str) -> list[list[str]]:
     return [re.findall(r"S\[[^\]]*\]|l", one) for one in found]
 
 
-CAPTION = re.compile(r"\\caption\{(.*)\.\}\\label\{(.*)\}")
+CAPTION = re.compile(r"\\caption\{(.*)\.\}\s*\\label\{(.*)\}")
 
 
 def test_a_table_of_models_is_one_of_booktabs_with_figures_in_one_unit() -> None:
@@ -60,7 +60,8 @@ def test_a_table_of_models_is_one_of_booktabs_with_figures_in_one_unit() -> None
 
 \begin{table}
   \centering
-  \caption{mobilenet\_v2 against resnet18.}\label{tab:dscost-mobilenet-v2-against-resnet18}
+  \caption{mobilenet\_v2 against resnet18.}
+  \label{tab:dscost-mobilenet-v2-against-resnet18}
   \begin{tabular}{@{}lS[table-format=2.3]S[table-format=1.4]l@{}}
     \toprule
     model & {params (M)} & {MACs (G)} & MACs vs resnet18 \\

@@ -470,7 +470,7 @@ def test_every_command_takes_the_only_model_of_a_file_and_says_so(
     ran = run(*words, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr.splitlines()[0] == (
-        "net.py: taking net.py:Whole; another is named as net.py:NAME"
+        "net.py: taking net.py:Whole; write net.py:NAME to choose another"
     )
     assert "net.py:Whole" in ran.stdout or "net.py:Whole" in (tmp_path / "dscost.yaml").read_text()
 

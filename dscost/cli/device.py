@@ -62,7 +62,7 @@ def device(
         for sentence in (*_too_many(ceilings), *([noise] if noise else [])):
             out.note(sentence)
         if found.problem:
-            out.note(f"not kept: {found.problem}")
+            out.note(f"These figures are not kept for later commands: {found.problem}.")
     else:
         from dscost.devices.sheets import find_device
 

@@ -179,7 +179,7 @@ class Asking(NamedTuple):
         found = [named(target, names) for target in targets]
         for target, name in zip(targets, found, strict=True):
             if name != target:
-                tell(f"{target}: taking {name}; another is named as {target}:NAME")
+                tell(f"{target}: taking {name}; write {target}:NAME to choose another")
         return found
 
 

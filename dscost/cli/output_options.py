@@ -45,8 +45,8 @@ class Asked(NamedTuple):
         list[str] | None,
         typer.Option(
             metavar="NAME[=FILE]",
-            help="Draw a picture, of dscost list pictures, to a .svg or .png file; without FILE "
-            "that of --export svg=PATH; repeatable.",
+            help="Draw a picture (dscost list pictures names them) to a .svg or .png file; "
+            "repeatable. Without FILE it is the one that --format svg or --export svg=PATH draws.",
         ),
     ] = None
     columns: Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")] = (

@@ -166,11 +166,11 @@ def _table(sheet: Sheet, caption: str, label: str) -> str:
     rows = [
         _row([cell for part in parts for cell in part.cells(at)]) for at in range(len(sheet.rows))
     ]
-    title = rf"\caption{{{caption}.}}\label{{{label}}}"
+    title, label = rf"\caption{{{caption}.}}", rf"\label{{{label}}}"
     if len(rows) > MOST_ROWS:
         lines = [
             rf"\begin{{longtable}}{{{aligned}}}",
-            rf"  {title} \\",
+            rf"  {title}{label} \\",
             *(f"  {line}" for line in (r"\toprule", head, r"\midrule", r"\endhead")),
             *(f"  {line}" for line in (r"\bottomrule", r"\endfoot", *rows)),
             r"\end{longtable}",
@@ -180,6 +180,7 @@ def _table(sheet: Sheet, caption: str, label: str) -> str:
         r"\begin{table}",
         r"  \centering",
         f"  {title}",
+        f"  {label}",
         rf"  \begin{{tabular}}{{{aligned}}}",
         *(f"    {line}" for line in (r"\toprule", head, r"\midrule", *rows, r"\bottomrule")),
         r"  \end{tabular}",
