@@ -142,7 +142,7 @@ def test_thirty_figures_are_drawn_and_the_others_counted() -> None:
     )
     assert len(bars.bars) == 30
     assert bars.bars[0].name == "✗ x30: params"
-    assert "1 figure more: over their limits." in bars.notes
+    assert "1 figure more: beyond their limits." in bars.notes
     assert "5 figures more: within their limits." in bars.notes
 
 

@@ -14,7 +14,7 @@ from dscost.pages.pictures import Bars, NotDrawn, Picture, Plot
 from dscost.rendering import said
 from dscost.rendering.drawing import svg_of
 from dscost.rendering.picturing import pictures_of
-from dscost.reports.records import Environment, Latency, Speedup, Timing
+from dscost.reports.records import Coverage, Environment, Latency, Speedup, Timing
 
 HERE = Environment("Xeon", 1, "float32", "contiguous", "tuned", "2.13.0", None, None)
 POSITIONS = 8 * 8
@@ -116,6 +116,31 @@ def test_models_that_were_timed_are_points_of_latency_by_setting(three: Comparis
     assert plot.measured.startswith("Xeon, 1 thread, torch 2.13.0")
 
 
+@pytest.mark.parametrize("extreme", [0.0, 5e-324, 1e300])
+def test_latencies_that_no_machine_has_are_left_out_and_told(
+    three: Comparison, extreme: float
+) -> None:
+    seconds = {"a.yaml": {"cpu": 4e-3}, "b.yaml": {"cpu": 6e-3}}
+    found = timed(three, seconds)
+    odd = Latency(6e-3, (extreme, 7e-3), 0.0, 6e-3, 6e-3, 6e-3, 10)
+    first, second, third = found.contenders
+    report = second.report._replace(latency={"cpu": Timing({"as_is": odd})})
+    plot = plot_in(
+        found._replace(contenders=(first, second._replace(report=report), third)), "models"
+    )
+    assert [point.name for one in plot.series for point in one.points] == ["a.yaml"]
+    assert "Without b.yaml, c.yaml: no MACs, or latency measured there." in plot.notes
+
+
+def test_models_whose_macs_are_partial_are_named(three: Comparison) -> None:
+    first, second, third = three.contenders
+    report = second.report._replace(coverage=Coverage(1, 1, ("my::op (2×)",)))
+    partial = three._replace(contenders=(first, second._replace(report=report), third))
+    plot = plot_in(partial, "models")
+    assert plot.notes == ["Operators of unknown cost are in no figure of b.yaml."]
+    assert not plot_in(three, "models").notes
+
+
 def test_where_names_have_no_room_those_of_the_first_and_the_best_stand(tmp_path: Path) -> None:
     widths = {f"m{at:02}": (64 + at % 7, 64 - at) for at in range(50)}
     comparison = dscost.compare(models(tmp_path, **widths), layers=False)
@@ -186,7 +211,7 @@ def test_fewer_macs_are_held_against_the_speedup_of_the_whole_model(three: Compa
     ]
     assert series.points[1].y_interval == (1.9, 2.1)
     assert plot.x.title == "times fewer MACs than a.yaml"
-    assert "1 are slower than a.yaml" in plot.told
+    assert "1 as fast as the MACs promise, 1 slower than a.yaml" in plot.told
 
 
 def test_hostile_labels_are_drawn_and_change_no_markup(tmp_path: Path) -> None:

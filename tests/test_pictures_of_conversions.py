@@ -219,6 +219,14 @@ def test_of_many_layers_the_largest_thirty_are_drawn_and_the_others_summed() -> 
     assert bars.notes == ["10 smaller convolutions: 55 → 25 MACs."]
 
 
+def test_convolutions_that_never_ran_are_counted_and_not_taken_for_free() -> None:
+    unseen = layer("unseen", 100, 50)._replace(calls=None, before=None, after=None)
+    bars = drawn_of(converted(layers=(layer("a", 10, 5), unseen)))["layers"]
+    assert isinstance(bars, Bars)
+    assert [bar.name for bar in bars.bars] == ["a"]
+    assert bars.notes == ["1 convolution more: the cost is not known."]
+
+
 def test_a_module_that_was_converted_has_its_layers_alone() -> None:
     found = drawn_of(Conversion(object(), "svd", (layer("a", 10, 5),)))
     assert isinstance(found["curve"], NotDrawn)

@@ -18,7 +18,16 @@ from dscost.pages.pictures.of_variants import costs_picture
 from dscost.pages.pictures.promises_of_reports import promise_of_report
 from dscost.pages.pictures.rooflines import roofline_of_device
 from dscost.pages.pictures.rooflines_of_reports import roofline_of_report
-from dscost.reports.records import Ceiling, Environment, Latency, Layer, Report, Speedup, Timing
+from dscost.reports.records import (
+    Ceiling,
+    Coverage,
+    Environment,
+    Latency,
+    Layer,
+    Report,
+    Speedup,
+    Timing,
+)
 
 STANDARD_MACS, SEPARABLE_MACS = 14 * 14 * 256 * 256 * 9, 14 * 14 * 256 * (9 + 256)
 
@@ -113,7 +122,10 @@ def test_every_setting_has_a_series_and_what_the_clock_cannot_tell_is_told() -> 
     plot = drawn(promise_of_report(report))
     assert [series.name for series in plot.series] == ["torch", "ONNX Runtime"]
     assert [series.points[0].y for series in plot.series] == pytest.approx([4, 0.5])
-    assert "1 are slower" in plot.told
+    assert (
+        "Of 2 points, by their medians: 0 as fast as the MACs promise, 1 slower than standard."
+        in plot.told
+    )
     assert plot.notes == ["One is left out, of which the clock or the MACs tell nothing."]
     only = timed_layer(cpu=timing(4e-3, 1e-3, within=2))
     assert promise_of_report(only) == NotDrawn(
@@ -308,6 +320,16 @@ def test_times_are_of_the_layers_that_were_timed() -> None:
     assert isinstance(times_picture(counted("resnet18")), NotDrawn)
 
 
+def test_operators_of_unknown_cost_are_told_where_macs_are_summed() -> None:
+    report = counted("resnet18")._replace(
+        coverage=Coverage(9, 9, ("my::op (2×)", "my::other (1×)"))
+    )
+    note = "Operators of unknown cost are in no figure: my::op (2×), my::other (1×)."
+    assert bars_of(layers_picture(report)).notes == [note]
+    assert note in drawn(cumulative_picture(report)).notes
+    assert not bars_of(layers_picture(counted("resnet18"))).notes
+
+
 # -- cumulative
 
 
@@ -373,6 +395,10 @@ def test_figures_that_no_machine_has_are_left_out(extreme: float) -> None:
     times = {name: latency(extreme) for name in ("as_is", STANDARD, SEPARABLE)}
     no_time = (layer._replace(latency={"cpu": Timing(times)}),)
     assert isinstance(roofline_of_report(report._replace(layers=no_time)), NotDrawn)
+    model = timed_model(
+        counted("resnet18"), {"conv1": (extreme, extreme), "layer1.0.conv1": (3e-3, 1e-3)}
+    )
+    assert [bar.name for bar in bars_of(times_picture(model)).bars] == ["layer1.0.conv1"]
     ceilings = {"cpu:float32": Ceiling(flops_per_s=extreme, bytes_per_s=10e9)}
     no_roof = report._replace(environment=PLACE._replace(ceilings=ceilings))
     assert isinstance(roofline_of_report(no_roof), NotDrawn)

@@ -85,6 +85,26 @@ def test_one_contour_is_at_as_fast_and_a_fine_one_at_the_noise_floor() -> None:
     assert "the noise floor, 1.03×" in svg
 
 
+def test_of_several_noise_floors_the_contour_is_at_the_largest() -> None:
+    def speedup(of: dict[str, int], variant: str) -> Speedup:
+        return told(of, variant)._replace(noise_floor=0.03 if of["input_size"] == 7 else 0.2)
+
+    grid = grid_of(in_channels=(8, 16), input_size=(7, 14))
+    svg = svg_of(grid_in(sweep_of(grid, speedup)))  # type: ignore[arg-type]
+    assert "the largest noise floor, 1.20×" in svg
+
+
+@pytest.mark.parametrize("extreme", [5e-324, 1e300])
+def test_speedups_that_no_machine_has_are_left_out(extreme: float) -> None:
+    odd = Speedup(extreme, (extreme, extreme))
+    grid = grid_of(in_channels=(8, 16))
+    found = drawn_of(sweep_of(grid, lambda of, variant: odd))["promise"]
+    assert isinstance(found, NotDrawn)
+    assert found.why.startswith("the clock cannot tell how fast anything is")
+    one = sweep_of(grid, lambda of, variant: odd if of["in_channels"] == 8 else near(2.0))
+    assert plot_in(one).notes == ["One is left out, of which the clock or the MACs tell nothing."]
+
+
 def test_a_contour_that_no_values_cross_is_neither_drawn_nor_named() -> None:
     grid = grid_of(in_channels=(8, 16), input_size=(7, 14))
     svg = svg_of(grid_in(sweep_of(grid, lambda of, variant: 4.0)))
@@ -139,7 +159,7 @@ def test_a_point_for_each_row_holds_the_promise_against_the_clock() -> None:
     assert [point.y for point in series.points] == [0.5, 1.01, 2.0, 3.0]
     assert series.points[0].y_interval == (0.5 / 1.01, 0.5 * 1.01)
     assert [point.name for point in series.points] == ["8→32, size 7", "", "", "16→32, size 14"]
-    assert "1 are slower than standard" in plot.told
+    assert "0 as fast as the MACs promise, 1 slower than standard" in plot.told
 
 
 @pytest.mark.parametrize("channels", [64, 400])

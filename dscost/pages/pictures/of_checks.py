@@ -219,7 +219,7 @@ def _notes(result: CheckResult, shown: Sequence[_Held], others: Sequence[_Held])
     if any(one.is_least for one in shown):
         yield "least = a figure that is to be at least 100 % of its limit."
     for outcome, what in (
-        ("broken", "over their limits"),
+        ("broken", "beyond their limits"),
         ("undecided", "not decided"),
         ("held", "within their limits"),
     ):

@@ -21,6 +21,7 @@ from dscost.pages.pictures.picture import (
     Point,
     Quantity,
     Series,
+    has_place,
 )
 from dscost.pages.pictures.promises import left_out, promise_of, promise_plot
 from dscost.pages.pictures.short import short
@@ -51,7 +52,7 @@ def comparison_pictures(comparison: Comparison, view: View) -> list[Picture | No
 def _models(comparison: Comparison) -> Plot | NotDrawn:
     settings = settings_of(comparison)
     series = _timed(comparison, settings) if settings else _counted(comparison)
-    if not any(one.points for one in series):
+    if not series:
         return NotDrawn("models", "no model has multiply-accumulates: compare others")
     y = Axis("latency" if settings else "params", "seconds" if settings else "count", is_log=True)
     number = len(comparison.contenders)
@@ -88,10 +89,12 @@ def _timed(comparison: Comparison, settings: Sequence[str]) -> list[Series]:
             for one in comparison.contenders
             if one.place == here and (latency := one.latencies.get(key))
             if (macs := one.figure("macs"))
+            if has_place(latency.median_s, *(latency.ci95_s or ()))
         ]
         title = setting_title(key)
         points = list(_points(comparison, found, named, title))
-        series.append(Series(title if len(settings) > 1 else "", points))
+        if points:
+            series.append(Series(title if len(settings) > 1 else "", points))
     return series
 
 
@@ -101,7 +104,7 @@ def _counted(comparison: Comparison) -> list[Series]:
         for one in comparison.contenders
         if (macs := one.figure("macs")) and (params := one.figure("params"))
     ]
-    return [Series("", list(_points(comparison, found, set(), "")))]
+    return [Series("", list(_points(comparison, found, set(), "")))] if found else []
 
 
 def _points(
@@ -138,12 +141,15 @@ def _told(series: Sequence[Series], what: str) -> str:
 def _notes(
     comparison: Comparison, settings: Sequence[str], series: Sequence[Series]
 ) -> Iterator[str]:
-    shown = {point.tells.rpartition(": ")[0] for one in series for point in one.points}
+    shown = {point.name for one in series for point in one.points}
     labels = [short(one.label) for one in comparison.contenders]
     missing = [label for label in labels if label not in shown]
     if missing:
         lacking = "MACs, or latency measured there" if settings else "MACs, or params"
         yield f"Without {some_of(missing, 3)}: no {lacking}."
+    partial = [short(one.label) for one in comparison.contenders if one.report.coverage.unknown]
+    if partial:
+        yield f"Operators of unknown cost are in no figure of {some_of(partial, 3)}."
     if settings and comparison.environment is None:
         yield SEPARATE_NOTE
     if len(labels) > MANY:

@@ -1,8 +1,8 @@
 """Conversions: the trade-off that a goal was met by, and what each layer costs before and after."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import inf, isfinite
-from typing import NamedTuple
+from math import isfinite
+from typing import NamedTuple, TypeVar
 
 from dscost.converting.choosing import ERROR, CurvePoint, Metric, figure_text, parse_goal
 from dscost.converting.plan_file import Plan
@@ -37,6 +37,7 @@ _QUANTITIES: Mapping[Metric, Quantity] = {
     "params": "count",
     "latency_s": "seconds",
 }
+_Tried = TypeVar("_Tried", CurvePoint, ScorePoint)
 _BEYOND = 10.0
 """So many times as far as any point a rule runs: the plot shows the part of it within."""
 
@@ -91,18 +92,20 @@ class _Trade(NamedTuple):
         """The axis of costs."""
         return Axis(self.title, _QUANTITIES[self.metric])
 
-    def bound(self, whole: float) -> float | None:
-        """Return what the goal allows of the cost, where it bounds that.
+    def bound(self, beside: CurvePoint | ScorePoint) -> float | None:
+        """Return what the goal allows of the cost, where it bounds that and it can be told.
 
         Args:
-            whole: What the model costs as it is.
+            beside: What tells how much the model costs as it is: a cost, and its share of that.
         """
         if self.goal is None:
             return None
         goal = parse_goal(self.goal)
         if goal.metric != self.metric:
             return None
-        return float(goal.value) * whole if goal.relative else float(goal.value)
+        if not goal.relative:
+            return float(goal.value)
+        return float(goal.value) * beside.cost / beside.share if beside.share else None
 
 
 def _curve(outcome: Outcome) -> Plot | NotDrawn:
@@ -131,6 +134,19 @@ def _curve(outcome: Outcome) -> Plot | NotDrawn:
     return _plot(trade, "total error", series, list(_rules(trade, points, outcome)))
 
 
+def _as_is(points: Sequence[_Tried]) -> _Tried | None:
+    """Return the model as it is, unless that was chosen."""
+    return next((one for one in points if not one.converted and not one.is_chosen), None)
+
+
+def _chosen(points: Sequence[_Tried]) -> _Tried | None:
+    return next((one for one in points if one.is_chosen), None)
+
+
+def _choice(chosen: CurvePoint | ScorePoint) -> str:
+    return f"chosen, {chosen.share:.3g}×" if chosen.converted else "chosen: as it is"
+
+
 def _error_point(trade: _Trade, one: CurvePoint, name: str = "") -> Point:
     return Point(
         float(one.cost),
@@ -144,19 +160,17 @@ def _error_point(trade: _Trade, one: CurvePoint, name: str = "") -> Point:
 
 def _marked(trade: _Trade, points: Sequence[CurvePoint]) -> Iterator[Series]:
     """Yield the model as it is and what was chosen, each as points of their own."""
-    as_is = next((one for one in points if not one.converted and not one.is_chosen), None)
-    chosen = next((one for one in points if one.is_chosen), None)
+    as_is, chosen = _as_is(points), _chosen(points)
     if as_is is not None:
         yield Series("as it is", [_error_point(trade, as_is, "as it is")])
     if chosen is not None:
-        name = f"chosen, {chosen.share:.3g}×" if chosen.converted else "chosen: as it is"
-        yield Series("chosen", [_error_point(trade, chosen, name)])
+        yield Series("chosen", [_error_point(trade, chosen, _choice(chosen))])
 
 
 def _measured(outcome: Outcome, points: Sequence[CurvePoint]) -> Iterator[Series]:
     """Yield what the chosen model took, where that was measured and not planned."""
     latency = outcome.latency
-    chosen = next((one for one in points if one.is_chosen), None)
+    chosen = _chosen(points)
     if outcome.curve_metric != "latency_s" or latency is None or latency.is_predicted:
         return
     if chosen is not None and chosen.converted:
@@ -175,8 +189,8 @@ def _rules(trade: _Trade, points: Sequence[CurvePoint], outcome: Outcome) -> Ite
         level = float(goal.value)
         yield _level(f"goal {outcome.goal}{missed}", level, most)
         return
-    bound = trade.bound(most / points[-1].share if points[-1].share else inf)
-    if bound is not None and isfinite(bound):
+    bound = trade.bound(points[-1])
+    if bound is not None:
         yield _upright(f"goal {outcome.goal}{missed}", bound, max(one.error for one in points))
 
 
@@ -209,14 +223,14 @@ def _plot(trade: _Trade, what: str, series: Sequence[Series], rules: Sequence[Ru
 def _scored_curve(trade: _Trade, scored: Scored) -> Plot:
     """Return what a score says of whole models, by what they cost."""
     points = sorted(scored.curve, key=lambda one: (one.cost, one.score))
-    as_is = next((one for one in points if not one.converted and not one.is_chosen), None)
-    chosen = next((one for one in points if one.is_chosen), None)
+    as_is, chosen = _as_is(points), _chosen(points)
     series = [Series("scored", [_score_point(trade, one) for one in points], joined="line")]
     if as_is is not None:
         series.append(Series("as it is", [_score_point(trade, as_is, "as it is")]))
     if chosen is not None:
-        name = f"chosen, {chosen.share:.3g}×" if chosen.converted else "chosen: as it is"
-        point = _score_point(trade, chosen, name)._replace(y_interval=_score_interval(scored))
+        point = _score_point(trade, chosen, _choice(chosen))._replace(
+            y_interval=_score_interval(scored)
+        )
         series.append(Series("chosen", [point]))
         if scored.recovered is not None:
             tells = f"After what was lost was recovered: {score_text(scored.recovered)}."
@@ -224,8 +238,8 @@ def _scored_curve(trade: _Trade, scored: Scored) -> Plot:
             series.append(Series("recovered", [recovered]))
     rules = []
     most, furthest = float(points[-1].cost), max(abs(one.score) for one in points)
-    bound = trade.bound(most / points[-1].share if points[-1].share else inf)
-    if bound is not None and isfinite(bound):
+    bound = trade.bound(points[-1])
+    if bound is not None:
         rules.append(_upright(f"goal {trade.goal}", bound, furthest))
     if scored.target is not None:
         name = f"the least to be kept, {score_text(scored.target)}"
@@ -257,7 +271,7 @@ def _score_interval(scored: Scored) -> Interval:
 
 def _layers(target: str, layers: Sequence[LayerOutcome]) -> Bars | NotDrawn:
     """Return the MACs of the convolutions before and after, in the order of the model."""
-    counted_ones = [one for one in layers if one.before and one.before.macs]
+    counted_ones = [one for one in layers if one.before and one.after and one.before.macs]
     if not counted_ones:
         return NotDrawn("layers", "no convolution has known multiply-accumulates: give an --input")
     largest = sorted(counted_ones, key=lambda one: -_macs(one)[0])[:MOST_BARS]
@@ -270,6 +284,9 @@ def _layers(target: str, layers: Sequence[LayerOutcome]) -> Bars | NotDrawn:
         sums = [format_count(sum(_macs(one)[at] for one in others)) for at in (0, 1)]
         smaller = f"{counted(len(others), 'smaller convolution')}: {' → '.join(sums)} MACs."
         notes.append(smaller)
+    unknown = sum(one.before is None or one.after is None for one in layers)
+    if unknown:
+        notes.append(f"{counted(unknown, 'convolution')} more: the cost is not known.")
     converted = sum(one.converted for one in counted_ones)
     return Bars(
         name="layers",
@@ -285,9 +302,8 @@ def _layers(target: str, layers: Sequence[LayerOutcome]) -> Bars | NotDrawn:
 
 def _macs(one: LayerOutcome) -> tuple[int, int]:
     assert one.before is not None
-    before = one.before.macs or 0
-    after = before if one.after is None or one.after.macs is None else one.after.macs
-    return before, after
+    assert one.after is not None
+    return one.before.macs, one.after.macs
 
 
 def _bar(one: LayerOutcome) -> Bar:

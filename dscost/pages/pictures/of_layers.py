@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import counted, format_count, format_factor, format_seconds
-from dscost.pages.pictures.parts import Part, in_blocks, named, parts_of, timed_notes
+from dscost.pages.pictures.parts import Part, in_blocks, named, parts_of, timed_notes, unknown_notes
 from dscost.pages.pictures.picture import Axis, Bar, Bars, NotDrawn
 from dscost.pages.pictures.short import short
 from dscost.pages.runs import measured_on, setting_title
@@ -42,6 +42,7 @@ def layers_picture(report: Report) -> Bars | NotDrawn:
         axis=Axis("MACs", "count"),
         series=[VARIANT_TITLES[one] for one in versions if one] if versions.after else [""],
         bars=[_bar(part, versions) for part in shown],
+        notes=unknown_notes(report),
     )
 
 
@@ -49,7 +50,7 @@ def _versions(report: Report) -> _Versions:
     """Return which versions of a model say most beside each other."""
     totals = report.totals
     own, standard, separable = (
-        one.macs or 0 for one in (totals.as_is, totals.standard, totals.depthwise_separable)
+        one.macs for one in (totals.as_is, totals.standard, totals.depthwise_separable)
     )
     if standard > SEEN * own:
         return _Versions(STANDARD, "as_is")

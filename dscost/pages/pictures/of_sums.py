@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dscost.layers.variants import SEPARABLE
 from dscost.notation.units import format_bytes, format_count, format_seconds
-from dscost.pages.pictures.parts import Part, named, parts_of, timed_notes
+from dscost.pages.pictures.parts import Part, named, parts_of, timed_notes, unknown_notes
 from dscost.pages.pictures.picture import Axis, NotDrawn, Plot, Point, Series
 from dscost.pages.pictures.short import short
 from dscost.pages.runs import measured_on, setting_title
@@ -16,6 +16,7 @@ from dscost.reports.records import Report
 NAME = "cumulative"
 MOST_NAMED = 4
 """So many of the largest steps of the last line have the name of their layer."""
+WITHOUT_TIMES = "No layer was timed: bytes moved stand in place of times."
 
 
 class _Line(NamedTuple):
@@ -54,12 +55,9 @@ def cumulative_picture(report: Report) -> Plot | NotDrawn:
         x=Axis("layers, in the order in which they run", "number", includes=(0.0,)),
         y=Axis("share of the sum as it is", "share", includes=(0.0, 1.0)),
         series=[*_series(lines, parts)],
-        notes=notes,
+        notes=[*notes, *unknown_notes(report)],
         measured=measured_on(report.environment, [setting]) if timed and setting else "",
     )
-
-
-WITHOUT_TIMES = "No layer was timed: bytes moved stand in place of times."
 
 
 def _macs(parts: Sequence[Part]) -> _Line:

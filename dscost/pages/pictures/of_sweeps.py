@@ -161,14 +161,18 @@ def _tells(row: Row, varying: Sequence[str], base: str) -> str:
 
 
 def _contours(found: Map, rows: Sequence[Row]) -> list[Contour]:
-    """Return where a variant is as fast, and where it is faster by more than noise explains."""
+    """Return where a variant is as fast, and where it is faster by more than noise explains.
+
+    Every layer has a noise floor of its own; beyond the largest of them none explains it.
+    """
     if not found.is_timed:
         return [Contour(1.0, "as many MACs, 1.00×")]
-    floors = [row.speedup.noise_floor for row in rows if row.speedup]
+    floors = {row.speedup.noise_floor for row in rows if row.speedup}
     floor = 1 + max(floors, default=0.0)
+    which = "the largest noise floor" if len(floors) > 1 else "the noise floor"
     return [
         Contour(1.0, "as fast, 1.00×"),
-        Contour(floor, f"the noise floor, {floor:.2f}×", is_fine=True),
+        Contour(floor, f"{which}, {floor:.2f}×", is_fine=True),
     ]
 
 
@@ -189,7 +193,7 @@ def _promise(sweep: Sweep) -> Plot | NotDrawn:
     timed = [row for row in sweep.rows if row.speedup and row.reduction]
     if not timed:
         return NotDrawn("promise", NOT_TIMED)
-    told = [row for row in timed if row.speedup and not row.speedup.is_wide]
+    told = [row for row in timed if _point(row)]
     if not told:
         return NotDrawn(
             "promise", "the clock cannot tell how fast anything is: use a quieter machine"
@@ -226,6 +230,13 @@ def _thinned(rows: Sequence[Row]) -> list[Row]:
     return [rows[at] for at in sorted(kept)]
 
 
+def _point(row: Row, name: str = "", said: str = "") -> Point | None:
+    """Return the point of a row; `None` where the clock or the MACs tell nothing of it."""
+    if row.speedup is None or row.reduction is None:
+        return None
+    return promise_of(row.reduction.macs, row.speedup, name, said)
+
+
 def _median(row: Row) -> float:
     return row.speedup.median if row.speedup else 1.0
 
@@ -239,13 +250,12 @@ def _series_of(rows: Sequence[Row], places: Sequence[Where]) -> list[Series]:
     titles = _titles(places)
     groups: dict[str, list[Point]] = {}
     for row in rows:
-        assert row.speedup
         place = titles[place_key(row.where)] if len(places) > 1 else ""
         variant = variant_title(row.variant) if with_variant and len(variants) > 1 else ""
         of = short(cell_words(row, varying), MOST_WORDS)
         said = f"{of}, {variant_title(row.variant)}"
         name = of if id(row) in named else ""
-        point = promise_of(row.reduction and row.reduction.macs, row.speedup, name, said)
+        point = _point(row, name, said)
         if point is not None:
             groups.setdefault(", ".join(filter(None, (variant, place))), []).append(point)
     shown = list(groups.items())
@@ -257,6 +267,7 @@ def _series_of(rows: Sequence[Row], places: Sequence[Where]) -> list[Series]:
 
 def _titles(places: Sequence[Where]) -> dict[Hashable, str]:
     """Return what tells places apart: what ran there, or all there is where that is not enough."""
-    short = [title_of(one.runtime) for one in places]
-    titles = short if len({*short}) == len(places) else [place_words(one) for one in places]
+    titles = [title_of(one.runtime) for one in places]
+    if len({*titles}) < len(places):
+        titles = [place_words(one) for one in places]
     return {place_key(one): title for one, title in zip(places, titles, strict=True)}

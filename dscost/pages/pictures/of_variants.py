@@ -67,9 +67,8 @@ def _figures(layer: Layer) -> Iterator[_Figure]:
     ):
         values = {name: getattr(cost, key) for name, cost in layer.variants.items()}
         whole = getattr(standard, key)
-        known = {name: value for name, value in values.items() if value is not None and whole}
-        shares = {name: value / whole for name, value in known.items()}
-        yield _Figure(title, shares, {name: text(value) for name, value in known.items()}, {})
+        shares = {name: value / whole for name, value in values.items()} if whole else {}
+        yield _Figure(title, shares, {name: text(value) for name, value in values.items()}, {})
     several = len(layer.latency) > 1
     for key, timing in list(layer.latency.items())[:MOST_SETTINGS]:
         yield _time(f"time, {setting_title(key)}" if several else "time", layer, timing)

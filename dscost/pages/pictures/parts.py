@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dscost.analysis.advising import times_of
+from dscost.errors import some_of
 from dscost.layers.variants import SEPARABLE, STANDARD, VERSIONS
 from dscost.notation.units import counted
 from dscost.pages.page import grouped
+from dscost.pages.pictures.picture import has_place
 from dscost.pages.pictures.short import short
 from dscost.reports.records import Layer, Report
 
@@ -49,21 +51,21 @@ def parts_of(report: Report, setting: str | None = None) -> list[Part]:
 
 def _part(layers: Sequence[Layer], setting: str | None) -> Part:
     first = layers[0]
-    own = sum(layer.cost.macs or 0 for layer in layers)
+    own = sum(layer.cost.macs for layer in layers)
     macs = dict.fromkeys(VERSIONS, own)
     for name in (STANDARD, SEPARABLE):
         if name in first.variants:
-            macs[name] = first.variants[name].macs or 0
+            macs[name] = first.variants[name].macs
     seconds = {}
     times = times_of(first, setting) if setting else None
-    if times:
+    if times and has_place(*times):
         itself = times[0] if first.pair is None else times[1]
         seconds = {"as_is": itself, STANDARD: times[0], SEPARABLE: times[1]}
     ends = [layer.name.rpartition(".")[2] for layer in layers[1:]]
     return Part(
         name=" + ".join([first.name or "(root)", *ends]),
         macs=macs,
-        traffic_bytes=sum(layer.cost.traffic_bytes or 0 for layer in layers),
+        traffic_bytes=sum(layer.cost.traffic_bytes for layer in layers),
         seconds=seconds,
         layers=len(layers),
     )
@@ -109,6 +111,12 @@ def _sums(parts: Sequence[Part]) -> Iterator[tuple[str, float]]:
 def named(part: Part) -> str:
     """Return what a sentence calls a part, with how many layers it has."""
     return f"{short(part.name)}{f' ({part.layers} layers)' if part.layers > 1 else ''}"
+
+
+def unknown_notes(report: Report) -> list[str]:
+    """Return which operators have no part in the MACs of a model, since nobody knows theirs."""
+    unknown = some_of(report.coverage.unknown, 3)
+    return [f"Operators of unknown cost are in no figure: {unknown}."] if unknown else []
 
 
 def timed_notes(parts: Sequence[Part]) -> list[str]:

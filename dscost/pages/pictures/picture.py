@@ -1,6 +1,7 @@
 """The three kinds of pictures: plots of points and lines, bars, and grids of cells."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 Quantity = Literal[
@@ -228,7 +229,7 @@ class Grid(NamedTuple):
     rows: Sequence[str]
     cells: Sequence[Cell]
     contours: Sequence[Contour] = ()
-    meanings: Mapping[Tint, str] = {}
+    meanings: Mapping[Tint, str] = MappingProxyType({})
     notes: Sequence[str] = ()
     measured: str = ""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dscost.notation.units import format_factor
+from dscost.notation.units import counted, format_factor
 from dscost.pages.pictures.picture import Axis, Plot, Point, Rule, Series, has_place
 from dscost.pages.wording import format_speedup
 from dscost.reports.records import Speedup
@@ -54,11 +54,14 @@ def promise_plot(
     kept = sum(point.y >= point.x for point in points)
     slower = sum(point.y < 1 for point in points)
     most = max(point.x for point in points)
-    found = f"{kept} of {len(points)} gain as much time as MACs, {slower} are slower than {than}"
+    found = (
+        f"Of {counted(len(points), 'point')}, by their medians: "
+        f"{kept} as fast as the MACs promise, {slower} slower than {than}."
+    )
     return Plot(
         name=NAME,
         title=title,
-        told=f"Times fewer MACs against times as fast, measured: {found}.",
+        told=f"Times fewer MACs against times as fast, measured. {found}",
         x=Axis(f"times fewer MACs than {than}", "factor", is_log=True),
         y=Axis(f"times as fast as {than}, measured", "factor", is_log=True, includes=(1.0, most)),
         series=series,

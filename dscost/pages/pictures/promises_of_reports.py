@@ -137,5 +137,5 @@ def held_by_layers(layers: Sequence[Layer]) -> Iterator[Held]:
 def _standard_macs(layer: Layer) -> int:
     """Return what a layer has in the standard model; the first of a pair has that of both."""
     if layer.variants:
-        return layer.variants[STANDARD].macs or 0
-    return 0 if layer.ends_pair else layer.cost.macs or 0
+        return layer.variants[STANDARD].macs
+    return 0 if layer.ends_pair else layer.cost.macs

@@ -1,6 +1,6 @@
 """The layers of a report below the roof of what they were timed on, or of named devices."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from math import isclose
 
@@ -42,8 +42,8 @@ def roofline_of_report(report: Report) -> Plot | NotDrawn:
         )
     if not roofs:
         return NotDrawn(NAME, UNKNOWN)
-    series = [*_at_most(report, roofs)]
-    if not any(one.points for one in series):
+    series = [one for one in _at_most(report, roofs) if one.points]
+    if not series:
         return NotDrawn(NAME, "no layer has multiply-accumulates")
     where = f"on {roofs[0].name}" if len(roofs) == 1 else "on named devices"
     reach = "it reaches" if report.source == "layer" else "its layers reach"
@@ -153,9 +153,7 @@ def _on(roof: Roof, these: Iterable[tuple[str, Cost]], whole: float) -> list[Poi
     """Return points on a roof, one where several have one intensity: the first of them."""
     found: dict[float, Point] = {}
     for name, cost in these:
-        point = point_below(
-            cost, None, roof, name, short(name), cost.flops / whole if cost.macs else 0
-        )
+        point = point_below(cost, None, roof, name, short(name), cost.flops / whole)
         if point:
             found.setdefault(point.x, point)
     return list(found.values())
@@ -205,11 +203,8 @@ def _told_by_bounds(layers: Iterable[Layer], device: str) -> tuple[float | None,
 
 
 def _whole(report: Report) -> float:
-    costs: Mapping[str, Cost | None] = {
-        "as_is": report.totals.as_is,
-        STANDARD: report.totals.standard,
-    }
-    return max([1, *(cost.flops for cost in costs.values() if cost and cost.macs)])
+    """Return the FLOPs of the model as it is or standard, whichever has more."""
+    return max(1, report.totals.as_is.flops, report.totals.standard.flops)
 
 
 def _named_sparsely(series: Iterable[Series]) -> list[Series]:

@@ -4,7 +4,7 @@ Every pair of a colour and its ground has a contrast of 3 or more (WCAG 2.2, 1.4
 4.5 or more; what series mean is told by their shapes too, since colours are lost in print.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 
@@ -15,7 +15,7 @@ class Ink(NamedTuple):
     dark: str
 
 
-INKS = {
+INKS: Mapping[str, Ink] = {
     "ground": Ink("#ffffff", "#15181c"),
     "ink": Ink("#1b1f24", "#e7eaee"),
     "faint": Ink("#5b636d", "#a3abb5"),
@@ -28,7 +28,6 @@ INKS = {
     "s5": Ink("#44505e", "#b9c4d0"),
     "bad": Ink("#a5173b", "#ff8a9e"),
     "better": Ink("#cfe3f7", "#123d63"),
-    "best": Ink("#9fc8ee", "#1a5a92"),
     "worse": Ink("#fbdcc6", "#6b3410"),
     "even": Ink("#eef0f2", "#2c3138"),
     "unclear": Ink("#f4f0dc", "#423d1f"),

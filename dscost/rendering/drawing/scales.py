@@ -1,7 +1,7 @@
 """Where values of an axis stand, and which of them are written beside it."""
 
 from collections.abc import Iterable, Sequence
-from math import ceil, floor, isfinite, log10
+from math import ceil, floor, isfinite, log2, log10
 from typing import NamedTuple
 
 from dscost.pages.pictures import Axis
@@ -90,7 +90,7 @@ def _even_ticks(scale: Scale) -> list[float]:
     base = 2.0 if scale.axis.quantity == "bytes" else 10.0
     rough = (scale.high - scale.low) / (MOST_TICKS - 2)
     if base == 2.0:
-        step = 2.0 ** ceil(_log2(rough))
+        step = 2.0 ** ceil(log2(rough))
     else:
         power = 10.0 ** floor(log10(rough))
         step = next(one * power for one in (1, 2, 2.5, 5, 10) if one * power >= rough * 0.999)
@@ -99,10 +99,6 @@ def _even_ticks(scale: Scale) -> list[float]:
     first = ceil(scale.low / step - 1e-9)
     last = floor(scale.high / step + 1e-9)
     return [float(f"{at * step:.12g}") for at in range(first, last + 1)]
-
-
-def _log2(value: float) -> float:
-    return log10(value) / log10(2)
 
 
 def tick_texts(ticks: Sequence[float], quantity: Quantity) -> list[str]:
