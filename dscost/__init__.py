@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dscost.layers.convolution import ConvSpec, conv2d
     from dscost.layers.variants import register_variant
     from dscost.rendering import register_renderer
+    from dscost.rendering.picturing import Drawing
     from dscost.reports.records import Report
     from dscost.runtimes import register_runtime
     from dscost.sweeping.records import Sweep
@@ -45,6 +46,7 @@ __all__ = [
     "Comparison",
     "ConvSpec",
     "Conversion",
+    "Drawing",
     "DscostError",
     "PeerVerification",
     "Report",
@@ -87,6 +89,7 @@ _HOMES = {
     "Comparison": "dscost.comparing.differences",
     "ConvSpec": "dscost.layers.convolution",
     "Conversion": "dscost.converting.results",
+    "Drawing": "dscost.rendering.picturing",
     "DscostError": "dscost.errors",
     "PeerVerification": "dscost.analysis.verifying_against",
     "Report": "dscost.reports.records",

@@ -68,6 +68,10 @@ PICTURES: dict[str, Picture] = {
 }  # fmt: skip
 
 
+def texts_in(svg: str) -> list[ElementTree.Element]:
+    return [*ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
 @pytest.mark.parametrize("name", PICTURES)
 def test_whatever_a_picture_holds_can_be_read(name: str) -> None:
     assert_legible(PICTURES[name])
@@ -101,6 +105,41 @@ def test_bars_are_as_long_as_what_they_are_of() -> None:
         if one.get("class") in ("f-s0", "f-s1") and one.get("width") != "18"
     ]
     assert widths[1] == pytest.approx(widths[0] / 4, abs=0.1)
+    ticks = {
+        one.text: float(one.get("x", 0))
+        for one in texts_in(svg)
+        if one.get("text-anchor") == "middle"
+    }
+    assert widths[0] == pytest.approx(
+        ticks["100"] - ticks["0"], abs=0.2
+    )  # as long as the axis says
+
+
+def test_an_interval_and_a_limit_stand_where_the_axis_says() -> None:
+    svg = svg_of(
+        plot(
+            Series(
+                "",
+                [Point(1.0, 1.0), Point(10.0, 10.0, "", "", None, (1.0, 100.0)), Point(1.0, 100.0)],
+            )
+        )
+    )
+    low, _, high = [float(y) for y in re.findall(r'd="M[\d.]+ ([\d.]+)a', svg)]
+    (ends, *_) = re.findall(
+        r'd="M[\d.]+ ([\d.]+)L[\d.]+ ([\d.]+)" [^>]*class="l-s0" stroke-width="1.5"', svg
+    )
+    assert [float(one) for one in ends] == pytest.approx([low, high], abs=0.1)
+    limited = bars(Bar("conv1", [50.0]), names=("",))._replace(limits=[100.0])
+    svg = svg_of(limited)
+    ticks = {
+        one.text: float(one.get("x", 0))
+        for one in texts_in(svg)
+        if one.get("text-anchor") == "middle"
+    }
+    (x,) = set(
+        re.findall(r'd="M([\d.]+) [\d.]+L\1 [\d.]+" [^>]*class="l-s1"', svg.partition("conv1")[2])
+    )
+    assert float(x) == pytest.approx(ticks["100"], abs=0.1)
 
 
 def test_series_are_told_apart_without_colour() -> None:
@@ -149,6 +188,7 @@ def test_names_stay_off_lines_where_they_have_room() -> None:
         ([0.0, 0.0], "count", ["0", "1"]),
         ([0.0, 3.0], "count", ["0", "1", "2", "3"]),
         ([1e6, 1e6 + 1], "number", ["1000000", "1000000.2", "1000000.4", "1000000.6", "1000000.8", "1000001"]),
+        ([0.0, 1.0], "share", ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]),
         ([0.0, 9e4], "seconds", ["0 s", "20,000 s", "40,000 s", "60,000 s", "80,000 s"]),
     ],
 )  # fmt: skip

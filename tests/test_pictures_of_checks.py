@@ -104,6 +104,11 @@ def test_a_least_is_to_be_reached_and_says_so() -> None:
     assert "least = a figure that is to be at least 100 % of its limit." in bars.notes
 
 
+def test_of_two_that_fall_short_the_further_one_is_first() -> None:
+    bars = bars_of(broken("a", 500, 1000, "under_min"), broken("b", 100, 1000, "under_min"))
+    assert [bar.name for bar in bars.bars] == ["✗ b: params, least", "✗ a: params, least"]
+
+
 def ratio_of(value: str, low: str, high: str) -> Ratio:
     ends = (Fraction(one) for one in (value, low, high, "0.03"))
     return Ratio(*ends, "standard over depthwise-separable", "torch 2.13", 1)

@@ -116,6 +116,22 @@ def test_models_that_were_timed_are_points_of_latency_by_setting(three: Comparis
     assert plot.measured.startswith("Xeon, 1 thread, torch 2.13.0")
 
 
+def test_latencies_of_another_machine_are_no_points_and_separate_runs_are_told(
+    three: Comparison,
+) -> None:
+    seconds = {"a.yaml": {"cpu": 4e-3}, "b.yaml": {"cpu": 6e-3}, "c.yaml": {"cpu": 2e-3}}
+    first, second, third = timed(three, seconds).contenders
+    elsewhere = third.report._replace(environment=HERE._replace(device="another"))
+    saved = tuple(one._replace(timed=False) for one in (first, second, third))
+    saved = (*saved[:2], saved[2]._replace(report=elsewhere))
+    plot = plot_in(three._replace(contenders=saved, environment=None), "models")
+    assert [point.name for one in plot.series for point in one.points] == ["a.yaml", "b.yaml"]
+    assert plot.notes == [
+        "Without c.yaml: no MACs, or latency measured there.",
+        "The latencies are of separate runs: no ratio of them is known.",
+    ]
+
+
 @pytest.mark.parametrize("extreme", [0.0, 5e-324, 1e300])
 def test_latencies_that_no_machine_has_are_left_out_and_told(
     three: Comparison, extreme: float

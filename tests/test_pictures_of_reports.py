@@ -15,6 +15,7 @@ from dscost.pages.pictures.of_layers import layers_picture, times_picture
 from dscost.pages.pictures.of_reports import pictures_of_report
 from dscost.pages.pictures.of_sums import cumulative_picture
 from dscost.pages.pictures.of_variants import costs_picture
+from dscost.pages.pictures.parts import parts_of
 from dscost.pages.pictures.promises_of_reports import promise_of_report
 from dscost.pages.pictures.rooflines import roofline_of_device
 from dscost.pages.pictures.rooflines_of_reports import roofline_of_report
@@ -165,7 +166,7 @@ def test_a_layer_stands_below_the_roof_of_what_it_was_timed_on() -> None:
     assert roof.points[1] == (10.0, 100e9)
     assert roof.points[0][1] == pytest.approx(10e9 * roof.points[0][0])
     assert ridge.name == "ridge at 10.0 FLOP/byte"
-    assert "reach 21% to 58% of its roof" in plot.told  # 4.52 of 22.0, 57.8 of 100 GFLOP/s
+    assert "reach 21 % to 58 % of its roof" in plot.told  # 4.52 of 22.0, 57.8 of 100 GFLOP/s
     assert "by its memory" in found["depthwise"].tells
     assert "by its arithmetic" in found["standard"].tells
     assert not plot.notes
@@ -225,6 +226,24 @@ def test_a_device_whose_bounds_do_not_tell_its_roof_is_not_taken_for_another(
     assert "the bounds on t4 do not tell its roof: with --explain they do" in ran.stderr
     explained = run(*asked, "--explain")
     assert "ridge at 0.2 FLOP/byte" in explained.stdout, explained.stderr
+
+
+def test_layers_of_a_model_stand_where_either_version_was_timed() -> None:
+    timed = timed_model(counted("resnet18"), {"layer1.0.conv1": (4e-3, 1e-3)})
+    plot = drawn(roofline_of_report(timed))
+    assert {series.name: [point.y for point in series.points] for series in plot.series} == {
+        "standard": [2 * 56**2 * 64 * 64 * 9 / 4e-3],
+        "depthwise-separable": [2 * 56**2 * 64 * (9 + 64) / 1e-3],
+    }
+
+
+def test_only_the_points_of_most_flops_have_names() -> None:
+    plot = drawn(roofline_of_report(dscost.analyze("resnet50", on=["t4"])))
+    points = [point for series in plot.series for point in series.points]
+    named = [point.weight for point in points if point.name]
+    others = [point.weight for point in points if not point.name]
+    assert 12 <= len(named) < len(points)
+    assert min(named) > max(others)
 
 
 def test_several_devices_have_a_roof_each() -> None:
@@ -290,6 +309,16 @@ def test_a_separable_model_is_shown_beside_standard_pair_by_pair() -> None:
     assert len(bars.bars) == 1 + 13 + 1
 
 
+def test_a_standard_model_is_shown_beside_separable() -> None:
+    bars = bars_of(layers_picture(counted("resnet18")))
+    assert bars.series == ["as it is", "depthwise-separable"]
+    second = bars.bars[1]
+    assert (second.name, second.values) == (
+        "layer1.0.conv1",
+        [56**2 * 64 * 64 * 9, 56**2 * 64 * (9 + 64)],
+    )
+
+
 def test_a_large_model_is_shown_by_block_and_nothing_is_lost() -> None:
     bars = bars_of(layers_picture(counted("resnet50")))
     names = [bar.name for bar in bars.bars]
@@ -346,10 +375,22 @@ def test_sums_tell_where_time_goes_beside_where_macs_are() -> None:
     assert macs.points[1].y == pytest.approx(of_conv1 / (of_conv1 + of_other))
     assert time.points[1].name == "conv1"
     assert time.points[1].tells == (
-        "conv1: MACs 118.0M (51% so far), time 9.00 ms (75% so far), "
-        "time, depthwise-separable 2.00 ms (17% so far)."
+        "conv1: MACs 118.0M (51 % so far), time 9.00 ms (75 % so far), "
+        "time, depthwise-separable 2.00 ms (17 % so far)."
     )
     assert all(series.joined == "steps" for series in plot.series)
+    reached = "half of the {} is reached at layer 1 of 2"  # 118.0M of 233.6M, 9 of 12 ms
+    assert f"{reached.format('MACs')}, {reached.format('time')}." in plot.told
+
+
+def test_a_pair_takes_as_it_is_what_it_takes_separable() -> None:
+    report = counted("mobilenet_v1")
+    first = next(layer.name for layer in report.layers if layer.pair)
+    timed = timed_model(report, {first: (9e-3, 2e-3)})
+    (pair,) = [part for part in parts_of(timed, "cpu") if part.seconds]
+    assert pair.seconds == {"as_is": 2e-3, STANDARD: 9e-3, SEPARABLE: 2e-3}
+    ((point,),) = [series.points for series in drawn(promise_of_report(timed)).series]
+    assert point.weight == 112**2 * 32 * 64 * 9 / 4_867_293_184  # of the standard model
 
 
 def test_sums_of_what_was_not_timed_are_of_macs_and_bytes() -> None:

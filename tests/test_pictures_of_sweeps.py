@@ -123,7 +123,7 @@ def test_a_cell_of_which_nothing_is_known_says_so_and_bounds_nothing() -> None:
     )
     grid = grid_in(sweep)
     assert texts(grid) == [["?", "–", "2.0"]] * 2
-    assert [cell.value for cell in grid.cells[:2]] == [None, None]
+    assert [cell.value for cell in grid.cells[:4]] == [None] * 4  # wide, and not timed
     assert lines_of(svg_of(grid), "2.5") == 0
     assert plot_in(sweep).notes == ["2 are left out, of which the clock or the MACs tell nothing."]
 

@@ -136,6 +136,15 @@ def format_share(part: int, whole: int) -> str:
     return Exact(f"{part / whole:.1%}", part / whole) if whole else UNKNOWN
 
 
+def format_percent(share: float, digits: int = 0) -> str:
+    """Return a share as a sentence has it.
+
+    >>> format_percent(0.5149), format_percent(0.5149, 1)
+    ('51 %', '51.5 %')
+    """
+    return f"{100 * share:,.{digits}f} %"
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number of things, `1 layer` or `2 layers`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

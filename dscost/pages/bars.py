@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from dscost.notation.units import format_count, format_seconds
-from dscost.pages.page import Drawing
+from dscost.pages.page import InCharacters
 from dscost.reports.figures import Cost
 from dscost.reports.records import Timing
 
@@ -29,7 +29,7 @@ class Bars(NamedTuple):
 
 def bars_drawing(
     costs: Mapping[str, Cost], timing: Timing | None, titles: Mapping[str, str]
-) -> Drawing | None:
+) -> InCharacters | None:
     """Return a drawing of the MACs of each version and, where it was timed, of its time.
 
     Args:

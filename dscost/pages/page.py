@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dscost.pages.pictures import NotDrawn, Picture
 
 Line = TypeVar("Line")
-Drawing = Callable[[int | None], Sequence[str]]
+InCharacters = Callable[[int | None], Sequence[str]]
 """Returns lines of characters that are no wider than there is room, or of their natural width."""
 Pictures = Callable[[], "Sequence[Picture | NotDrawn]"]
 """Returns what can be drawn of a page, the most telling first, and what cannot, each with why."""
@@ -171,7 +171,7 @@ class Page(NamedTuple):
     lines: Sequence[str] = ()
     sheets: Sequence[Sheet] = ()
     closing: Sequence[str] = ()
-    drawing: Drawing | None = None
+    drawing: InCharacters | None = None
     is_long: bool = False
     is_list: bool = False
     measured: str = ""

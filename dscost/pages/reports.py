@@ -28,7 +28,7 @@ from dscost.pages.layer_table import (
 )
 from dscost.pages.page import (
     Column,
-    Drawing,
+    InCharacters,
     Page,
     Row,
     Sheet,
@@ -309,7 +309,7 @@ def _layers_sheet(report: Report, view: View) -> Sheet:
     return chosen_sheet(layer_columns(report, view), shown_rows(report, view), view)
 
 
-def _drawing_of_totals(report: Report) -> Drawing | None:
+def _drawing_of_totals(report: Report) -> InCharacters | None:
     """Return bars of MACs beside those of time, where the whole was timed."""
     if not report.timing:
         return None

@@ -7,11 +7,14 @@ result. Each of ours is imported when it is asked for, so that JSON does not pay
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 
 from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.pages import Said, View, said
 from dscost.registries import Registry
+
+if TYPE_CHECKING:
+    from dscost.rendering.picturing import Drawing
 
 __all__ = [
     "RENDERERS",
@@ -139,7 +142,7 @@ def render(result: Any, format_name: str = "table", view: View = _TO_A_FILE) -> 
     return format_.write(what, view._replace(plot=picture) if picture else view)
 
 
-def plot(result: Any, name: str | None = None) -> Any:
+def plot(result: Any, name: str | None = None) -> "Drawing":
     """Return a picture of a result.
 
     Args:

@@ -44,10 +44,10 @@ def picture_of(said: Said, view: View) -> Picture:
 
 
 class Drawing:
-    """A picture of a result, which a notebook shows.
+    """A picture of a result, as its `plot` returns it; a notebook shows it.
 
     Args:
-        picture: What it shows.
+        picture: What it shows: points, bars or cells with their figures.
     """
 
     def __init__(self, picture: Picture) -> None:
@@ -59,7 +59,7 @@ class Drawing:
         return svg_of(self.picture)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write it to a file, whole or not at all.
+        """Write it to a file, whole or not at all, as the ending of its name says.
 
         Args:
             path: `roofline.svg`, or `roofline.png` where `dscost[png]` is installed.

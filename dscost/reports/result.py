@@ -15,10 +15,13 @@ from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from dscost.files import write_whole
 from dscost.printable import shortened
+
+if TYPE_CHECKING:
+    from dscost.rendering.picturing import Drawing
 
 
 class Shown:
@@ -60,7 +63,7 @@ class Shown:
         """
         return _rendering().data_frame(self)
 
-    def plot(self, name: str | None = None) -> Any:
+    def plot(self, name: str | None = None) -> "Drawing":
         """Return a picture of it, which a notebook shows and `save` writes as SVG or PNG.
 
         Args:
@@ -71,7 +74,8 @@ class Shown:
             UnknownNameError: There is none of that name.
             InputError: What it would show is not known, such as times of what was not timed.
         """
-        return _rendering().plot(self, name)
+        drawn: Drawing = _rendering().plot(self, name)
+        return drawn
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write it to a file, whole or not at all, in the format that the ending of its name means.

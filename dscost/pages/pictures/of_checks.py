@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dscost.budgets.findings import CheckResult, Finding, Passed
 from dscost.errors import some_of
-from dscost.notation.units import counted
+from dscost.notation.units import counted, format_percent
 from dscost.pages.finding_words import change, glanced
 from dscost.pages.layer_table import ROOT
 from dscost.pages.overruns import MOST_IN_PERCENT, together
@@ -187,7 +187,7 @@ def _text(one: _Held) -> str:
     if not one.limit or _use(one.one) > MOST_IN_PERCENT:
         return f"{now} of {limit}, {word}"
     share = abs(one.value - one.limit) / one.limit
-    return f"{now} of {limit}, {float(share):.1%} {word}".replace("%", " %")
+    return f"{now} of {limit}, {format_percent(float(share), 1)} {word}"
 
 
 def _tells(one: _Held) -> str:
@@ -215,7 +215,7 @@ def _notes(result: CheckResult, shown: Sequence[_Held], others: Sequence[_Held])
     if meant:
         yield f"{', '.join(meant)}."
     if any(one.limit > 0 and one.value / one.limit > MOST_SHARE for one in shown):
-        yield f"Bars end at {MOST_SHARE:.0%} of the limit.".replace("%", " %")
+        yield f"Bars end at {format_percent(MOST_SHARE)} of the limit."
     if any(one.is_least for one in shown):
         yield "least = a figure that is to be at least 100 % of its limit."
     for outcome, what in (

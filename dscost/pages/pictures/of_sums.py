@@ -5,7 +5,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from dscost.layers.variants import SEPARABLE
-from dscost.notation.units import format_bytes, format_count, format_seconds
+from dscost.notation.units import format_bytes, format_count, format_percent, format_seconds
 from dscost.pages.pictures.parts import Part, named, parts_of, timed_notes, unknown_notes
 from dscost.pages.pictures.picture import Axis, NotDrawn, Plot, Point, Series
 from dscost.pages.pictures.short import short
@@ -109,9 +109,10 @@ def _sums(line: _Line, parts: Sequence[Part]) -> Iterator[float]:
 
 def _sentences(lines: Sequence[_Line], parts: Sequence[Part]) -> Iterator[str]:
     for part, *sums in zip(parts, *(_sums(line, parts) for line in lines), strict=True):
+        shares = [sum_ / line.whole for line, sum_ in zip(lines, sums, strict=True)]
         said = [
-            f"{line.title} {line.text(line.value(part))} ({sum_ / line.whole:.0%} so far)"
-            for line, sum_ in zip(lines, sums, strict=True)
+            f"{line.title} {line.text(line.value(part))} ({format_percent(share)} so far)"
+            for line, share in zip(lines, shares, strict=True)
         ]
         yield f"{named(part)}: {', '.join(said)}."
 

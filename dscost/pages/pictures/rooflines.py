@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from dscost.devices.roofline import Ceilings
-from dscost.notation.units import counted, format_intensity
+from dscost.notation.units import counted, format_intensity, format_percent
 from dscost.pages.pictures.picture import Axis, Plot, Point, Rule, Series, has_place
 from dscost.pages.roofline_chart import format_speed, landmarks
 from dscost.reports.figures import Cost
@@ -70,7 +70,7 @@ def point_below(
     bound = "memory" if x < roof.ridge else "arithmetic"
     speed = f"at most {format_speed(most, 'FLOP/s')} by its {bound}"
     if seconds is not None:
-        speed = f"{format_speed(y, 'FLOP/s')}, {y / most:.0%} of the {speed}"
+        speed = f"{format_speed(y, 'FLOP/s')}, {format_percent(y / most)} of the {speed}"
     return Point(x, y, name, f"{said}: {format_intensity(x)} FLOP/byte, {speed}.", weight=weight)
 
 
@@ -102,7 +102,8 @@ def roofline_plot(
     )
     if is_measured:
         shares = [point.y / roofs[0].attainable(point.x) for point in points]
-        told += f"; all reach {min(shares):.0%} to {max(shares):.0%} of its roof"
+        least, most = map(format_percent, (min(shares), max(shares)))
+        told += f"; all reach {least} to {most} of its roof"
         notes += [CACHES_NOTE] if max(shares) > ABOVE else []
     ridges = [roof.ridge for roof in roofs]
     return Plot(
