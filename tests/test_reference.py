@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from documents import ROOT, name_of
+from program import run
 
 import dscost
 from dscost.cli.app import COMMANDS
+from dscost.rendering import format_names, in_words
 from dscost.reports.figures import FIGURES
 from dscost.timing.statistics import noise_of, speedup_of, summarize
 
@@ -46,6 +48,16 @@ def test_every_command_option_name_and_metric_is_there() -> None:
     assert {"reduction", "roofline_s", "noise_floor", "peak", "error"} <= set(TOLD)
     for name in TOLD:
         assert f"\n## {name}\n" in metrics
+
+
+@pytest.mark.parametrize(("command", "judges"), [("check", True), ("model", False)])
+def test_formats_are_named_as_help_names_them(command: str, judges: bool) -> None:
+    page = (ROOT / "docs" / "reference" / "options.md").read_text(encoding="utf-8")
+    section = " ".join(page.partition(f"\n## dscost {command}\n")[2].partition("\n## ")[0].split())
+    names = in_words(format_names(judges=judges, draws=True))
+    assert {"html", "svg", "png", "latex"} <= {*names.replace(" or", ",").split(", ")}
+    assert f"- `--format <str>`: {names}." in section
+    assert f"{names}." in " ".join(run("help", command).stdout.split())
 
 
 @pytest.mark.parametrize("name", ["options", "library"])
