@@ -17,6 +17,7 @@ from dscost.notation.units import Exact, arrow, format_bytes, format_count, form
 from dscost.pages import View, said
 from dscost.pages.page import Toned, in_tone_of
 from dscost.rendering import render
+from dscost.rendering.html import notebook
 from dscost.rendering.html.data import _column
 
 VOID = {"meta", "link", "input", "br"}
@@ -240,6 +241,26 @@ def test_what_a_notebook_shows_is_small(number: int) -> None:
     ]
     if number > 40:
         assert 'The 20 largest. All of it: .save("all.html").' in parsed.text
+
+
+def test_what_would_be_large_in_a_notebook_is_shown_without_its_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = many_layers(40)
+    whole = report._repr_html_()
+    assert "<svg" in whole
+    monkeypatch.setattr(notebook, "MOST_BYTES", len(whole.encode()))
+    shown = report._repr_html_()
+    assert len(shown.encode()) < len(whole.encode())
+    assert "<svg" not in shown
+    assert shown.count("<tr") == whole.count("<tr")
+
+
+def test_an_answer_stands_apart_from_what_else_is_said() -> None:
+    text = render(dscost.layer(256, 256, 3, input_size=14), "html")
+    answers = text.partition('<div class="answers">')[2].partition("</div>")[0]
+    assert "needs 8.69× fewer MACs" in answers
+    assert "FLOPs = 2 × MACs" not in answers
 
 
 def test_the_style_of_a_notebook_reaches_nothing_else() -> None:

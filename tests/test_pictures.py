@@ -33,6 +33,10 @@ def test_a_picture_is_written_to_a_file_of_its_own(tmp_path: Path) -> None:
     [
         (["--plot", "layer=a.svg"], "unknown picture 'layer' (did you mean 'layers'?)"),
         (["--plot", "layers"], "--plot layers: name its file, as in --plot layers=layers.svg"),
+        (
+            ["--plot", "layers", "--plot", "times"],
+            "--plot layers and --plot times: name a file, as in",
+        ),
         (["--plot", "layers=a.txt"], "--plot: expected NAME=FILE.svg or .png, as in"),
         (["--export", "svg:roof=a.svg"], "unknown picture 'roof' (did you mean 'roofline'?)"),
         (["--format", "json:layers"], "'json:layers': only a format of pictures takes the name"),
