@@ -63,6 +63,7 @@ def template(name: str) -> "Template":
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
     return made.get_template(name)
