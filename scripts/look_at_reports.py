@@ -230,10 +230,12 @@ def _sorted(page: Page, table: Locator) -> Iterator[str]:
 
 
 def _filtered(page: Page, table: Locator) -> Iterator[str]:
+    is_named = not table.locator("thead th.n:first-child").count()
+    cells = "tbody th" if is_named else "tbody tr"
     name = table.locator("tbody th").nth(1).text_content()
-    names = table.locator("tbody th").all_text_contents()
+    names = table.locator(cells).all_text_contents()
     page.locator(".tools input[type=search]").first.fill(name.upper())
-    shown = table.locator("tbody th:visible").all_text_contents()
+    shown = table.locator(f"{cells}:visible").all_text_contents()
     if shown != [one for one in names if name.lower() in one.lower()]:
         yield f"filtered by {name!r} there are {len(shown)} rows"
 

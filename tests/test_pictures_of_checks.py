@@ -134,10 +134,10 @@ def test_a_limit_of_nothing_has_no_share_and_huge_figures_end_in_time() -> None:
         ("✗ b: params", [3.0]),
         ("c: params", [None]),
     ]
-    assert bars.bars[0].texts == ["5 of 0, over"]
+    assert bars.bars[0].texts == ["5 of 0, 5 over"]
     assert bars.limits == [None, 1.0, None]
     assert "Bars end at 300 % of the limit." in bars.notes
-    assert bars.bars[1].texts == ["1.00T of 1, over"]
+    assert bars.bars[1].texts == ["1.00T of 1, 1.00T over"]
 
 
 def test_thirty_figures_are_drawn_and_the_others_counted() -> None:

@@ -39,12 +39,20 @@ def advice_page(report: Report, advice: Advice, view: View) -> Page:
     )
 
 
+def with_advice(page: Page, advice: Page) -> Page:
+    """Return the page of a model that begins with its advice, layer by layer."""
+    return page._replace(
+        answers=[advice.heading, *page.answers, *advice.closing],
+        sheets=[*advice.sheets, *page.sheets],
+    )
+
+
 def _command(view: View) -> list[str]:
     """Return the command that does it, on a line of its own where it would have to be broken."""
     if not view.get_it:
         return []
     line = f"Get it:  {view.get_it}"
-    if view.width is None or len(line) <= view.width:
+    if not view.paged and (view.width is None or len(line) <= view.width):
         return [line]
     return ["Get it:", Typed(view.get_it)]
 
@@ -120,7 +128,7 @@ def gain_of(advice: Advice) -> str:
     if before_s is None or after_s is None:
         each = "its layer is faster" if advice.swapped == 1 else "each of them is faster alone"
         return f"{each} (the whole model was not timed)"
-    times = _both(before_s, after_s)
+    times = both_times(before_s, after_s)
     if speedup is None:
         factor = format_range(before_s / after_s, before_s / after_s, "×")
         return f"about {factor} faster by the times of its layers ({times})"
@@ -138,7 +146,7 @@ def _plainly(speedup: Speedup) -> str:
     return format_speedup(speedup).partition(" [")[0]
 
 
-def _both(before_s: float, after_s: float) -> str:
+def both_times(before_s: float, after_s: float) -> str:
     """Return two times, their unit once where it is the same: `35.0 → 11.3 ms`."""
     (before, unit), (after, other) = (
         format_seconds(seconds).split(" ") for seconds in (before_s, after_s)

@@ -1,10 +1,15 @@
 """What is said below the tables of a comparison."""
 
+from collections.abc import Iterator
+
 from dscost.comparing.differences import Comparison
+from dscost.notation.units import counted
 from dscost.pages.conventions import convention_notes
-from dscost.pages.model_table import settings_of
-from dscost.pages.page import Page, Toned, in_tone_of
+from dscost.pages.model_table import settings_of, times_as_many
+from dscost.pages.page import Page, Toned, in_tone_of, judged_as
 from dscost.pages.reports import FLOPS_NOTE
+from dscost.pages.runs import setting_title
+from dscost.pages.wording import format_speedup
 from dscost.reports.figures import FIGURES
 
 
@@ -16,6 +21,25 @@ def what_else(comparison: Comparison) -> list[str]:
     if not any(one.latencies for one in comparison.contenders):
         more.append("--time times them in turns")
     return [Toned(f"{'; '.join(more)}.", "method")] if more else []
+
+
+MOST_ANSWERS = 6
+"""Models that a page says the answer of above its table."""
+
+
+def answers_of(comparison: Comparison) -> Iterator[str]:
+    """Yield how each timed model stands to the first: MACs, and what the clock says."""
+    timed = [one for one in comparison.versus if one.speedups]
+    for versus in timed[:MOST_ANSWERS]:
+        macs = next(one for one in versus.totals if one.metric == "macs")
+        fewer = "" if macs.value == macs.reference else f"{times_as_many(macs)} MACs, "
+        for setting, speedup in versus.speedups.items():
+            under = f" under {setting_title(setting)}" if len(versus.speedups) > 1 else ""
+            who = f"{versus.label} against {comparison.reference.label}"
+            said = f"{who}: {fewer}{format_speedup(speedup)}{under}."
+            yield judged_as(said, speedup.verdict if speedup else None)
+    if len(timed) > MOST_ANSWERS:
+        yield f"{counted(len(timed) - MOST_ANSWERS, 'model')} more in the table."
 
 
 def notes_of(comparison: Comparison, first: Page) -> list[str]:

@@ -15,7 +15,7 @@ from dscost.comparing.differences import (
 )
 from dscost.notation.units import arrow, counted, format_shape
 from dscost.pages import Said
-from dscost.pages.comparison_notes import notes_of, what_else
+from dscost.pages.comparison_notes import answers_of, notes_of, what_else
 from dscost.pages.comparison_rows import CSV_COLUMNS, columns_of, rows_of
 from dscost.pages.comparison_totals import change_text, percent_text, totals_sheet
 from dscost.pages.conventions import (
@@ -315,7 +315,10 @@ class ComparisonSaid(Said):
         pages = [_first_page(comparison, view, with_layers=with_layers)]
         if with_layers:
             pages += [_layers_page(comparison, one, view) for one in comparison.versus]
-        pages[0] = pages[0]._replace(pictures=partial(_pictures_of, comparison, view))
+        pages[0] = pages[0]._replace(
+            pictures=partial(_pictures_of, comparison, view),
+            answers=list(answers_of(comparison)) if view.paged else [],
+        )
         noted = 0 if view.posted else -1
         closing = [*pages[noted].closing, *notes_of(comparison, pages[0])]
         pages[noted] = pages[noted]._replace(closing=closing)

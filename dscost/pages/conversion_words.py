@@ -1,12 +1,13 @@
 """What was asked of a conversion, and what came of it, in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dscost.converting.results import MEASURED, Outcome, how_many
 from dscost.notation.units import format_count
-from dscost.pages.advice import gain_of
+from dscost.pages.advice import both_times, gain_of
 from dscost.pages.page import Toned
 from dscost.pages.scores import score_lines, score_text
+from dscost.pages.wording import format_times
 from dscost.reports.records import Advice
 
 
@@ -38,7 +39,19 @@ def _paying(outcome: Outcome, advice: Advice) -> str:
             advised_latency_s=outcome.latency.after_s,
             speedup=None,
         )
-    return f"The swaps that pay, {by}: {gain_of(advice)}."
+    return f"The swaps that pay, {by}: {gain_of(advice)}.{_timed_again(outcome, advice)}"
+
+
+def _timed_again(outcome: Outcome, advice: Advice) -> str:
+    """Return the times of the converted model itself, where it was timed after the advice."""
+    found = outcome.latency
+    if found is None or (found.before_s, found.after_s) == (
+        advice.latency_s,
+        advice.advised_latency_s,
+    ):
+        return ""
+    times = both_times(found.before_s, found.after_s)
+    return f" Timed again once it was converted, with its own weights: {times}, as in the table."
 
 
 def _proof(outcome: Outcome) -> str:
@@ -62,6 +75,26 @@ def _proof(outcome: Outcome) -> str:
 def _by_times(outcome: Outcome) -> str:
     times = "CPU times" if outcome.clock == "cpu" else "times"
     return f" by the {times} of its layers" if outcome.latency else ""
+
+
+def answers_of(outcome: Outcome, unknown: Sequence[str]) -> Iterator[str]:
+    """Yield what a page begins with: what came of what was asked, or what is saved; and the speed.
+
+    Args:
+        outcome: What became of the model.
+        unknown: That nothing is known of its speed, if so.
+    """
+    if outcome.missed is not None:
+        yield Toned(f"MISSED: {outcome.missed}", "bad")
+    before, after = outcome.before, outcome.after
+    if outcome.advice is not None or outcome.goal is not None:
+        *_, asked = what_was_asked(outcome)
+        yield Toned(asked, "verdict")
+    elif outcome.converted and after.macs and after.params:
+        saved = before.macs / after.macs, before.params / after.params
+        fewer = format_times(saved[0], "MACs"), format_times(saved[1], "params")
+        yield Toned(f"Converted, it takes {fewer[0]} and {fewer[1]} in all.", "verdict")
+    yield from unknown
 
 
 def last_words(outcome: Outcome) -> list[str]:

@@ -17,7 +17,7 @@ from dscost.notation.units import (
     format_shape,
 )
 from dscost.pages import Said
-from dscost.pages.conversion_words import last_words, what_was_asked
+from dscost.pages.conversion_words import answers_of, last_words, what_was_asked
 from dscost.pages.layer_table import ROOT
 from dscost.pages.measuring_words import measured_notes
 from dscost.pages.page import (
@@ -102,9 +102,10 @@ def _page(converted: Converted, view: View) -> Page:
     inputs = ", ".join(format_shape(one.shape) for one in outcome.inputs)
     heading = f"{outcome.target}, input {inputs}: {how_many(outcome.layers)}"
     lines = [*what_was_asked(outcome), *recovery_lines(outcome.recovery)]
-    if outcome.missed is not None:
+    if outcome.missed is not None and not view.paged:
         heading, lines = Toned(f"MISSED: {outcome.missed}", "bad"), [heading, *lines]
-    closing = list(_speed_unknown(outcome))
+    unknown = list(_speed_unknown(outcome))
+    closing = list(unknown)
     if outcome.converted and not view.brief:
         notes = [TOTAL_ERROR_NOTE, *_latency_note(outcome, sheets)]
         closing += [*(Toned(note, "method") for note in notes), *_order_note(outcome.layers)]
@@ -114,7 +115,8 @@ def _page(converted: Converted, view: View) -> Page:
         closing += measured_notes(converted.environment, {_setting(converted): None})
     if view.width is not None:  # on a terminal the first lines may be out of sight
         closing += last_words(outcome)
-    return Page(heading, lines, sheets, closing)
+    answers = list(answers_of(outcome, unknown)) if view.paged else []
+    return Page(heading, lines, sheets, closing, answers=answers)
 
 
 def _setting(converted: Converted) -> str:

@@ -98,14 +98,14 @@ def _costs(comparison: Comparison, one: Contender) -> dict[str, str]:
     for metric in metrics_of(each.report for each in comparison.contenders):
         cells[metric] = figure_of(metric).text(one.figure(metric))
     macs = Difference("macs", comparison.reference.figure("macs"), one.figure("macs"))
-    cells["macs_versus"] = "1×" if one is comparison.reference else _times_as_many(macs)
+    cells["macs_versus"] = "1×" if one is comparison.reference else times_as_many(macs)
     return cells
 
 
-def _times_as_many(one: Difference) -> str:
+def times_as_many(one: Difference) -> str:
     """Return how many times fewer or more one has than the reference.
 
-    >>> _times_as_many(Difference("macs", 300, 100)), _times_as_many(Difference("macs", 100, 250))
+    >>> times_as_many(Difference("macs", 300, 100)), times_as_many(Difference("macs", 100, 250))
     ('3.0× fewer', '2.5× more')
     """
     if not one.reference or not one.value:

@@ -34,13 +34,34 @@ class Together(NamedTuple):
 
     @property
     def first(self) -> Judged:
-        """The one that says most: on the figure itself rather than on its growth."""
-        return min(self.limits, key=lambda one: one.bound not in ABSOLUTE)
+        """The one that says most, which its margin is of: `in_order`."""
+        return min(self.limits, key=in_order)
 
     @property
     def before(self) -> Fraction | None:
         """The figure in the baseline."""
         return next((one.before for one in self.limits if one.before is not None), None)
+
+
+def in_order(one: Judged) -> tuple[bool, Fraction]:
+    """Return a key of limits of one figure: on itself before on its growth, the nearest first."""
+    return one.bound not in ABSOLUTE, -use(one)
+
+
+def is_least(one: Judged) -> bool:
+    """Whether a limit is from below."""
+    is_speedup = one.metric is not None and one.metric.startswith("speedup")
+    return one.bound in ("min", "max_decrease") or (one.bound is None and is_speedup)
+
+
+def use(one: Judged) -> Fraction:
+    """Return how much of its limit a figure takes: above 1 it breaks it."""
+    assert one.value is not None
+    assert one.limit is not None
+    taken, room = (one.limit, one.value) if is_least(one) else (one.value, one.limit)
+    if room <= 0:
+        return Fraction(10**30) if taken > 0 else Fraction(1)
+    return taken / room
 
 
 def together(limits: Sequence[Judged]) -> list[Together]:
@@ -83,7 +104,7 @@ def cells(one: Together, entries: Mapping[str, Entry], *, exactly: bool = False)
     if one.before is not None:
         figures.append(one.before)
     texts = glanced(first.metric, figures, exactly=exactly)
-    limits = sorted(one.limits, key=lambda each: each.bound not in ABSOLUTE)
+    limits = sorted(one.limits, key=in_order)
     layer = "" if first.layer is None else f" of {first.layer or ROOT}"
     now = texts[first.value]
     if first.measured is not None and first.limit is not None:
@@ -95,7 +116,7 @@ def cells(one: Together, entries: Mapping[str, Entry], *, exactly: bool = False)
         "now": now,
         "change": "" if one.before is None else change(first.value, one.before),
         "limit": ", ".join(_limit(each, entries, texts) for each in limits),
-        "margin": _margin(first),
+        "margin": margin(first),
         "line": ", ".join(str(each.line) for each in limits if isinstance(each, Finding)),
     }
 
@@ -144,7 +165,7 @@ MOST_IN_PERCENT = 10
 """Times that a figure is over its limit of which a percentage can be imagined."""
 
 
-def _margin(one: Judged) -> str:
+def margin(one: Judged) -> str:
     """Return how far a figure is over its limit, or how much is left; exactly where that is little.
 
     Of a decline that passes nothing is said.

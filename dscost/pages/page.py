@@ -63,6 +63,31 @@ class Typed(str):
     __slots__ = ()
 
 
+class Labelled(str):
+    """A line that explains: what it is about stands apart from what it says.
+
+    Args:
+        line: All of it, for who lays it out as any other line.
+        label: What it is about, in a word or two.
+        text: What it says.
+        command: A command that belongs to it.
+    """
+
+    label: str
+    text: str
+    command: str
+
+    def __new__(cls, line: str, label: str, text: str, command: str = "") -> Self:
+        """Return the line, which knows its parts."""
+        labelled = super().__new__(cls, line)
+        labelled.label, labelled.text, labelled.command = label, text, command
+        return labelled
+
+    def __getnewargs__(self) -> tuple[str, str, str, str]:  # type: ignore[override]
+        """Return what a copy is made of."""
+        return str(self), self.label, self.text, self.command
+
+
 def in_tone_of(text: str, like: str) -> str:
     """Return a text said as another one is, such as a shorter form of it."""
     if isinstance(like, Typed):
@@ -165,6 +190,9 @@ class Page(NamedTuple):
         is_list: Whether it is names and their meanings, which a terminal shows without headings.
         measured: On what machine its figures were measured, and by what, if they were.
         pictures: Returns what can be drawn of it, if anything can.
+        answers: What a page of its own begins with, in place of the lines that have the tone of a
+            verdict. Those that are lines or closing sentences as well are not said there again.
+        is_map: Whether its sheets are a map that a picture shows as well.
     """
 
     heading: str
@@ -176,6 +204,8 @@ class Page(NamedTuple):
     is_list: bool = False
     measured: str = ""
     pictures: Pictures | None = None
+    answers: Sequence[str] = ()
+    is_map: bool = False
 
 
 class View(NamedTuple):
@@ -203,6 +233,8 @@ class View(NamedTuple):
         stages: Whether rows for programs tell of the stages of variants as well.
         totals: Whether they tell of the whole instead of its layers.
         plot: Which picture is drawn, where there is room for one only.
+        paged: Whether it is a page of its own, which begins with the answer, draws all pictures and
+            has room to fold away what is as it should be.
     """
 
     columns: tuple[str, ...] | None = None
@@ -224,6 +256,7 @@ class View(NamedTuple):
     stages: bool = False
     totals: bool = False
     plot: str | None = None
+    paged: bool = False
 
 
 def filled_sheet(columns: Sequence[Column], rows: Sequence[Row]) -> Sheet:

@@ -26,6 +26,7 @@ from dscost.pages.layer_table import (
     layer_columns,
     shown_rows,
 )
+from dscost.pages.layer_words import assumed_line, layer_heading
 from dscost.pages.page import (
     Column,
     InCharacters,
@@ -45,11 +46,10 @@ from dscost.pages.wording import (
     REDUCTION,
     SPEEDUP,
     VARIANT_TITLES,
-    assumed_line,
+    clock_sentence,
     format_latency,
     format_speedup,
     formula_lines,
-    layer_heading,
     layer_sentence,
     model_sentences,
     short_titles,
@@ -127,11 +127,14 @@ def _pages_of(report: Report, view: View) -> Iterator[Page]:
     if report.source == "layer":
         yield _layer_page(report, view)
         return
-    yield _model_page(report, view)
-    if report.advice:
-        from dscost.pages.advice import advice_page
+    page = _model_page(report, view)
+    if not report.advice:
+        yield page
+        return
+    from dscost.pages.advice import advice_page, with_advice
 
-        yield advice_page(report, report.advice, view)
+    advice = advice_page(report, report.advice, view)
+    yield from [with_advice(page, advice)] if view.paged else [page, advice]
 
 
 def column_headers() -> Mapping[str, str]:
@@ -255,7 +258,7 @@ def _model_page(report: Report, view: View) -> Page:
         from dscost.pages.timings import model_sheets
 
         sheets += model_sheets(report)
-    closing = model_sentences(of_one)
+    closing, answers = model_sentences(of_one), list(clock_sentence(of_one))
     closing += cpu_sentences(report.timing, VARIANT_TITLES, "as a whole, ")
     if view.explain and report.latency:
         from dscost.pages.runs import run_sheets
@@ -281,6 +284,7 @@ def _model_page(report: Report, view: View) -> Page:
         closing=[*closing, *_footnotes(report, sheets)],
         measured=measured_on(report.environment, _settings(report)),
         pictures=partial(_pictures_of, report),
+        answers=answers if view.paged else [],
     )
 
 

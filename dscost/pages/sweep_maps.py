@@ -129,7 +129,7 @@ def map_pages(found: Map, view: View) -> Iterator[Page]:
     for at, (title, rows) in enumerate(drawn):
         is_last = at == len(drawn) - 1
         closing = _legend(found, told, len(blocks) - len(drawn)) if is_last else []
-        yield Page(title, sheets=_sheets(found, rows, view), closing=closing)
+        yield Page(title, sheets=_sheets(found, rows, view), closing=closing, is_map=True)
 
 
 def blocks_of(found: Map) -> list[tuple[str, list[Measured]]]:

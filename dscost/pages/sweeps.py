@@ -96,7 +96,7 @@ class SweepSaid(Said):
             for where, rows in by_place(sweep.rows)
             for page in _of(where, rows, drift_of(sweep.drift, where), view)
         ]
-        first, *others = found
+        first, *others = _folded(sweep, found) if view.paged else found
         lines = [*(line for one in sweep.sums for line in lines_of_sum(one)), *first.lines]
         closing = [*first.closing, *_notes(sweep)]
         first = first._replace(
@@ -144,6 +144,14 @@ def _pictures_of(sweep: Sweep) -> "Sequence[Picture | NotDrawn]":
     from dscost.pages.pictures.of_sweeps import sweep_pictures
 
     return sweep_pictures(sweep)
+
+
+def _folded(sweep: Sweep, pages: Sequence[Page]) -> list[Page]:
+    """Return pages whose maps are folded away where a picture shows them."""
+    from dscost.pages.pictures import Grid
+
+    is_drawn = any(isinstance(one, Grid) for one in _pictures_of(sweep))
+    return [one._replace(is_long=one.is_long or (is_drawn and one.is_map)) for one in pages]
 
 
 def headlines(sweep: Sweep) -> list[str]:

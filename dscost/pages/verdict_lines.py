@@ -12,7 +12,7 @@ from dscost.notation.units import counted
 from dscost.pages.finding_words import change, finding_sentence, glanced, reasons
 from dscost.pages.layer_table import ROOT
 from dscost.pages.overruns import Explained, explained, together
-from dscost.pages.page import Tone, Toned, Typed, View
+from dscost.pages.page import Labelled, Tone, Toned, Typed, View
 from dscost.pages.verdict_data import level_of
 from dscost.reports.figures import figure_of
 
@@ -78,6 +78,10 @@ INDENT, LABEL = 4, 11
 def _laid_out(one: Explained, view: View) -> Iterator[str]:
     """Yield an explanation beside its label; a command is not broken."""
     lead = f"{'':{INDENT}}{one.label:<{LABEL}}"
+    if view.paged:
+        said = one.text or f"Run this, {one.note}."
+        yield Labelled(f"{one.label}: {said} {one.command}".rstrip(), one.label, said, one.command)
+        return
     if one.command:
         line = f"{lead}{one.command}   ({one.note})"
         if view.width is None or len(line) <= view.width:

@@ -19,6 +19,7 @@ from dscost.pages.page import (
     Page,
     Row,
     Sheet,
+    Tone,
     Toned,
     View,
     filled_sheet,
@@ -123,9 +124,28 @@ def summary(result: CheckResult) -> str:
     return f"{', '.join(parts)}."
 
 
+def outcome(result: CheckResult) -> str:
+    """Return how it came out, in words first and in the tone of it, with the numbers."""
+    marks = {word_of(result, finding) for finding in result.findings}
+    code = result._replace(exit_zero=False).exit_code
+    said: tuple[str, Tone] = ("Within budget", "good")
+    if code == OVER:
+        said = ("Over budget" if "over budget" in marks else "Failed"), "bad"
+    elif code:
+        over = ", and over budget" if "over budget" in marks else ""
+        said = f"Failed, not all could be judged{over}", "bad"
+    elif "warning" in marks:
+        said = "Within budget, with warnings", "unclear"
+    return Toned(f"{said[0]}: {summary(result)}", said[1])
+
+
+OVER = 1
+"""The exit code of a budget that is violated."""
+
+
 def _pages(result: CheckResult, view: View) -> Iterator[Page]:
     """Yield what is wrong, if anything is; and what is not, where all is to be shown."""
-    if view.posted:  # which is read by somebody else than whoever asked
+    if view.posted or view.paged:  # which is read by others than whoever asked
         view = view._replace(brief=False)
     why = explanations(result, view)
     other = others(result, view)
@@ -138,18 +158,21 @@ def _pages(result: CheckResult, view: View) -> Iterator[Page]:
         closing = [
             *spaced(wrong),
             *remarks(result),
-            *held_line(result, view),
+            *(() if view.paged else held_line(result, view)),
             Toned(summary(result), "verdict"),
         ]
-    held = _held_rows(result, view) if view.posted or (view.verbose and not view.brief) else []
-    shown = [rows, held] if view.verbose and not view.posted else [rows]
+    is_apart = view.posted or view.paged  # where what holds is folded away
+    is_shown = is_apart or (view.verbose and not view.brief)
+    held = _held_rows(result, view) if is_shown else []
+    shown = [rows] if is_apart else [rows, held]
     yield Page(
         heading=_heading(result, view),
         lines=[] if view.brief else list(told(result)),
         sheets=[_sheet(one, view) for one in shown if one],
         closing=closing,
+        answers=[outcome(result)] if view.paged else [],
     )
-    if held and view.posted:
+    if held and is_apart:
         heading = f"{mark_of('ok', view)} {holding(len(result.passed))}"
         yield Page(heading, sheets=[_sheet(held, view)], is_long=True)
     if rows and view.posted:

@@ -11,10 +11,8 @@ from dscost.notation.units import (
     Exact,
     counted,
     format_count,
-    format_extent,
     format_factor,
     format_seconds_with_interval,
-    format_shape,
 )
 from dscost.pages.left_alone import left_by_convert
 from dscost.pages.page import Toned, judged_as
@@ -263,14 +261,19 @@ def model_sentences(report: Report) -> list[str]:
     return [*sentences, *_measured_sentences(report)]
 
 
-def _measured_sentences(report: Report) -> Iterator[str]:
-    """Yield what the clock says of a whole model, and of layers that are slower when swapped."""
+def clock_sentence(report: Report) -> Iterator[str]:
+    """Yield what the clock says of a whole model, if it was timed both ways."""
     timing = report.timing
     if timing and timing.speedup:
         clock = _clock_agrees(timing.speedup, report.totals.reduction.macs)
         of_two = "The whole model, standard against depthwise-separable"
         whole = f"{of_two}: {under(report.latency)}{clock}"
         yield judged_as(whole, timing.speedup.verdict)
+
+
+def _measured_sentences(report: Report) -> Iterator[str]:
+    """Yield what the clock says of a whole model, and of layers that are slower when swapped."""
+    yield from clock_sentence(report)
     if report.skipped:
         yield (
             "Kept as they are, since they measured slower when swapped: "
@@ -344,55 +347,3 @@ def _slowed(layers: Sequence[Layer], at_most: int = 4) -> str:
             factor = f" ({inverse:.{said_decimals(inverse)}f}×)"
         names.append(layer.name + factor)
     return first_of(names, at_most)
-
-
-def layer_heading(report: Report) -> str:
-    """Return the layer, its shapes, and every value that was given for it."""
-    (layer,) = report.layers
-    conv = layer.conv
-    assert conv is not None
-    given = [text for key, text in _layer_words(report).items() if key not in report.assumed]
-    name = f"{layer.type} {conv.in_channels} → {conv.out_channels}"
-    parts = [name, f"kernel {format_shape(conv.kernel_size)}", *given]
-    shapes = f"{format_shape(layer.input_shape)} → {format_shape(layer.output_shape)}"
-    return f"{', '.join(parts)}: {shapes}"
-
-
-def assumed_line(report: Report) -> str:
-    """Return every value that was assumed."""
-    words = _layer_words(report)
-    assumed = f"assumed: {', '.join(words.get(key, key) for key in report.assumed)}"
-    return Toned(assumed, "method")
-
-
-def _size_word(layer: Layer) -> str:
-    """Return what becomes of the size of the input, where that is simple."""
-    factors = {
-        out / size for out, size in zip(layer.output_shape[2:], layer.input_shape[2:], strict=True)
-    }
-    if factors == {1}:
-        return " (keeps the size)"
-    (factor, *others) = factors
-    return f" ({factor:g}× the size)" if not others and factor in range(2, 100) else ""
-
-
-def _layer_words(report: Report) -> Mapping[str, str]:
-    """Return what shapes a layer besides channels and kernel, in words, by name of option."""
-    (layer,) = report.layers
-    conv = layer.conv
-    assert conv is not None
-    sides = {}
-    if conv.transposed:
-        sides["output_padding"] = f"output padding {format_extent(conv.output_padding)}"
-    return {
-        "stride": f"stride {format_extent(conv.stride)}",
-        "padding": f"padding {format_extent(conv.padding)}{_size_word(layer)}",
-        **sides,
-        "dilation": f"dilation {format_extent(conv.dilation)}",
-        "groups": f"groups {conv.groups}",
-        "bias": "bias" if conv.bias else "no bias",
-        "input_size": f"size {format_extent(layer.input_shape[2:])}",
-        "batch": f"batch {layer.input_shape[0]}",
-        "depth_multiplier": f"depth multiplier {report.settings['depth_multiplier']}",
-        "dtype": report.inputs[0].dtype,
-    }

@@ -9,7 +9,7 @@ from dscost.errors import some_of
 from dscost.notation.units import counted, format_percent
 from dscost.pages.finding_words import change, glanced
 from dscost.pages.layer_table import ROOT
-from dscost.pages.overruns import MOST_IN_PERCENT, together
+from dscost.pages.overruns import Together, is_least, margin, together, use
 from dscost.pages.page import View
 from dscost.pages.pictures.picture import Axis, Bar, Bars, Interval, NotDrawn
 from dscost.pages.pictures.short import short
@@ -22,8 +22,6 @@ from dscost.reports.figures import figure_of
 MOST_BARS = 30
 MOST_SHARE = 3.0
 """Of its limit: a figure that is further over it would leave no room for the others."""
-_LEAST = ("min", "max_decrease")
-"""Bounds from below."""
 _MARKS = {"broken": "", "undecided": "? ", "held": ""}
 _MEANINGS = {
     "✗": "beyond its limit",
@@ -34,7 +32,7 @@ _ORDER = ("broken", "undecided", "held")
 
 
 class _Held(NamedTuple):
-    """A figure against the limit that presses most on it.
+    """A figure against the limit of it that the table has the margin of.
 
     Args:
         one: The limit, broken or not.
@@ -55,7 +53,7 @@ class _Held(NamedTuple):
     @property
     def is_least(self) -> bool:
         """Whether the limit is from below."""
-        return _is_least(self.one)
+        return is_least(self.one)
 
     def named(self, *, with_entry: bool = True) -> str:
         """Return what it is of: the model, unless it is clear, the layer and the metric."""
@@ -89,16 +87,17 @@ def growth_picture(result: CheckResult, name: str = "growth") -> Bars | NotDrawn
 
 
 def _figures(result: CheckResult) -> Iterator[_Held]:
-    """Yield every figure of a model or a layer that has a limit, with that which presses most."""
+    """Yield every figure of a model or a layer that has a limit, with that which says most."""
     found: list[Finding | Passed] = [
         one for one in result.findings if one.is_violation or one.kind == "undecided"
     ]
     found = [one for one in (*found, *result.passed) if _has_both(one)]
     for group in together(found):
-        worst = min(group.limits, key=lambda one: (_ORDER.index(_outcome(one)), -_use(one)))
+        outcome = min(map(_outcome, group.limits), key=_ORDER.index)
+        alike = tuple(one for one in group.limits if _outcome(one) == outcome)
+        worst = Together(alike).first
         assert worst.value is not None
         assert worst.limit is not None
-        outcome = _outcome(worst)
         level = level_of(result, worst) if isinstance(worst, Finding) else "ok"
         mark = f"{mark_of(level, View())} " if outcome == "broken" else _MARKS[outcome]
         yield _Held(worst, outcome, mark, worst.value, worst.limit, group.before)
@@ -114,27 +113,8 @@ def _outcome(one: Finding | Passed) -> str:
     return "broken" if one.is_violation else "undecided"
 
 
-def _is_least(one: Finding | Passed) -> bool:
-    return one.bound in _LEAST or (one.bound is None and _is_speedup(one))
-
-
-def _is_speedup(one: Finding | Passed) -> bool:
-    """Whether the figure of a finding without a bound is one that is to be large."""
-    return one.metric is not None and one.metric.startswith("speedup")
-
-
-def _use(one: Finding | Passed) -> Fraction:
-    """Return how much of its limit a figure takes: above 1 it breaks it."""
-    assert one.value is not None
-    assert one.limit is not None
-    taken, room = (one.limit, one.value) if _is_least(one) else (one.value, one.limit)
-    if room <= 0:
-        return Fraction(10**30) if taken > 0 else Fraction(1)
-    return taken / room
-
-
 def _pressing(one: _Held) -> Fraction:
-    return _use(one.one)
+    return use(one.one)
 
 
 # -- bars
@@ -183,11 +163,7 @@ def _text(one: _Held) -> str:
         now, limit = ratio_texts(one.one.measured, one.limit)
     if one.outcome != "broken":
         return f"{now} of {limit}"
-    word = "short" if one.is_least else "over"
-    if not one.limit or _use(one.one) > MOST_IN_PERCENT:
-        return f"{now} of {limit}, {word}"
-    share = abs(one.value - one.limit) / one.limit
-    return f"{now} of {limit}, {format_percent(float(share), 1)} {word}"
+    return f"{now} of {limit}, {margin(one.one)}"
 
 
 def _tells(one: _Held) -> str:

@@ -35,7 +35,7 @@ def page_of(said: Said, view: View) -> str:
     Raises:
         InputError: The view asks for a column or a sort key that there is not.
     """
-    plain = view._replace(width=None, color=False, encoding=None)
+    plain = view._replace(width=None, color=False, encoding=None, paged=True)
     sections = sections_of(said, plain)
     title, script = title_of(view.command, sections), _text("script.js")
     look = f"{_colours()}\n{_text('style.css')}"

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from dscost.notation.units import UNKNOWN
-from dscost.pages.page import Column, Row, Sheet, Toned, Typed, View
+from dscost.pages import sheet_titles
+from dscost.pages.page import Column, Labelled, Row, Sheet, Toned, Typed, View, in_tone_of
 from dscost.printable import printable, printable_line, without_middle
 from dscost.rendering.figures_of_cells import figures_of
 
@@ -31,11 +33,28 @@ class Text(NamedTuple):
     tone: str = ""
 
 
+class Term(NamedTuple):
+    """What explains: what it is about, what it says, and a command that belongs to it."""
+
+    label: str
+    text: Text
+    command: str
+
+
 class Line(NamedTuple):
-    """A sentence, or commands to be copied."""
+    """A sentence, or commands to be copied, or a list of explanations.
+
+    Args:
+        text: What it says.
+        is_typed: Whether it is commands.
+        is_below: Whether it belongs to the line above it.
+        terms: The explanations.
+    """
 
     text: Text
     is_typed: bool = False
+    is_below: bool = False
+    terms: Sequence[Term] = ()
 
 
 class Cell(NamedTuple):
@@ -96,7 +115,24 @@ _BESIDE = re.compile(r"(?P<before>\S.*?) {2,}(?P<command>dscost .*?)(?P<behind> 
 
 
 def lines_of(lines: Iterable[str]) -> Iterator[Line]:
-    """Yield lines, commands that follow each other as one; words beside one stand above it."""
+    """Yield lines, commands that follow each other as one, and so explanations.
+
+    Words beside a command stand above it.
+    """
+    for is_labelled, own in groupby(lines, lambda line: isinstance(line, Labelled)):
+        if is_labelled:
+            yield Line(Text(""), terms=[_term(one) for one in own if isinstance(one, Labelled)])
+        else:
+            yield from _lines_of(own)
+
+
+def _term(line: Labelled) -> Term:
+    return Term(
+        printable_line(line.label), text_of(line.text, LONGEST_LINE), printable_line(line.command)
+    )
+
+
+def _lines_of(lines: Iterable[str]) -> Iterator[Line]:
     typed: list[str] = []
     for line in lines:
         found = _BESIDE.fullmatch(line.strip()) if isinstance(line, Typed) else None
@@ -108,7 +144,8 @@ def lines_of(lines: Iterable[str]) -> Iterator[Line]:
         if isinstance(line, Typed):
             typed.append(printable_line(found["command"] if found else line.strip()))
         elif line.strip():
-            yield Line(text_of(line, LONGEST_LINE))
+            stripped = in_tone_of(line.strip(), line)
+            yield Line(text_of(stripped, LONGEST_LINE), is_below=line.startswith(" "))
     if typed:
         yield Line(Text("\n".join(typed)), is_typed=True)
 
@@ -129,8 +166,8 @@ def table_of(sheet: Sheet, usual: Collection[str] | None = None, note: str = "")
     heads = [_head(column, usual) for column in sheet.columns]
     names = [row.cells.get(sheet.columns[0].key, "") for row in sheet.rows]
     is_nested = any(name[:1] in (" ", "├", "└", "│") for name in names)
-    by = f"By {heads[0].text}, " if heads[0].text and not heads[0].is_figure else ""
-    caption = f"{by}{len(rows):,} row{'' if len(rows) == 1 else 's'}"
+    title = printable_line(sheet_titles.title_of(sheet))
+    caption = f"{title}, {len(rows):,} row{'' if len(rows) == 1 else 's'}"
     longest = max(map(len, names), default=0)
     room = next((one for one in ROOMS if longest <= one), ROOMS[-1])
     return Table(caption, heads, rows, len(rows) > 2 and not is_nested, room, note)

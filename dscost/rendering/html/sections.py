@@ -37,6 +37,7 @@ class Section(NamedTuple):
         is_folded: Whether it opens when it is asked for.
         lines: Sentences above all.
         answers: The answer.
+        tone: How the first sentence of it is said.
         short: Tables of a few rows.
         pictures: Pictures.
         characters: A picture in characters, where there is no other.
@@ -50,6 +51,7 @@ class Section(NamedTuple):
     is_folded: bool
     lines: Sequence[Line]
     answers: Sequence[Line]
+    tone: str
     short: Sequence[Table]
     pictures: Sequence[Drawn]
     characters: str
@@ -94,25 +96,35 @@ def _section(at: int, page: Page, usual: Page | None, sums: Page | None) -> Sect
             folded.append(_cut(sheet, keys))
         else:
             (short if len(sheet.rows) <= SHORT else tables).append(table_of(sheet, keys))
-    above, below = list(lines_of(page.lines)), list(lines_of(page.closing))
+    answers = page.answers or [line for line in (*page.lines, *page.closing) if _is_answer(line)]
     pictures = list(_pictures(at, page))
     drawn = [one for one in pictures if isinstance(one, Drawn)]
     return Section(
         heading=text_of(page.heading),
         is_folded=page.is_long,
-        lines=[line for line in above if line.text.tone != "verdict"],
-        answers=[line for line in (*above, *below) if line.text.tone == "verdict"],
+        lines=list(lines_of(_others(page.lines, answers))),
+        answers=list(lines_of(answers)),
+        tone=next((one.tone for one in answers if isinstance(one, Toned)), ""),
         short=short,
         pictures=drawn,
         characters="" if drawn or page.drawing is None else "\n".join(page.drawing(None)),
         tables=tables,
         folded=folded,
         closing=[
-            *(line for line in below if line.text.tone != "verdict"),
+            *lines_of(_others(page.closing, answers)),
             *(one for one in pictures if isinstance(one, Line)),
         ],
         measured="" if any(line.startswith(MEASURED) for line in page.closing) else page.measured,
     )
+
+
+def _is_answer(line: str) -> bool:
+    return isinstance(line, Toned) and line.tone == "verdict"
+
+
+def _others(lines: Sequence[str], answers: Sequence[str]) -> list[str]:
+    """Return the lines that are no answer and are not among them."""
+    return [line for line in lines if not _is_answer(line) and line not in answers]
 
 
 def _pictures(at: int, page: Page) -> Iterator[Drawn | Line]:

@@ -53,7 +53,9 @@
 
   const filterOf = (table) => {
     const rows = [...table.tBodies[0].rows];
-    const label = make("label", {}, `Filter by ${table.tHead.rows[0].cells[0].textContent || "name"} `);
+    const head = table.tHead.rows[0].cells[0];
+    const isNamed = !head.classList.contains("n");
+    const label = make("label", {}, isNamed ? `Filter by ${head.textContent || "name"} ` : "Filter rows ");
     const input = make("input", { type: "search", autocomplete: "off", spellcheck: "false" });
     const told = make("span", { role: "status" });
     label.append(input);
@@ -61,7 +63,8 @@
       const wanted = input.value.trim().toLowerCase();
       let shown = 0;
       for (const row of rows) {
-        row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
+        const text = (isNamed ? row.cells[0] : row).textContent;
+        row.hidden = !text.toLowerCase().includes(wanted);
         shown += row.hidden ? 0 : 1;
       }
       told.textContent = wanted ? `${shown} of ${rows.length} rows` : "";
@@ -93,6 +96,24 @@
     bar.append(...filterOf(table));
     table.closest(".scroll").before(bar);
   }
+
+  // -- what is wider than there is room for says so
+
+  const wide = [...document.querySelectorAll(".scroll,.picture")].map((one) => {
+    const hint = make("p", { class: "hint", hidden: "" }, "Scroll sideways for more →");
+    one.before(hint);
+    return [one, hint];
+  });
+  const tell = () => {
+    for (const [one, hint] of wide) {
+      const isCut = one.scrollWidth > one.clientWidth + 1;
+      hint.hidden = !isCut;
+      one.classList.toggle("cut", isCut);
+    }
+  };
+  tell();
+  const watched = new ResizeObserver(tell);
+  for (const [one] of wide) watched.observe(one);
 
   // -- the rows as CSV, from what stands in the page
 
