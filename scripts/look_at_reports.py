@@ -158,6 +158,17 @@ def _in_a_window(browser: Browser, path: Path, scheme: str, width: int) -> Itera
         }).map((text) => text.textContent);
     })""")
     faults += [f"cut in a picture: {text}" for text in cut]
+    silent = page.evaluate("""() => [...document.querySelectorAll(".scroll, .picture")].filter(
+        (one) => one.scrollWidth > one.clientWidth + 1 && one.checkVisibility()
+            && !one.previousElementSibling?.matches(".hint:not([hidden])")).length""")
+    if silent:
+        faults.append(f"{silent} tables or pictures are cut at {width} px and do not say so")
+    beside = page.evaluate("""() => [...document.querySelectorAll(".pictures")].filter((one) => {
+        const tops = [...one.children].map((shown) => shown.getBoundingClientRect().top);
+        return tops.length > 1 && tops[0] !== tops[1];
+    }).length""")
+    if beside and width == WIDTHS[-1]:
+        faults.append(f"pictures stand below each other at {width} px")
     _shoot(page, path.with_name(f"{path.stem}-{scheme}-{width}.png"))
     page.close()
     yield from faults
@@ -230,12 +241,10 @@ def _sorted(page: Page, table: Locator) -> Iterator[str]:
 
 
 def _filtered(page: Page, table: Locator) -> Iterator[str]:
-    is_named = not table.locator("thead th.n:first-child").count()
-    cells = "tbody th" if is_named else "tbody tr"
     name = table.locator("tbody th").nth(1).text_content()
-    names = table.locator(cells).all_text_contents()
+    names = table.locator("tbody th").all_text_contents()
     page.locator(".tools input[type=search]").first.fill(name.upper())
-    shown = table.locator(f"{cells}:visible").all_text_contents()
+    shown = table.locator("tbody th:visible").all_text_contents()
     if shown != [one for one in names if name.lower() in one.lower()]:
         yield f"filtered by {name!r} there are {len(shown)} rows"
 

@@ -11,6 +11,7 @@ from dscost.pages.reports import FLOPS_NOTE
 from dscost.pages.runs import setting_title
 from dscost.pages.wording import format_speedup
 from dscost.reports.figures import FIGURES
+from dscost.reports.records import Speedup
 
 
 def what_else(comparison: Comparison) -> list[str]:
@@ -36,10 +37,16 @@ def answers_of(comparison: Comparison) -> Iterator[str]:
         for setting, speedup in versus.speedups.items():
             under = f" under {setting_title(setting)}" if len(versus.speedups) > 1 else ""
             who = f"{versus.label} against {comparison.reference.label}"
-            said = f"{who}: {fewer}{format_speedup(speedup)}{under}."
-            yield judged_as(said, speedup.verdict if speedup else None)
+            yield judged_as(f"{who}: {fewer}{_by_the_clock(speedup)}{under}.", speedup.verdict)
     if len(timed) > MOST_ANSWERS:
         yield f"{counted(len(timed) - MOST_ANSWERS, 'model')} more in the table."
+
+
+def _by_the_clock(speedup: Speedup) -> str:
+    said = format_speedup(speedup)
+    if speedup.verdict != "unclear":
+        return said
+    return f"the clock cannot tell{'' if speedup.is_wide else f' ({said})'}"
 
 
 def notes_of(comparison: Comparison, first: Page) -> list[str]:

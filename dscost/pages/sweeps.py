@@ -151,7 +151,12 @@ def _folded(sweep: Sweep, pages: Sequence[Page]) -> list[Page]:
     from dscost.pages.pictures import Grid
 
     is_drawn = any(isinstance(one, Grid) for one in _pictures_of(sweep))
-    return [one._replace(is_long=one.is_long or (is_drawn and one.is_map)) for one in pages]
+    return [
+        one._replace(heading=f"{one.heading}, as a table", is_long=True)
+        if is_drawn and one.is_map
+        else one
+        for one in pages
+    ]
 
 
 def headlines(sweep: Sweep) -> list[str]:

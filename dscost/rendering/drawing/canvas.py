@@ -154,8 +154,17 @@ class Canvas:
         self._add("text", attributes).text = printable(text)
 
     def leave_colours_to_a_style(self) -> None:
-        """Take the colours from what is drawn; its classes tell a style which they are."""
+        """Take the colours from what is drawn; its classes tell a style which they are.
+
+        So they do that a line is not filled, and how the border of a text is drawn.
+        """
         for one in self._root.iter():
+            own = one.get("class", "").split()
+            if one.tag == "path" and own[0].startswith("l-"):
+                del one.attrib["fill"]
+            if one.tag == "text" and "l-ground" in own:
+                for name in ("stroke-width", "stroke-linejoin", "paint-order"):
+                    del one.attrib[name]
             for name in ("fill", "stroke"):
                 if one.get(name, "").startswith("#"):
                     del one.attrib[name]

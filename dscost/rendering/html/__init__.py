@@ -39,7 +39,7 @@ def page_of(said: Said, view: View) -> str:
     sections = sections_of(said, plain)
     title, script = title_of(view.command, sections), _text("script.js")
     look = f"{_colours()}\n{_text('style.css')}"
-    return template("page.html").render(
+    page = template("page.html").render(
         title=title,
         command=f"dscost {view.command}" if view.command != "analyze" else "dscost",
         version=__version__,
@@ -50,6 +50,7 @@ def page_of(said: Said, view: View) -> str:
         sections=sections,
         asked=shown_line(view),
     )
+    return f"{page}\n"
 
 
 @cache

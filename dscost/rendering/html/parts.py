@@ -102,6 +102,11 @@ class Table(NamedTuple):
     note: str = ""
     number: int = 0
 
+    @property
+    def is_headless(self) -> bool:
+        """Whether nothing stands above any of its columns."""
+        return not any(head.text.strip() for head in self.heads)
+
 
 def text_of(text: str, most: int = LONGEST) -> Text:
     """Return a text that others may have named, on one line."""

@@ -37,7 +37,7 @@ class Section(NamedTuple):
         is_folded: Whether it opens when it is asked for.
         lines: Sentences above all.
         answers: The answer.
-        tone: How the first sentence of it is said.
+        tone: How the first sentence of it is said, if no other one says otherwise.
         short: Tables of a few rows.
         pictures: Pictures.
         characters: A picture in characters, where there is no other.
@@ -104,7 +104,7 @@ def _section(at: int, page: Page, usual: Page | None, sums: Page | None) -> Sect
         is_folded=page.is_long,
         lines=list(lines_of(_others(page.lines, answers))),
         answers=list(lines_of(answers)),
-        tone=next((one.tone for one in answers if isinstance(one, Toned)), ""),
+        tone=_tone(answers),
         short=short,
         pictures=drawn,
         characters="" if drawn or page.drawing is None else "\n".join(page.drawing(None)),
@@ -120,6 +120,12 @@ def _section(at: int, page: Page, usual: Page | None, sums: Page | None) -> Sect
 
 def _is_answer(line: str) -> bool:
     return isinstance(line, Toned) and line.tone == "verdict"
+
+
+def _tone(answers: Sequence[str]) -> str:
+    tones = [getattr(one, "tone", "") for one in answers]
+    judged = {tone for tone in tones if tone in ("good", "bad", "unclear")}
+    return tones[0] if len(judged) == 1 and tones[0] in judged else ""
 
 
 def _others(lines: Sequence[str], answers: Sequence[str]) -> list[str]:

@@ -53,9 +53,7 @@
 
   const filterOf = (table) => {
     const rows = [...table.tBodies[0].rows];
-    const head = table.tHead.rows[0].cells[0];
-    const isNamed = !head.classList.contains("n");
-    const label = make("label", {}, isNamed ? `Filter by ${head.textContent || "name"} ` : "Filter rows ");
+    const label = make("label", {}, `Filter by ${table.tHead.rows[0].cells[0].textContent || "name"} `);
     const input = make("input", { type: "search", autocomplete: "off", spellcheck: "false" });
     const told = make("span", { role: "status" });
     label.append(input);
@@ -63,8 +61,7 @@
       const wanted = input.value.trim().toLowerCase();
       let shown = 0;
       for (const row of rows) {
-        const text = (isNamed ? row.cells[0] : row).textContent;
-        row.hidden = !text.toLowerCase().includes(wanted);
+        row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
         shown += row.hidden ? 0 : 1;
       }
       told.textContent = wanted ? `${shown} of ${rows.length} rows` : "";
