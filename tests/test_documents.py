@@ -177,6 +177,14 @@ def paths_of(nav: object) -> Iterator[str]:
         yield from paths_of(list(nav.values()))
 
 
+def test_the_first_page_says_what_each_extra_is_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    install = (DOCS / "index.md").read_text(encoding="utf-8").partition("\n## Ask")[0]
+    listed = re.findall(r"^- .*(?:\n  .*)*", install, re.MULTILINE)
+    named = {name for one in listed for name in re.findall(r"`([\w-]+)`", one)}
+    assert set(project["optional-dependencies"]) <= named
+
+
 def test_every_page_is_reached_from_the_first() -> None:
     reached, left = set(), [DOCS / "index.md"]
     while left:

@@ -228,6 +228,23 @@ def test_what_is_no_table_is_a_comment_and_no_text_of_a_paper() -> None:
     assert "% Noisy: load 5 \\% \\& more\n% dscost list\n\n% notes\n% Text.\n" in text
 
 
+def test_rows_without_heads_are_no_table_unless_they_are_a_list() -> None:
+    rows_of = [Row({"": "  swap", "what": "layer1.*", "why": ""})]
+    bare = Sheet([words("", 0, ""), words("what", 0, ""), words("why", 0, "")], rows_of)
+    page = Page("Swap 1 of 2.", sheets=[bare])
+    told = of_pages(page, Page("It was so.", sheets=[sheet(words("model"))]))
+    assert "\n\n% Swap 1 of 2.\n%   swap   layer1.{*}\n\n" in told
+    assert [caption for caption, _ in CAPTION.findall(told)] == ["It was so"]
+    assert CAPTION.findall(of_pages(page._replace(is_list=True)))
+
+
+def test_of_columns_that_matter_alike_the_last_ones_are_kept() -> None:
+    columns = [words("layer"), *(Column(f"{at}", "a figure " * at, 1) for at in (3, 4, 2))]
+    both = Sheet(columns, [Row({one.key: "12.5M" for one in columns})])
+    head, *_ = rows(of_pages(Page("models", sheets=[both])))
+    assert head == ["layer", "{" + "a figure " * 4 + " (M)}", "{" + "a figure " * 2 + " (M)}"]
+
+
 def test_where_there_is_no_table_the_sentences_are_the_text() -> None:
     text = of_pages(Page("resnet50: 4.11G", ["fvcore's FLOPs"]))
     assert text.endswith("\n\n\\paragraph{resnet50: 4.11G}\n\nfvcore's FLOPs\n")

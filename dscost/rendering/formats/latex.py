@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from dscost.pages import Said, View
-from dscost.pages.page import DECIDES, Column, Page, Sheet
+from dscost.pages.page import DECIDES, Column, Page, Row, Sheet
 from dscost.printable import printable_line
 from dscost.rendering import register_renderer
 from dscost.rendering.figures_of_cells import Figures, figures_of
@@ -57,8 +57,9 @@ def _text(page: Page) -> Iterator[str]:
 
 def _parts(page: Page, view: View, labels: Counter[str]) -> Iterator[str]:
     """Yield what is to be said of a page: comments, and tables with their captions."""
-    if not page.sheets:
-        yield from _comments([page.heading, *page.lines, *page.closing])
+    if not page.is_list and not any(column.header for one in page.sheets for column in one.columns):
+        in_rows = (_in_a_line(one, row) for one in page.sheets for row in one.rows)
+        yield from _comments([page.heading, *page.lines, *in_rows, *page.closing])
         return
     yield from _comments(page.lines)
     for sheet in page.sheets:
@@ -69,6 +70,11 @@ def _parts(page: Page, view: View, labels: Counter[str]) -> Iterator[str]:
     yield from _comments(page.closing)
 
 
+def _in_a_line(sheet: Sheet, row: Row) -> str:
+    """Return a row of what is no table, since its columns have no heads, as a line."""
+    return "   ".join(filter(None, (row.cells.get(one.key, "") for one in sheet.columns)))
+
+
 def _comments(lines: Iterable[str]) -> Iterator[str]:
     """Yield lines as comments: they are for who writes the paper, and no text of it."""
     if told := [f"% {escaped(line)}" for line in lines if line]:
@@ -77,7 +83,7 @@ def _comments(lines: Iterable[str]) -> Iterator[str]:
 
 def _caption(page: Page, rows_are: str) -> str:
     how = rows_are if rows_are.startswith("the ") else f"by {rows_are}"
-    caption = escaped(page.heading) + (f", {escaped(how)}" if rows_are else "")
+    caption = escaped(page.heading.removesuffix(".")) + (f", {escaped(how)}" if rows_are else "")
     if page.measured:
         caption += f". Measured on {escaped(page.measured)}; written by dscost {__version__}"
     return caption
@@ -114,6 +120,8 @@ def _fitting(sheet: Sheet) -> list[Column]:
     room = TEXT_WIDTH + _GAP
     kept: list[Column] = []
     first, *others = sheet.columns
+    # of equals the last ones tell most, as on a terminal
+    others.reverse()
     for column in (first, *sorted(others, key=lambda one: (one.priority, one.rank))):
         width = _Part(column, sheet).points + _GAP
         if width <= room or column is first or column.priority == 0:
