@@ -96,7 +96,7 @@ def test_models_that_were_not_timed_are_points_of_macs_and_params(three: Compari
         assert found[name] == (macs(*channels), macs(*channels) / POSITIONS)
     assert "Fewest MACs: c.yaml" in plot.told
     assert drawn_of(three)["promise"] == NotDrawn(
-        "promise", "nothing was timed in turns: add --time"
+        "promise", "nothing was timed in turns: add --time, or time=True from Python"
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from legible import assert_legible
@@ -10,7 +11,7 @@ from program import run
 
 import dscost
 from dscost.layers.variants import SEPARABLE, STANDARD
-from dscost.pages.pictures import Bars, NotDrawn, Plot
+from dscost.pages.pictures import Bar, Bars, NotDrawn, Plot
 from dscost.pages.pictures.of_layers import layers_picture, times_picture
 from dscost.pages.pictures.of_reports import pictures_of_report
 from dscost.pages.pictures.of_sums import cumulative_picture
@@ -25,6 +26,7 @@ from dscost.reports.records import (
     Environment,
     Latency,
     Layer,
+    Noise,
     Report,
     Speedup,
     Timing,
@@ -63,6 +65,7 @@ def timing(
 
 PLACE = Environment(
     *("a processor", 1, "float32", "contiguous", "tuned", "2.13.0", None, None),
+    noise_floor=0.01,
     ceilings={"cpu:float32": Ceiling(flops_per_s=100e9, bytes_per_s=10e9)},
 )
 
@@ -112,6 +115,7 @@ def test_a_promise_is_fewer_macs_against_the_speedup_with_its_interval() -> None
     assert all(x == y for x, y in diagonal.points)
     assert all(y == 1 for _, y in level.points)
     assert plot.measured == "a processor, 1 thread, torch 2.13.0"
+    assert plot.title.endswith(": promise against clock, torch")  # no legend names the only one
 
 
 def test_every_setting_has_a_series_and_what_the_clock_cannot_tell_is_told() -> None:
@@ -127,7 +131,10 @@ def test_every_setting_has_a_series_and_what_the_clock_cannot_tell_is_told() -> 
         "Of 2 points, by their medians: 0 as fast as the MACs promise, 1 slower than standard."
         in plot.told
     )
-    assert plot.notes == ["One is left out, of which the clock or the MACs tell nothing."]
+    assert plot.notes == [
+        "Left out: depthwise-separable (torch, channels_last): times that vary too much to "
+        "tell a speedup."
+    ]
     only = timed_layer(cpu=timing(4e-3, 1e-3, within=2))
     assert promise_of_report(only) == NotDrawn(
         "promise", "the clock cannot tell how fast anything is: give it longer by --time-budget"
@@ -177,7 +184,10 @@ def test_a_layer_stands_below_the_roof_of_what_it_was_timed_on() -> None:
 @pytest.mark.parametrize(
     ("report", "why"),
     [
-        (layer_report(), "no ceilings are known: time it, or name a device by --on"),
+        (
+            layer_report(),
+            "no ceilings are known: time it, without --no-time or with time=True from Python, or name",
+        ),
         (timed_layer(cuda=timing(4e-3, 1e-3)), "no ceilings of what it was timed on are known"),
     ],
     ids=["not timed", "no ceilings"],
@@ -276,7 +286,19 @@ def test_costs_are_shares_of_standard_with_their_figures() -> None:
     moved = (2 * positions + 256 * 9 + 256 * 256) / (positions + 256 * 256 * 9)
     assert separable.values == pytest.approx([SEPARABLE_MACS / STANDARD_MACS, moved, 0.25])
     assert separable.intervals[2] == pytest.approx((0.25 / 1.1, 0.25 * 1.1))
-    assert separable.texts == ["13.30M MACs", "1.024 MiB", "1.00 ms"]
+    assert separable.texts == ["13.30M MACs (11.5 %)", "1.024 MiB (38.9 %)", "1.00 ms (25 %)"]
+    assert "1/N + 1/K² = 1/256 + 1/9 = 11.5 % of the weights and MACs" in bars.notes[0]
+    assert bars.notes[1].startswith("A share of time, and the interval on it, is of the two timed")
+
+
+def test_a_variant_that_moves_many_times_as_much_says_so_in_plain_digits() -> None:
+    """An inverted residual of 64 channels at 112×112 moves its 384 in between four times more."""
+    bars = bars_of(
+        costs_picture(dscost.layer(64, 64, 3, input_size=112, variants=["inverted-residual"]))
+    )
+    moved = 4 * (112 * 112 * (64 + 384 * 4 + 64) + 384 * (64 + 9 + 64))
+    whole = 4 * (112 * 112 * 128 + 64 * 64 * 9)
+    assert f"({100 * moved / whole:,.0f} %)" in bars.bars[-1].texts[1]
 
 
 def test_a_time_that_the_clock_cannot_tell_has_no_bar() -> None:
@@ -346,7 +368,67 @@ def test_times_are_of_the_layers_that_were_timed() -> None:
     ]
     share = 100 * (112**2 * 64 * 3 * 49 + 56**2 * 64 * 64 * 9) / 1_814_073_344
     assert f"2 of 21 layers were timed one by one, with {share:.3g} % of the MACs" in bars.notes[0]
-    assert isinstance(times_picture(counted("resnet18")), NotDrawn)
+    assert bars.bars[0].intervals == [
+        pytest.approx((8.1e-3, 9.9e-3)),
+        pytest.approx((1.8e-3, 2.2e-3)),
+    ]
+    untimed = times_picture(counted("resnet18"))
+    assert isinstance(untimed, NotDrawn)
+    assert "leave out --no-time, or say time=True from Python" in untimed.why
+
+
+def test_the_interval_of_equal_calls_is_that_of_one_times_their_number() -> None:
+    """Three calls of 3 ms each within a tenth; calls on other shapes have no interval."""
+
+    def bar_of(all_calls: Mapping[str, float]) -> Bar:
+        own = timing(3e-3, 1e-3)._replace(layers_s=all_calls)
+        layers = [
+            layer._replace(latency={"cpu": own} if layer.name == "conv1" else {})
+            for layer in counted("resnet18").layers
+        ]
+        report = counted("resnet18")._replace(layers=tuple(layers), environment=PLACE)
+        (bar,) = bars_of(times_picture(report)).bars
+        return bar
+
+    equal = bar_of({STANDARD: 9e-3, SEPARABLE: 3e-3})
+    assert equal.values == [9e-3, 3e-3]
+    assert equal.intervals == [pytest.approx((8.1e-3, 9.9e-3)), pytest.approx((2.7e-3, 3.3e-3))]
+    assert bar_of({STANDARD: 10e-3, SEPARABLE: 3.5e-3}).intervals == [None, None]
+
+
+def test_of_a_timed_model_the_promise_is_drawn_where_nothing_is_named() -> None:
+    report = timed_model(counted("resnet18"), {"conv1": (9e-3, 2e-3)})
+    assert "promise against clock, torch" in report.plot().svg
+    assert "MACs of each layer" in counted("resnet18").plot().svg
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ({"noise_floor": 0.41}, "; differences under 41 % are noise"),
+        ({"noise_floor": 0.03}, ""),
+        ({"noise_floor": None}, "; the noise floor is not known"),
+        (
+            {"noise_floor": 0.02, "noise_floors": {"cpu": 0.05}},
+            "; differences under 5.0 % are noise",
+        ),
+        (
+            {"noise": (Noise("load", 9.5, 2.0), Noise("steal", 0.2, 0.1))},
+            ", noisy (load 9.5 on 2 cores)",
+        ),
+    ],
+    ids=["much", "usual", "unknown", "of its place", "noisy"],
+)
+def test_pictures_of_times_say_what_is_noise_in_them(found: dict[str, Any], told: str) -> None:
+    where = PLACE._replace(**found)
+    layer = timed_layer(cpu=timing(4e-3, 1e-3))._replace(environment=where)
+    model = timed_model(counted("resnet18"), {"conv1": (9e-3, 2e-3)})._replace(environment=where)
+    pictures = [*pictures_of_report(layer), *pictures_of_report(model)]
+    measured = {
+        one.name: one.measured for one in pictures if not isinstance(one, NotDrawn) and one.measured
+    }
+    assert measured.keys() == {"costs", "promise", "times", "roofline", "cumulative"}
+    assert {*measured.values()} == {f"a processor, 1 thread, torch 2.13.0{told}"}
 
 
 def test_operators_of_unknown_cost_are_told_where_macs_are_summed() -> None:
@@ -413,7 +495,7 @@ def test_names_of_any_kind_are_drawn(name: str) -> None:
     )
     report = report._replace(target=name or "m", layers=layers)
     found = pictures_of_report(report)
-    assert [one.name for one in found] == ["layers", "times", "promise", "roofline", "cumulative"]
+    assert [one.name for one in found] == ["promise", "times", "layers", "roofline", "cumulative"]
     for picture in found:
         assert not isinstance(picture, NotDrawn)
         svg = assert_legible(picture)
@@ -430,7 +512,9 @@ def test_figures_that_no_machine_has_are_left_out(extreme: float) -> None:
     odd = layer.latency["cpu:channels_last"]._replace(ratios=ratios)
     layers = (layer._replace(latency={"cpu": layer.latency["cpu"], "cpu:channels_last": odd}),)
     promise = drawn(promise_of_report(report._replace(layers=layers)))
-    assert promise.notes == ["One is left out, of which the clock or the MACs tell nothing."]
+    assert promise.notes == [
+        "Left out: depthwise-separable (torch, channels_last): figures that no machine has."
+    ]
     costs = bars_of(costs_picture(report._replace(layers=layers)))
     assert costs.bars[1].values[3] is None
     times = {name: latency(extreme) for name in ("as_is", STANDARD, SEPARABLE)}
@@ -456,8 +540,14 @@ def test_a_model_of_one_linear_layer_says_why_it_has_no_promise() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["layer", "256", "256", "3"], "picture 'promise': nothing was timed: leave out --no-time"),
-        (["model", "resnet18"], "picture 'promise': nothing was timed: leave out --no-time"),
+        (
+            ["layer", "256", "256", "3"],
+            "picture 'promise': nothing was timed: leave out --no-time, or say time=True from Python",
+        ),
+        (
+            ["model", "resnet18"],
+            "picture 'promise': nothing was timed: leave out --no-time, or say time=True from Python",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(arguments: list[str], message: str) -> None:

@@ -65,7 +65,7 @@ def test_a_cell_for_each_layer_is_tinted_and_marked_by_its_verdict() -> None:
     grid = grid_in(TIMED)
     assert (grid.down, grid.across) == ("Cin", "size")
     assert (grid.rows, grid.columns) == (["8", "16"], ["7", "14"])
-    assert texts(grid) == [["0.50!", "1.01="], ["2.0", "3.0"]]
+    assert texts(grid) == [["0.50×!", "1.01×="], ["2.0×", "3.0×"]]
     tints = {(cell.row, cell.column): cell.tint for cell in grid.cells}
     assert tints == {(0, 0): "worse", (0, 1): "even", (1, 0): "better", (1, 1): "better"}
     assert grid.title == "Times as fast as standard: separable"
@@ -122,10 +122,13 @@ def test_a_cell_of_which_nothing_is_known_says_so_and_bounds_nothing() -> None:
         speedup,  # type: ignore[arg-type]
     )
     grid = grid_in(sweep)
-    assert texts(grid) == [["?", "–", "2.0"]] * 2
+    assert texts(grid) == [["?", "–", "2.0×"]] * 2
     assert [cell.value for cell in grid.cells[:4]] == [None] * 4  # wide, and not timed
     assert lines_of(svg_of(grid), "2.5") == 0
-    assert plot_in(sweep).notes == ["2 are left out, of which the clock or the MACs tell nothing."]
+    assert plot_in(sweep).notes == [
+        "Left out: 8→32, size 7, separable; 16→32, size 7, separable: times that vary too much "
+        "to tell a speedup."
+    ]
 
 
 def test_what_was_not_timed_is_a_map_of_macs_that_says_so() -> None:
@@ -133,10 +136,12 @@ def test_what_was_not_timed_is_a_map_of_macs_that_says_so() -> None:
     grid = grid_in(sweep)
     assert grid.title == "Times fewer MACs than standard"
     # 9·M·N over 9·M + M·N: of one output 9/10, of two 18/11, of 32 288/41, whatever M is
-    assert texts(grid) == [["0.90!"], ["1.64"], ["7.0"]]
+    assert texts(grid) == [["0.90×!"], ["1.64×"], ["7.0×"]]
     assert grid.notes == ["That does not depend on Cin."]
     assert not grid.measured
-    assert drawn_of(sweep)["promise"] == NotDrawn("promise", "nothing was timed: add --time")
+    assert drawn_of(sweep)["promise"] == NotDrawn(
+        "promise", "nothing was timed: add --time, or time=True from Python"
+    )
 
 
 def test_every_place_and_block_has_a_map_of_its_own_and_a_series() -> None:
@@ -146,7 +151,7 @@ def test_every_place_and_block_has_a_map_of_its_own_and_a_series() -> None:
     both = TIMED._replace(rows=[*TIMED.rows, *there.rows])
     assert grid_in(both).title == "Times as fast as standard: separable (ONNX Runtime)"
     assert grid_in(both, "crossover-2").title == "Times as fast as standard: separable (OpenVINO)"
-    assert texts(grid_in(both, "crossover-2")) == [["1.50", "1.50"]] * 2
+    assert texts(grid_in(both, "crossover-2")) == [["1.50×", "1.50×"]] * 2
     assert [one.name for one in plot_in(both).series] == ["ONNX Runtime", "OpenVINO"]
     assert both.plot("crossover-2").svg != both.plot("crossover").svg
 
@@ -190,7 +195,7 @@ def test_variants_are_columns_where_one_axis_varies_and_series_of_their_own() ->
     grid = grid_of(["depthwise_separable", "ghost"], in_channels=(8, 16))
     sweep = sweep_of(grid, lambda of, variant: 2.0 if variant == "ghost" else 1.5)
     assert grid_in(sweep).columns == ["separable", "ghost"]
-    assert texts(grid_in(sweep)) == [["1.50", "2.0"]] * 2
+    assert texts(grid_in(sweep)) == [["1.50×", "2.0×"]] * 2
     assert [one.name for one in plot_in(sweep).series] == ["separable", "ghost"]
 
 

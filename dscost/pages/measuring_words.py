@@ -1,6 +1,6 @@
 """How something was measured, and what made it less sure: a line each, in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dscost.notation.units import DTYPE_BYTES, counted
 from dscost.pages.clocks import WHAT_IT_IS, is_read
@@ -81,6 +81,38 @@ def noise_line(
     return Toned(f"Noisy: {', '.join(said)}.{what_to_do}", "unclear")
 
 
+def noise_in_short(where: Environment, keys: Iterable[str]) -> str:
+    """Return what made measurements less sure, for a caption; nothing where that is as usual.
+
+    Args:
+        where: Where they were taken.
+        keys: Of the settings that they were taken under; of several places the worst is told.
+    """
+    places = dict.fromkeys(map(place_of, keys))
+    floors = [where.noise_floors.get(place, where.noise_floor) for place in places]
+    known = [floor for floor in floors if floor is not None]
+    noisy = ""
+    if where.noise:
+        first = min(where.noise, key=lambda one: [*_WORDS, one.kind].index(one.kind))
+        alike = [one for one in where.noise if one.kind == first.kind]
+        noisy = f", noisy ({_said(alike).partition(': ')[0]})"
+    if len(known) < len(floors):
+        return f"{noisy}; the noise floor is not known"
+    floor = max(known, default=0.0)
+    return f"{noisy}{noise_under(floor)}"
+
+
+def noise_under(noise_floor: float) -> str:
+    """Return which differences are noise, for a caption; nothing where these are as usual.
+
+    >>> noise_under(0.41), noise_under(0.01)
+    ('; differences under 41 % are noise', '')
+    """
+    if noise_floor <= SAME_WITHIN:
+        return ""
+    return f"; differences under {_percent(noise_floor)} are noise"
+
+
 def _said(alike: Sequence[Noise]) -> str:
     """Return what is said of noises of one kind: the figure of the worst, and where it was."""
     worst = max(alike, key=lambda one: one.figure)
@@ -93,7 +125,7 @@ def _said(alike: Sequence[Noise]) -> str:
         limit=worst.limit,
         where=f" ({where})" if where else "",
     )
-    return text.replace("%", " %").replace("  %", " %")
+    return text.replace("%", " %").replace("  %", " %").replace("on 1 cores", "on 1 core")
 
 
 def _percent(share: float) -> str:

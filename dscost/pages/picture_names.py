@@ -18,11 +18,11 @@ MEANINGS: Mapping[str, str] = {
 
 OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
     "layer": ("costs", "promise", "roofline"),
-    "model": ("layers", "times", "promise", "roofline", "cumulative"),
+    "model": ("promise", "times", "layers", "roofline", "cumulative"),
     "compare": ("models", "layers", "promise"),
     "convert": ("curve", "layers"),
     "sweep": ("crossover", "promise"),
     "check": ("growth",),
     "device": ("roofline",),
 }
-"""By command, the most telling first; the others draw nothing."""
+"""By command, the most telling first, where times are known; the others draw nothing."""

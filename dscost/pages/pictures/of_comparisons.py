@@ -23,9 +23,10 @@ from dscost.pages.pictures.picture import (
     Series,
     has_place,
 )
-from dscost.pages.pictures.promises import left_out, promise_of, promise_plot
+from dscost.pages.pictures.places import measured_at
+from dscost.pages.pictures.promises import left_out, promise_of, promise_plot, why_none
 from dscost.pages.pictures.short import short
-from dscost.pages.runs import measured_on, setting_title
+from dscost.pages.runs import setting_title
 from dscost.pages.wording import format_latency
 from dscost.reports.figures import figure_of
 
@@ -38,6 +39,7 @@ NAMES_NOTE = (
     "Names stand where they have room, that of the first model and of those that no other betters "
     "in both before others."
 )
+NOT_TIMED = "nothing was timed in turns: add --time, or time=True from Python"
 SEPARATE_NOTE = "The latencies are of separate runs: no ratio of them is known."
 
 
@@ -56,15 +58,16 @@ def _models(comparison: Comparison) -> Plot | NotDrawn:
         return NotDrawn("models", "no model has multiply-accumulates: compare others")
     y = Axis("latency" if settings else "params", "seconds" if settings else "count", is_log=True)
     number = len(comparison.contenders)
+    under = f", {setting_title(settings[0])}" if len(settings) == 1 else ""
     return Plot(
         name="models",
-        title=f"{counted(number, 'model')}: {y.title} against MACs",
+        title=f"{counted(number, 'model')}: {y.title} against MACs{under}",
         told=_told(series, y.title),
         x=Axis("MACs", "count", is_log=True),
         y=y,
         series=series,
         notes=list(_notes(comparison, settings, series)),
-        measured=measured_on(comparison.environment, settings),
+        measured=measured_at(comparison.environment, settings),
     )
 
 
@@ -225,27 +228,28 @@ def _tells(line: Line, metric: str) -> str:
 def _promise(comparison: Comparison) -> Plot | NotDrawn:
     reference = comparison.reference
     points: dict[str, list[Point]] = {}
-    number = 0
+    missing: list[tuple[str, str]] = []
     for versus in comparison.versus:
         ours = next(one for one in versus.totals if one.metric == "macs")
         reduction = ours.reference / ours.value if ours.reference and ours.value else None
         for key, speedup in versus.speedups.items():
-            number += 1
             said = f"{short(versus.label)}, {setting_title(key)}"
             point = promise_of(reduction, speedup, short(versus.label), said)
+            missing.append((said, why_none(reduction, speedup)))
             if point:
                 points.setdefault(key, []).append(point)
-    if not number:
-        return NotDrawn("promise", "nothing was timed in turns: add --time")
+    if not missing:
+        return NotDrawn("promise", NOT_TIMED)
     if not points:
         return NotDrawn(
             "promise", "the clock cannot tell how fast a model is: give it longer by --time-budget"
         )
     several = len(points) > 1
     return promise_plot(
-        f"Against {short(reference.label)}: promise against clock",
+        f"Against {short(reference.label)}: promise against clock"
+        + ("" if several else f", {setting_title(next(iter(points)))}"),
         [Series(setting_title(key) if several else "", these) for key, these in points.items()],
         than=shortened(short(reference.label), VERSUS_WIDTH),
-        notes=left_out(number - sum(map(len, points.values()))),
-        measured=measured_on(comparison.environment, list(points)),
+        notes=left_out(missing),
+        measured=measured_at(comparison.environment, list(points)),
     )

@@ -22,8 +22,8 @@ from dscost.pages.pictures.picture import (
     Rule,
     Series,
 )
+from dscost.pages.pictures.places import measured_at
 from dscost.pages.pictures.short import short
-from dscost.pages.runs import measured_on
 from dscost.pages.scores import least_losses, loss_text, score_text
 from dscost.reports.figures import FIGURES
 from dscost.runtimes import TORCH
@@ -49,7 +49,7 @@ def converted_pictures(converted: Converted) -> list[Picture | NotDrawn]:
     keys = [Setting(runtime=outcome.runtime or TORCH).key]
     curve = _curve(outcome)
     if isinstance(curve, Plot) and outcome.curve_metric == "latency_s":
-        curve = curve._replace(measured=measured_on(where, keys))
+        curve = curve._replace(measured=measured_at(where, keys))
     return [curve, _layers(short(outcome.target), outcome.layers)]
 
 

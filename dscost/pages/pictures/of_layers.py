@@ -7,14 +7,19 @@ from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import counted, format_count, format_factor, format_seconds
 from dscost.pages.pictures.parts import Part, in_blocks, named, parts_of, timed_notes, unknown_notes
 from dscost.pages.pictures.picture import Axis, Bar, Bars, NotDrawn
+from dscost.pages.pictures.places import measured_at
 from dscost.pages.pictures.short import short
-from dscost.pages.runs import measured_on, setting_title
+from dscost.pages.runs import setting_title
 from dscost.pages.wording import VARIANT_TITLES
 from dscost.reports.one_setting import setting_of_layers
 from dscost.reports.records import Report
 
 MOST_BARS = 30
 """Of so many parts each has its own bars."""
+NOT_TIMED = (
+    "no layer was timed: leave out --no-time, or say time=True from Python; or give it longer"
+)
+SUMS_NOTE = "Times of several layers are sums, of which no interval is known."
 SEEN = 1.02
 """A version whose total differs by less has no bars of its own."""
 
@@ -85,7 +90,7 @@ def times_picture(report: Report) -> Bars | NotDrawn:
     every = parts_of(report, setting)
     parts = [part for part in every if part.seconds]
     if not parts or setting is None:
-        return NotDrawn("times", "no layer was timed: leave out --no-time, or give it longer")
+        return NotDrawn("times", NOT_TIMED)
     shown, is_by_block = in_blocks(parts, MOST_BARS)
     both = [STANDARD, SEPARABLE]
     return Bars(
@@ -98,8 +103,8 @@ def times_picture(report: Report) -> Bars | NotDrawn:
         axis=Axis("time of all calls, each layer timed alone", "seconds"),
         series=[VARIANT_TITLES[one] for one in both],
         bars=[_time_bar(part) for part in shown],
-        notes=timed_notes(every),
-        measured=measured_on(report.environment, [setting]),
+        notes=[*([SUMS_NOTE] if is_by_block else []), *timed_notes(every)],
+        measured=measured_at(report.environment, [setting]),
     )
 
 
@@ -111,4 +116,10 @@ def _time_bar(part: Part) -> Bar:
     both = [part.seconds[STANDARD], part.seconds[SEPARABLE]]
     before, after = map(format_seconds, both)
     said = f"{before} standard, {after} depthwise-separable"
-    return Bar(part.name, both, f"{named(part)}: {said}.", texts=[before, after])
+    return Bar(
+        part.name,
+        both,
+        f"{named(part)}: {said}.",
+        intervals=[part.within.get(STANDARD), part.within.get(SEPARABLE)],
+        texts=[before, after],
+    )

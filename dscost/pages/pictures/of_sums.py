@@ -8,8 +8,9 @@ from dscost.layers.variants import SEPARABLE
 from dscost.notation.units import format_bytes, format_count, format_percent, format_seconds
 from dscost.pages.pictures.parts import Part, named, parts_of, timed_notes, unknown_notes
 from dscost.pages.pictures.picture import Axis, NotDrawn, Plot, Point, Series
+from dscost.pages.pictures.places import measured_at
 from dscost.pages.pictures.short import short
-from dscost.pages.runs import measured_on, setting_title
+from dscost.pages.runs import setting_title
 from dscost.reports.one_setting import setting_of_layers
 from dscost.reports.records import Report
 
@@ -56,7 +57,7 @@ def cumulative_picture(report: Report) -> Plot | NotDrawn:
         y=Axis("share of the sum as it is", "share", includes=(0.0, 1.0)),
         series=[*_series(lines, parts)],
         notes=[*notes, *unknown_notes(report)],
-        measured=measured_on(report.environment, [setting]) if timed and setting else "",
+        measured=measured_at(report.environment, [setting]) if timed and setting else "",
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from dscost.notation.units import counted, format_factor
+from dscost.pages.measuring_words import noise_under
 from dscost.pages.pictures.picture import (
     Cell,
     Contour,
@@ -14,7 +15,7 @@ from dscost.pages.pictures.picture import (
     Series,
     Tint,
 )
-from dscost.pages.pictures.promises import left_out, promise_of, promise_plot
+from dscost.pages.pictures.promises import left_out, promise_of, promise_plot, why_none
 from dscost.pages.pictures.short import short
 from dscost.pages.runs import title_of
 from dscost.pages.sweep_maps import Map, blocks_of, cell_of, laid_out, map_of, notes_of
@@ -30,7 +31,7 @@ from dscost.sweeping.answers import by_place, reduction_of, varying_axes
 from dscost.sweeping.pooling import place_key
 from dscost.sweeping.records import Row, Sweep, Where
 
-NOT_TIMED = "nothing was timed: add --time"
+NOT_TIMED = "nothing was timed: add --time, or time=True from Python"
 MOST_MAPS = 6
 """More blocks and places are not drawn."""
 MOST_POINTS = 150
@@ -125,7 +126,7 @@ def _grid(
         contours=_contours(found, rows),
         meanings=_TIMED if found.is_timed else _COUNTED,
         notes=notes_of(found),
-        measured=place_words(where, with_version=True) if where else "",
+        measured=_measured(where, rows) if where else "",
     )
 
 
@@ -137,8 +138,8 @@ def _value(row: Row) -> float | None:
 
 
 def _text(row: Row) -> str:
-    """Return what the table says, without the sign that the title has."""
-    return cell_of(row).replace("×", "")
+    """Return what the table says."""
+    return str(cell_of(row))
 
 
 def _tint(row: Row) -> Tint:
@@ -186,6 +187,12 @@ def _told(cells: Sequence[Cell], title: str, meanings: Mapping[Tint, str]) -> st
     return f"{title}. Of {counted(len(cells), 'cell')}: {', '.join(counts) or 'none known'}."
 
 
+def _measured(where: Where, rows: Sequence[Row]) -> str:
+    """Return where rows were timed, and which differences are noise there, where many are."""
+    floors = [row.speedup.noise_floor for row in rows if row.speedup]
+    return f"{place_words(where, with_version=True)}{noise_under(max(floors, default=0.0))}"
+
+
 # -- the promise
 
 
@@ -193,13 +200,22 @@ def _promise(sweep: Sweep) -> Plot | NotDrawn:
     timed = [row for row in sweep.rows if row.speedup and row.reduction]
     if not timed:
         return NotDrawn("promise", NOT_TIMED)
+    varying = varying_axes(timed)
+    missing = [
+        (
+            f"{cell_words(row, varying)}, {variant_title(row.variant)}",
+            why_none(row.reduction and row.reduction.macs, row.speedup),
+        )
+        for row in timed
+        if row.speedup
+    ]
     told = [row for row in timed if _point(row)]
     if not told:
         return NotDrawn(
             "promise", "the clock cannot tell how fast anything is: use a quieter machine"
         )
     shown = _thinned(told)
-    notes = left_out(len(timed) - len(told))
+    notes = left_out(missing)
     if len(shown) < len(told):
         notes.append(
             f"Drawn are {len(shown)} of {len(told):,} rows, evenly by how many fewer MACs they "
@@ -207,11 +223,12 @@ def _promise(sweep: Sweep) -> Plot | NotDrawn:
         )
     places = [where for where, _ in by_place(told) if where]
     return promise_plot(
-        f"{short(sweep.title)}: promise against clock",
+        f"{short(sweep.title)}: promise against clock"
+        + (f", {title_of(places[0].runtime)}" if len(places) == 1 else ""),
         _series_of(shown, places),
         than=base_of(sweep.rows),
         notes=notes,
-        measured="; ".join(place_words(one, with_version=True) for one in places),
+        measured="; ".join(_measured(where, own) for where, own in by_place(told) if where),
     )
 
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from dscost.layers.variants import STANDARD
 from dscost.notation.units import format_bytes, format_count, format_seconds
 from dscost.pages.pictures.picture import Axis, Bar, Bars, Interval, NotDrawn, has_place
+from dscost.pages.pictures.places import measured_at
 from dscost.pages.pictures.short import short
-from dscost.pages.runs import measured_on, setting_title
-from dscost.pages.wording import variant_titles
+from dscost.pages.runs import setting_title
+from dscost.pages.wording import formula_line, variant_titles
 from dscost.reports.records import Layer, Report, Timing
 
 NAME = "costs"
@@ -34,7 +35,6 @@ def costs_picture(report: Report) -> Bars | NotDrawn:
     figures = list(_figures(layer))
     keys = list(layer.latency)
     titles = variant_titles(report)
-    over = len(keys) - MOST_SETTINGS
     return Bars(
         name=NAME,
         title=f"{short(report.target)}: what its variants cost",
@@ -48,15 +48,33 @@ def costs_picture(report: Report) -> Bars | NotDrawn:
                 [one.shares.get(name) for one in figures],
                 _sentence(name, titles[name], figures),
                 intervals=[one.intervals.get(name) for one in figures],
-                texts=[one.texts.get(name, "–") for one in figures],
+                texts=[_text(one, name) for one in figures],
             )
             for name in names
         ],
-        notes=[f"{over} further settings that it was timed under are left out."]
-        if over > 0
-        else [],
-        measured=measured_on(report.environment, keys[:MOST_SETTINGS]) if keys else "",
+        notes=list(_notes(report)),
+        measured=measured_at(report.environment, keys[:MOST_SETTINGS]) if keys else "",
     )
+
+
+SHARES_NOTE = (
+    "A share of time, and the interval on it, is of the two timed in turns, not of their latencies."
+)
+
+
+def _notes(report: Report) -> Iterator[str]:
+    """Yield the formula with its numbers, and what the shares of times are."""
+    (layer,) = report.layers
+    if layer.formula_ratio is not None and layer.conv is not None:
+        said = formula_line(layer.conv, report.settings["depth_multiplier"], layer.formula_ratio)
+        of = "weights" if layer.conv.transposed else "weights and MACs"
+        share = f"{100 * layer.formula_ratio:.3g} % of the {of} of standard"
+        yield f"The formula: {said.rpartition(' = ')[0]} = {share}."
+    if layer.latency:
+        yield SHARES_NOTE
+    over = len(layer.latency) - MOST_SETTINGS
+    if over > 0:
+        yield f"{over} further settings that it was timed under are left out."
 
 
 def _figures(layer: Layer) -> Iterator[_Figure]:
@@ -97,10 +115,20 @@ def _time(title: str, layer: Layer, timing: Timing) -> _Figure:
     return _Figure(title, shares, texts, intervals)
 
 
+def _text(one: _Figure, name: str) -> str:
+    text, share = one.texts.get(name, "–"), one.shares.get(name)
+    return text if share is None or name == STANDARD else f"{text} ({_percent(share)})"
+
+
+def _percent(share: float) -> str:
+    """Return a share in three digits, or in as many as it has before the point."""
+    return f"{100 * share:.3g} %" if share < 10 else f"{100 * share:,.0f} %"
+
+
 def _sentence(name: str, title: str, figures: list[_Figure]) -> str:
     said = []
     for one in figures:
         if name in one.texts:
-            share = f" ({100 * one.shares[name]:.3g} %)" if name in one.shares else ""
+            share = f" ({_percent(one.shares[name])})" if name in one.shares else ""
             said.append(f"{one.title} {one.texts[name].removesuffix(' MACs')}{share}")
     return f"{title}: {', '.join(said)}."

@@ -1,6 +1,7 @@
 """A report of a model → its parts as pictures show them: a layer each, or a pair, or a block."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from dscost.analysis.advising import times_of
@@ -10,10 +11,14 @@ from dscost.notation.units import counted
 from dscost.pages.page import grouped
 from dscost.pages.pictures.picture import has_place
 from dscost.pages.pictures.short import short
-from dscost.reports.records import Layer, Report
+from dscost.reports.records import Layer, Report, Timing
 
 LEAST_BLOCKS = 4
 """Fewer blocks than that say little of a model, and its largest layers more."""
+
+
+ALIKE = 0.01
+"""Calls of a layer that together take nearly a whole number of times what one does are equal."""
 
 
 class Part(NamedTuple):
@@ -24,6 +29,7 @@ class Part(NamedTuple):
         macs: By version: as it is, standard, depthwise-separable.
         traffic_bytes: Of it as it is.
         seconds: By version, of all its calls, where all of it that has MACs was timed.
+        within: By version, between which times that lies, where it is one thing that was timed.
         layers: How many layers with MACs it is.
     """
 
@@ -32,6 +38,7 @@ class Part(NamedTuple):
     traffic_bytes: int
     seconds: Mapping[str, float]
     layers: int = 1
+    within: Mapping[str, tuple[float, float]] = MappingProxyType({})
 
 
 def parts_of(report: Report, setting: str | None = None) -> list[Part]:
@@ -68,7 +75,24 @@ def _part(layers: Sequence[Layer], setting: str | None) -> Part:
         traffic_bytes=sum(layer.cost.traffic_bytes for layer in layers),
         seconds=seconds,
         layers=len(layers),
+        within=_within(first.latency[setting], seconds) if times and setting else {},
     )
+
+
+def _within(timing: Timing, seconds: Mapping[str, float]) -> Mapping[str, tuple[float, float]]:
+    """Return the interval of all calls of a layer: that of the call timed, as much longer as they.
+
+    Calls on other shapes have times of their own, whose intervals a report does not hold.
+    """
+    found = {}
+    for version in (STANDARD, SEPARABLE):
+        latency = timing.of(version)
+        if latency is None or latency.ci95_s is None or not has_place(latency.median_s):
+            continue
+        calls = seconds[version] / latency.median_s
+        if abs(calls - round(calls)) < ALIKE:
+            found[version] = (calls * latency.ci95_s[0], calls * latency.ci95_s[1])
+    return found
 
 
 def in_blocks(parts: Sequence[Part], most: int) -> tuple[list[Part], bool]:

@@ -1,15 +1,19 @@
 """What MACs promise against what the clock says: a plot that several results have."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from dscost.errors import first_of
 from dscost.notation.units import counted, format_factor
 from dscost.pages.pictures.picture import Axis, Plot, Point, Rule, Series, has_place
+from dscost.pages.pictures.short import short
 from dscost.pages.wording import format_speedup
 from dscost.reports.records import Speedup
 
 _FAR = 1e9
 """Rules run from one over that to it: the plot shows the part of them within."""
 NAME = "promise"
+MOST_NAMED = 3
+"""Of those that are left out for one reason."""
 
 
 def promise_of(
@@ -25,12 +29,21 @@ def promise_of(
         said: What it is, for who points at it.
         weight: As of a `Point`.
     """
-    if reduction is None or speedup.is_wide:
-        return None
-    if not has_place(reduction, speedup.median, *speedup.ci95):
+    if reduction is None or why_none(reduction, speedup):
         return None
     tells = f"{said or name}: {format_factor(reduction)} fewer MACs, {format_speedup(speedup)}."
     return Point(reduction, speedup.median, name, tells, y_interval=speedup.ci95, weight=weight)
+
+
+def why_none(reduction: float | None, speedup: Speedup) -> str:
+    """Return what keeps something that was timed from having a point; nothing where it has one."""
+    if reduction is None:
+        return "MACs that are not known"
+    if speedup.is_wide:
+        return "times that vary too much to tell a speedup"
+    if not has_place(reduction, speedup.median, *speedup.ci95):
+        return "figures that no machine has"
+    return ""
 
 
 def promise_plot(
@@ -74,9 +87,17 @@ def promise_plot(
     )
 
 
-def left_out(number: int) -> list[str]:
-    """Return the note of points that have no place."""
-    if not number:
-        return []
-    are = "One is" if number == 1 else f"{number} are"
-    return [f"{are} left out, of which the clock or the MACs tell nothing."]
+def left_out(those: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a note for each reason that points have no place for: which, and why.
+
+    Args:
+        those: Names of things that were timed, each with what `why_none` says of it; nothing is
+            said of those that have a point.
+    """
+    named: dict[str, list[str]] = {}
+    for name, why in those:
+        if why:
+            named.setdefault(why, []).append(short(name))
+    return [
+        f"Left out: {first_of(names, MOST_NAMED, '; ')}: {why}." for why, names in named.items()
+    ]

@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.pages.pictures.picture import NotDrawn, Plot, Point, Series
-from dscost.pages.pictures.promises import NAME, left_out, promise_of, promise_plot
+from dscost.pages.pictures.places import measured_at
+from dscost.pages.pictures.promises import NAME, left_out, promise_of, promise_plot, why_none
 from dscost.pages.pictures.short import short
-from dscost.pages.runs import measured_on, setting_title
+from dscost.pages.runs import setting_title
 from dscost.pages.wording import variant_titles
 from dscost.reports.records import Layer, Report, Speedup
 
-NOT_TIMED = "nothing was timed: leave out --no-time"
+NOT_TIMED = "nothing was timed: leave out --no-time, or say time=True from Python"
 CANNOT_TELL = "the clock cannot tell how fast anything is: give it longer by --time-budget"
 SIZES_NOTE = "The larger the point of a layer, the more of the MACs of the standard model it has."
 
@@ -39,7 +40,7 @@ class Held(NamedTuple):
 def promise_of_report(report: Report) -> Plot | NotDrawn:
     """Return the picture of a layer and its variants, or of a model and its layers."""
     keys = dict.fromkeys([*report.latency, *(key for one in report.layers for key in one.latency)])
-    measured = measured_on(report.environment, keys)
+    measured = measured_at(report.environment, keys)
     title = f"{short(report.target)}: promise against clock"
     if report.source == "layer":
         return picture_of_held(title, held_by_variants(report), measured)
@@ -76,7 +77,16 @@ def picture_of_held(
             points.setdefault(one.setting, []).append(point)
     if not points:
         return NotDrawn(NAME, CANNOT_TELL)
-    missing = len(every) - sum(map(len, points.values()))
+    several = len({one.setting for one in every}) > 1
+    missing = [
+        (
+            f"{one.name or '(root)'} ({setting_title(one.setting)})" if several else one.name,
+            why_none(one.reduction, one.speedup),
+        )
+        for one in every
+    ]
+    if len(points) == 1:
+        title = f"{title}, {setting_title(next(iter(points)))}"
     return promise_plot(
         title,
         [Series(*one, is_sized=is_sized) for one in _titled(points).items()],
@@ -87,7 +97,7 @@ def picture_of_held(
 
 
 def _titled(points: Mapping[str, Sequence[Point]]) -> dict[str, Sequence[Point]]:
-    """Return points by the title of their setting; a single one needs none."""
+    """Return points by the title of their setting; a single one stands in that of the picture."""
     if len(points) == 1:
         return {"": next(iter(points.values()))}
     return {setting_title(key): these for key, these in points.items()}

@@ -10,9 +10,10 @@ from dscost.devices.sheets import find_device
 from dscost.errors import DscostError
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.pages.pictures.picture import NotDrawn, Plot, Point, Series
+from dscost.pages.pictures.places import measured_at
 from dscost.pages.pictures.rooflines import NAME, Roof, point_below, roofline_plot
 from dscost.pages.pictures.short import short
-from dscost.pages.runs import measured_on, setting_title
+from dscost.pages.runs import setting_title
 from dscost.pages.wording import variant_titles
 from dscost.reports.figures import Cost
 from dscost.reports.one_setting import setting_of_layers
@@ -22,7 +23,10 @@ from dscost.timing import dtype_of
 MOST_DEVICES = 3
 MOST_NAMED = 12
 """So many of the points have names: more would hide the roof."""
-UNKNOWN = "no ceilings are known: time it, or name a device by --on (dscost list devices)"
+UNKNOWN = (
+    "no ceilings are known: time it, without --no-time or with time=True from Python, or name a "
+    'device by --on, from Python on="t4" (dscost list devices)'
+)
 NOT_MEASURED = "no ceilings of what it was timed on are known: dscost device measures them"
 STAGES = "stages of depthwise-separable"
 
@@ -84,7 +88,7 @@ def _as_timed(report: Report, setting: str) -> Plot | NotDrawn:
         [roof],
         _named_sparsely(Series(title, [*these.values()]) for title, these in points.items()),
         is_measured=True,
-        measured=measured_on(where, [setting]),
+        measured=measured_at(where, [setting]),
     )
 
 
