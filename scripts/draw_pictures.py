@@ -9,12 +9,12 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from dscost.pages.pictures import Picture, Point, Series
-from dscost.pages.pictures.promises import left_out, promise_of, promise_plot
+from dscost.pages.pictures.promises import left_out, promise_of, promise_plot, why_none
 from dscost.pages.runs import measured_on, setting_title
 from dscost.rendering.drawing import svg_of
 from dscost.reports.records import Report
@@ -47,7 +47,7 @@ LAYERS: Mapping[str, Measured] = {
 
 
 def measure() -> None:
-    """Write what the commands of this script measure here."""
+    """Write what the commands of this script measure here; change `_busy_note` by how that was."""
     DATA.mkdir(parents=True, exist_ok=True)
     for name, layer in LAYERS.items():
         told = [*layer.arguments.split(), "--runtime", RUNTIMES, "--time-budget", "24s"]
@@ -69,10 +69,21 @@ _LAYERS_NOTE = (
 )
 
 
+def _busy_note(reports: Sequence[Report]) -> str:
+    """Return how what is committed was measured, with the loads that its files tell."""
+    places = [report.environment for report in reports if report.environment]
+    ends = [(where.load_before, where.load_after) for where in places]
+    loads = [load for both in ends for load in both if load is not None]
+    return (
+        "Timed at real-time priority on one core (chrt -f 1), while others kept the machine busy: "
+        f"load {min(loads):.0f} to {max(loads):.0f}."
+    )
+
+
 def promise_against_clock() -> Picture:
     """Return layers under several runtimes: what MACs promise, and what the clock says."""
     found: dict[str, list[Point]] = {}
-    missing = 0
+    missing: list[tuple[str, str]] = []
     for key, layer in LAYERS.items():
         report = read(f"layer-{key}")
         (one,) = report.layers
@@ -83,14 +94,15 @@ def promise_against_clock() -> Picture:
             name = layer.name if setting == best else ""
             said = f"{layer.full}, {setting_title(setting)}"
             point = promise_of(one.reduction, speedup, name, said)
-            missing += point is None
+            missing.append((said, why_none(one.reduction, speedup)))
             found.setdefault(setting_title(setting), []).extend([point] if point else [])
+    reports = [read(f"layer-{key}") for key in LAYERS]
     machine = read("layer-middle")
     return promise_plot(
         "Depthwise-separable layers: what fewer MACs promise, and what the clock says",
         [Series(*one) for one in found.items()],
         than="standard",
-        notes=[_LAYERS_NOTE, *left_out(missing)],
+        notes=[_LAYERS_NOTE, *left_out(missing), _busy_note(reports)],
         measured=measured_on(machine.environment, machine.latency),
     )
 

@@ -182,6 +182,15 @@ def test_names_stay_off_lines_where_they_have_room() -> None:
     assert not top < float(y) < bottom
 
 
+def test_a_name_that_a_rule_would_strike_through_is_left_out() -> None:
+    """Rules to all sides of a point leave its name no room that none of them crosses."""
+    rules = tuple(Rule("", [(1.0, y), (100.0, y)]) for y in (4.0, 4.5, 5.0, 5.5, 6.0))
+    around = [Point(10.0, 5.0, "conv1"), Point(1.0, 1.0, "conv2"), Point(90.0, 9.0)]
+    named = dict(boxes_of(svg_of(plot(Series("", around), rules=rules))))
+    assert "conv1" not in named
+    assert "conv2" in named
+
+
 @pytest.mark.parametrize(
     ("values", "quantity", "texts"),
     [

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from legible import assert_legible
+from legible import assert_legible, boxes_of
 from program import run
 
 import dscost
@@ -73,7 +73,8 @@ def test_figures_are_shares_of_their_limits_those_beyond_them_first() -> None:
     ]
     assert [bar.is_bad for bar in bars.bars] == [True, True, False, False]
     assert bars.limits == [1.0] * 4
-    assert bars.series == [""]  # of none is known what it was
+    assert bars.series == ["now"]  # of none is known what it was
+    assert ">now<" in svg_of(bars)
     assert bars.bars[0].texts == ["1,500 of 1,000, 50.0 % over"]
     assert "The furthest: d: params: 1,500 of 1,000" in bars.told
 
@@ -136,8 +137,32 @@ def test_a_limit_of_nothing_has_no_share_and_huge_figures_end_in_time() -> None:
     ]
     assert bars.bars[0].texts == ["5 of 0, 5 over"]
     assert bars.limits == [None, 1.0, None]
+    assert [bar.is_endless for bar in bars.bars] == [True, False, False]
     assert "Bars end at 300 % of the limit." in bars.notes
     assert bars.bars[1].texts == ["1.00T of 1, 1.00T over"]
+
+
+def test_a_ban_that_is_broken_is_drawn_as_the_longest_of_all() -> None:
+    bars = bars_of(broken("a", 5, 0), held("b", 900, 1000), held("c", 0, 0))
+    svg = svg_of(bars).partition("</desc>")[2]
+    rects = r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)" height="11" fill="#\w+" class="f-%s"'
+    shown = [float(width) for _, width in re.findall(rects % "(?:bad|s0)", svg) if width != "18"]
+    assert len(shown) == 2  # nothing of what is banned is no bar
+    assert shown[0] > shown[1] / 0.9  # it goes beyond 100 %
+    assert ">beyond any share<" in svg
+    assert "A bar that is broken off is of a limit of 0, and beyond any share of it." in bars.notes
+    assert ">beyond any share<" not in svg_of(bars_of(held("c", 0, 0)))
+
+
+def test_texts_stand_clear_of_the_mark_of_a_limit() -> None:
+    svg = svg_of(bars_of(held("a", 985, 1000), held("b", 1000, 1000), held("c", 700, 1000)))
+    marks = re.findall(
+        r'd="M([\d.]+) [\d.]+L\1 [\d.]+" fill="none" stroke="#\w+" class="l-ink"', svg
+    )
+    (limit,) = {float(x) for x in marks} - {float(marks[0])}  # that of the legend is first
+    texts = [(box[0], box[2]) for text, box in boxes_of(svg) if re.match(r"[\d,]+ of ", text)]
+    assert len(texts) == 3
+    assert all(right < limit - 1 or left > limit + 1 for left, right in texts)
 
 
 def test_thirty_figures_are_drawn_and_the_others_counted() -> None:
@@ -170,9 +195,28 @@ def test_a_warning_is_marked_as_one_and_as_an_error_where_it_is_one() -> None:
     warned = broken("a", 2, 1, level="warn")
     assert the_bar(warned).name == "! a: params"
     assert "! = beyond its limit, a warning." in bars_of(warned).notes
+    assert (the_bar(warned).is_bad, the_bar(warned).is_warned) == (False, True)
     (strict,) = drawn(result_of(warned)._replace(strict=True))
     assert isinstance(strict, Bars)
     assert strict.bars[0].name == "✗ a: params"
+    assert (strict.bars[0].is_bad, strict.bars[0].is_warned) == (True, False)
+
+
+def test_what_is_now_and_errors_and_warnings_are_told_apart_in_grey() -> None:
+    """Each has strokes of its own over its bar; what is within its limit has none."""
+    svg = svg_of(bars_of(broken("a", 2, 1), broken("b", 2, 1, level="warn"), held("c", 1, 2)))
+    area = (
+        r'<rect [^>]*width="(?!18")[^>]* height="11" fill="#\w+" class="f-(\w+)" ?/>(<path [^>]*>)?'
+    )
+    strokes = {
+        kind: re.findall(r'l-ground" stroke-width="([\d.]+)"(?: stroke-dasharray="([^"]+)")?', path)
+        for kind, path in re.findall(area, svg)
+    }
+    assert strokes.keys() == {"bad", "warned", "s0"}
+    assert not strokes["s0"]
+    assert strokes["bad"] != strokes["warned"]
+    assert strokes["bad"]
+    assert strokes["warned"]
 
 
 def test_what_could_not_be_judged_is_named() -> None:

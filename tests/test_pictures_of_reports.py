@@ -1,5 +1,6 @@
 """Pictures of layers, models and devices show what is known, by hand, and say what is not."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from dscost.pages.pictures.parts import parts_of
 from dscost.pages.pictures.promises_of_reports import promise_of_report
 from dscost.pages.pictures.rooflines import roofline_of_device
 from dscost.pages.pictures.rooflines_of_reports import roofline_of_report
+from dscost.rendering.drawing import svg_of
 from dscost.reports.records import (
     Ceiling,
     Coverage,
@@ -131,7 +133,7 @@ def test_every_setting_has_a_series_and_what_the_clock_cannot_tell_is_told() -> 
         "Of 2 points, by their medians: 0 as fast as the MACs promise, 1 slower than standard."
         in plot.told
     )
-    assert plot.notes == [
+    assert plot.notes[1:] == [
         "Left out: depthwise-separable (torch, channels_last): times that vary too much to "
         "tell a speedup."
     ]
@@ -155,7 +157,38 @@ def test_equal_convolutions_of_a_model_are_one_point_beside_the_whole() -> None:
     assert layer.x == 64 * 64 * 9 / (64 * 9 + 64 * 64)
 
 
+def test_points_of_several_settings_at_one_promise_stand_beside_each_other() -> None:
+    both = timed_layer(cpu=timing(4e-3, 1e-3), cpu__channels_last=timing(4e-3, 1e-3))
+    plot = drawn(promise_of_report(both))
+    assert plot.notes[0].startswith("Points of the same MACs stand beside each other")
+    _, _, *marks = re.findall(
+        r'd="M([\d.]+) [^"]*" fill="#\w+" class="f-s\d l-ground"', svg_of(plot)
+    )
+    circle, square = map(float, marks)  # both begin at their left
+    assert square - circle == pytest.approx(8, abs=0.2)
+    assert not drawn(promise_of_report(timed_layer(cpu=timing(4e-3, 1e-3)))).is_apart
+
+
 # -- roofline
+
+
+def test_the_outermost_points_of_each_series_have_names_first_and_no_name_stands_twice() -> None:
+    """The layer of fewest FLOPs is by far the slowest: its two points are the lowest."""
+    swappable = [layer.name for layer in counted("resnet50").layers if layer.swappable]
+    seconds = {name: (at * 1e-3, at * 0.5e-3) for at, name in enumerate(swappable, 1)}
+    slow = min(swappable, key=lambda name: next(
+        one.cost.macs or 0 for one in counted("resnet50").layers if one.name == name))  # fmt: skip
+    plot = drawn(
+        roofline_of_report(timed_model(counted("resnet50"), {**seconds, slow: (9.0, 8.0)}))
+    )
+    for series in plot.series:
+        lowest = min(series.points, key=lambda point: point.y)
+        assert lowest.name.startswith(slow)
+        ends = {end(series.points, key=lambda one: (one.x, one.y)[at]).name
+                for end in (min, max) for at in (0, 1)}  # fmt: skip
+        assert "" not in ends
+    names = [point.name for series in plot.series for point in series.points if point.name]
+    assert len(names) == len(set(names)) == 12  # of 34, so that they are not all that is seen
 
 
 def test_a_layer_stands_below_the_roof_of_what_it_was_timed_on() -> None:
@@ -296,7 +329,8 @@ def test_a_variant_that_moves_many_times_as_much_says_so_in_plain_digits() -> No
     bars = bars_of(
         costs_picture(dscost.layer(64, 64, 3, input_size=112, variants=["inverted-residual"]))
     )
-    moved = 4 * (112 * 112 * (64 + 384 * 4 + 64) + 384 * (64 + 9 + 64))
+    stages, residual = 64 + 384 * 4 + 64, 3 * 64
+    moved = 4 * (112 * 112 * (stages + residual) + 384 * (64 + 9 + 64))
     whole = 4 * (112 * 112 * 128 + 64 * 64 * 9)
     assert f"({100 * moved / whole:,.0f} %)" in bars.bars[-1].texts[1]
 

@@ -51,6 +51,11 @@ class _Held(NamedTuple):
     before: Fraction | None
 
     @property
+    def is_warning(self) -> bool:
+        """Whether it is broken, and that is a warning."""
+        return self.mark.strip() == "!"
+
+    @property
     def is_least(self) -> bool:
         """Whether the limit is from below."""
         return is_least(self.one)
@@ -79,7 +84,7 @@ def growth_picture(result: CheckResult, name: str = "growth") -> Bars | NotDrawn
         title=f"{short(str(result.path))}: figures in shares of their limits",
         told=_told(result, held),
         axis=Axis("share of the limit", "share", includes=(1.0,)),
-        series=["now", "baseline"] if has_baseline else [""],
+        series=["now", "baseline"] if has_baseline else ["now"],
         bars=[_bar(one, has_baseline=has_baseline, with_entry=with_entry) for one in shown],
         limits=[1.0 if one.limit else None for one in shown],
         notes=list(_notes(result, shown, others)),
@@ -132,13 +137,20 @@ def _bar(one: _Held, *, has_baseline: bool, with_entry: bool) -> Bar:
         _tells(one),
         intervals=[_interval(one)],
         texts=texts,
-        is_bad=one.outcome == "broken",
+        is_bad=one.outcome == "broken" and not one.is_warning,
+        is_warned=one.is_warning,
+        is_endless=_is_endless(one),
     )
 
 
 def _share(one: _Held, figure: Fraction) -> float | None:
     """Return a figure over its limit, as far as there is room; there is no share of no limit."""
     return float(min(figure / one.limit, Fraction(MOST_SHARE))) if one.limit > 0 else None
+
+
+def _is_endless(one: _Held) -> bool:
+    """Whether there is no share that a figure has of its limit, as of a ban, and it is broken."""
+    return one.outcome == "broken" and one.limit <= 0 and not one.is_least
 
 
 def _interval(one: _Held) -> Interval:
@@ -190,6 +202,8 @@ def _notes(result: CheckResult, shown: Sequence[_Held], others: Sequence[_Held])
     meant = [f"{mark} = {meaning}" for mark, meaning in _MEANINGS.items() if mark in marks]
     if meant:
         yield f"{', '.join(meant)}."
+    if any(_is_endless(one) for one in shown):
+        yield "A bar that is broken off is of a limit of 0, and beyond any share of it."
     if any(one.limit > 0 and one.value / one.limit > MOST_SHARE for one in shown):
         yield f"Bars end at {format_percent(MOST_SHARE)} of the limit."
     if any(one.is_least for one in shown):

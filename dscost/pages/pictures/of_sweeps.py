@@ -1,6 +1,7 @@
 """Sweeps: where a variant becomes faster, and what of the promise of the MACs arrives."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from math import sqrt
 
 from dscost.notation.units import counted, format_factor
 from dscost.pages.measuring_words import noise_under
@@ -18,7 +19,15 @@ from dscost.pages.pictures.picture import (
 from dscost.pages.pictures.promises import left_out, promise_of, promise_plot, why_none
 from dscost.pages.pictures.short import short
 from dscost.pages.runs import title_of
-from dscost.pages.sweep_maps import Map, blocks_of, cell_of, laid_out, map_of, notes_of
+from dscost.pages.sweep_maps import (
+    Map,
+    blocks_of,
+    cell_of,
+    laid_out,
+    map_of,
+    notes_of,
+    short_factor,
+)
 from dscost.pages.sweep_words import (
     base_of,
     cell_words,
@@ -41,6 +50,8 @@ MOST_SERIES = 6
 MOST_WORDS = 120
 """Characters that say which layer a row is of."""
 TOO_MANY = "its rows are too many to be held: sweep fewer layers"
+APART = 1.5
+"""Gains of a map of which the largest is so many times the least have two tints."""
 TINTS: Mapping[str, Tint] = {
     "faster": "better",
     "slower": "worse",
@@ -109,22 +120,27 @@ def _grid(
         for (down, across), row in laid.cells.items()
         if across in laid.across and down in laid.down
     }
+    step = _step_of([*drawn.values()])
     cells = [
-        Cell(column, row, _value(one), _text(one), _tint(one), _tells(one, varying, found.base))
+        Cell(
+            *(column, row, _value(one), _text(one), _tint(one, step)),
+            tells=_tells(one, varying, found.base),
+        )
         for (column, row), one in sorted(drawn.items())
     ]
+    meanings = _meanings(_TIMED if found.is_timed else _COUNTED, step)
     of = f" ({title_of(where.runtime)})" if several and where else ""
     return Grid(
         name="crossover",
         title=f"{title}{of}",
-        told=_told(cells, title, _TIMED if found.is_timed else _COUNTED),
+        told=_told(cells, title, meanings),
         across=header_of(found.across) if found.across else "variant",
         columns=laid.across,
         down="→".join(map(header_of, found.down)),
         rows=laid.down,
         cells=cells,
         contours=_contours(found, rows),
-        meanings=_TIMED if found.is_timed else _COUNTED,
+        meanings=meanings,
         notes=notes_of(found),
         measured=_measured(where, rows) if where else "",
     )
@@ -142,13 +158,33 @@ def _text(row: Row) -> str:
     return str(cell_of(row))
 
 
-def _tint(row: Row) -> Tint:
-    if row.speedup:
-        return TINTS[row.speedup.verdict]
+def _meanings(known: Mapping[Tint, str], step: float | None) -> Mapping[Tint, str]:
+    """Return what tints mean, with that of large gains first where a map has any."""
+    if step is None:
+        return known
+    return {"best": f"{known['better']}, {short_factor(step)} or more", **known}
+
+
+def _step_of(rows: Sequence[Row]) -> float | None:
+    """Return from which gain on one is large for its map; `None` where gains are much alike.
+
+    That is the middle of the least and the largest gain, as a factor.
+    """
+    gains = [value for row in rows if _tint(row) == "better" and (value := _value(row))]
+    if not gains or max(gains) < APART * min(gains):
+        return None
+    return float(f"{sqrt(min(gains) * max(gains)):.2g}")
+
+
+def _tint(row: Row, step: float | None = None) -> Tint:
     factor = _value(row)
-    if factor is None:
+    if row.speedup:
+        tint = TINTS[row.speedup.verdict]
+    elif factor is None:
         return "none"
-    return "even" if factor == 1 else "better" if factor > 1 else "worse"
+    else:
+        tint = "even" if factor == 1 else "better" if factor > 1 else "worse"
+    return "best" if tint == "better" and step and factor and factor >= step else tint
 
 
 def _tells(row: Row, varying: Sequence[str], base: str) -> str:

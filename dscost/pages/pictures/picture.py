@@ -10,7 +10,7 @@ Quantity = Literal[
 """What an axis has, which decides how its values are written: 1.5M, 2 KiB, 3 ms, 4×, 5 GFLOP/s,
 6 %."""
 Interval = tuple[float, float] | None
-Tint = Literal["better", "worse", "even", "unclear", "none"]
+Tint = Literal["better", "best", "worse", "even", "unclear", "none"]
 """What the value of a cell is to its reader."""
 
 
@@ -108,6 +108,8 @@ class Plot(NamedTuple):
         rules: What that is held against.
         notes: Sentences below it, such as what was left out.
         measured: On what machine its figures were measured, and by what, if they were.
+        is_apart: Whether points of several series stand beside each other where they have one x,
+            each a little off it.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Plot(NamedTuple):
     rules: Sequence[Rule] = ()
     notes: Sequence[str] = ()
     measured: str = ""
+    is_apart: bool = False
 
 
 class Bar(NamedTuple):
@@ -131,6 +134,8 @@ class Bar(NamedTuple):
         intervals: Between which values each may lie; nothing where none is known.
         texts: What stands at the end of each; by default its value.
         is_bad: Whether the first breaks its limit, which its colour shows beside its words.
+        is_warned: Whether it does and that is a warning.
+        is_endless: Whether the first, which has no value, is longer than any length.
     """
 
     name: str
@@ -139,6 +144,8 @@ class Bar(NamedTuple):
     intervals: Sequence[Interval] = ()
     texts: Sequence[str] = ()
     is_bad: bool = False
+    is_warned: bool = False
+    is_endless: bool = False
 
 
 class Bars(NamedTuple):

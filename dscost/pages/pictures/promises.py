@@ -12,6 +12,9 @@ from dscost.reports.records import Speedup
 _FAR = 1e9
 """Rules run from one over that to it: the plot shows the part of them within."""
 NAME = "promise"
+APART_NOTE = (
+    "Points of the same MACs stand beside each other, so that all are seen; their middle is exact."
+)
 MOST_NAMED = 3
 """Of those that are left out for one reason."""
 
@@ -71,6 +74,8 @@ def promise_plot(
         f"Of {counted(len(points), 'point')}, by their medians: "
         f"{kept} as fast as the MACs promise, {slower} slower than {than}."
     )
+    of_each = [{point.x for point in one.points} for one in series]
+    is_apart = sum(map(len, of_each)) > len(set().union(*of_each))
     return Plot(
         name=NAME,
         title=title,
@@ -82,8 +87,9 @@ def promise_plot(
             Rule("as the MACs promise", [(1 / _FAR, 1 / _FAR), (_FAR, _FAR)]),
             Rule("no faster", [(1 / _FAR, 1.0), (_FAR, 1.0)]),
         ],
-        notes=notes,
+        notes=[*([APART_NOTE] if is_apart else []), *notes],
         measured=measured,
+        is_apart=is_apart,
     )
 
 

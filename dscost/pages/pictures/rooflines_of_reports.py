@@ -102,7 +102,8 @@ def _timed(report: Report, setting: str) -> Iterator[tuple[str, str, Cost, float
         if times and SEPARABLE in layer.variants:
             name = layer.name or "(root)"
             yield "standard", name, layer.variants[STANDARD], times[0]
-            yield "depthwise-separable", name, layer.variants[SEPARABLE], times[1]
+            separable = layer.variants[SEPARABLE]
+            yield "depthwise-separable", f"{name}, separable", separable, times[1]
 
 
 def _timed_variants(report: Report, setting: str) -> Iterator[tuple[str, str, Cost, float]]:
@@ -212,15 +213,28 @@ def _whole(report: Report) -> float:
 
 
 def _named_sparsely(series: Iterable[Series]) -> list[Series]:
-    """Return series of which only the points of most FLOPs have names."""
-    every = list(series)
-    weights = sorted((point.weight for one in every for point in one.points), reverse=True)
-    least = weights[MOST_NAMED - 1] if len(weights) >= MOST_NAMED else 0.0
+    """Return series of which only the outermost points and those of most FLOPs have names."""
+    every = [one._replace(points=[*_outermost_first(one.points)]) for one in series]
+    places = [(at, place) for at, one in enumerate(every) for place in range(len(one.points))]
+    named = sorted(places, key=lambda place: -every[place[0]].points[place[1]].weight)[:MOST_NAMED]
     return [
         one._replace(
             points=[
-                point if point.weight >= least else point._replace(name="") for point in one.points
+                point if (at, place) in named else point._replace(name="")
+                for place, point in enumerate(one.points)
             ]
         )
-        for one in every
+        for at, one in enumerate(every)
     ]
+
+
+def _outermost_first(points: Sequence[Point]) -> Iterator[Point]:
+    """Yield points; those at either end of an axis have room for their names before all others."""
+    places = range(len(points))
+    outermost = {
+        end(places, key=key, default=0)
+        for end in (min, max)
+        for key in (lambda at: points[at].x, lambda at: points[at].y)
+    }
+    for at, point in enumerate(points):
+        yield point._replace(weight=point.weight + (at in outermost))

@@ -13,6 +13,9 @@ from dscost.rendering.drawing.scales import Scale, scale_of, tick_text, tick_tex
 THICK = 13.0
 GAP = 9.0
 """Between the bars of two things."""
+CLEAR = 4.0
+"""Between the mark of a limit and a text."""
+LIMIT_DASH = "4 2"
 MOST_NAME = 250.0
 MOST_TEXT = 180.0
 """Of what stands at the end of a bar."""
@@ -42,7 +45,8 @@ def draw_bars(picture: Bars) -> Canvas:
             _limit(canvas, picture, at, scale, y)
             for row, (text, end) in enumerate(zip(texts[at], ends, strict=True)):
                 base = y + (row + 0.5) * THICK + SMALL * 0.36
-                canvas.write(text, end + 5, base, size=SMALL, is_over=True)
+                x = _beyond_limit(picture, at, scale, end + 5, width_of(text, SMALL))
+                canvas.write(text, x, base, size=SMALL, is_over=True)
     foot.draw(canvas)
     return canvas
 
@@ -55,10 +59,12 @@ def _bar(canvas: Canvas, bar: Bar, scale: Scale, y: float) -> list[float]:
         end = zero
         if value is not None:
             end = scale.at(value)
-            ink = "bad" if bar.is_bad and at == 0 else SERIES[at % len(SERIES)]
             start, width = min(zero, end), abs(end - zero)
-            canvas.area(start, middle - THICK / 2 + 1, max(width, 0.8), THICK - 2, ink)
-            _hatched(canvas, at, start, middle, width)
+            _area(canvas, bar, at, start, middle, width)
+        elif bar.is_endless and at == 0:
+            end = scale.end
+            _area(canvas, bar, at, zero, middle, end - zero)
+            _broken_off(canvas, end - 12, middle)
         interval = bar.intervals[at] if at < len(bar.intervals) else None
         if interval is not None:
             low, high = map(scale.at, interval)
@@ -71,8 +77,24 @@ def _bar(canvas: Canvas, bar: Bar, scale: Scale, y: float) -> list[float]:
     return ends
 
 
+def _area(canvas: Canvas, bar: Bar, at: int, start: float, middle: float, width: float) -> None:
+    """Draw a bar in the colour and with the strokes of its series, or of what it breaks."""
+    kind = ("bad" if bar.is_bad else "warned" if bar.is_warned else "") if at == 0 else ""
+    ink = kind or SERIES[at % len(SERIES)]
+    canvas.area(start, middle - THICK / 2 + 1, max(width, 0.8), THICK - 2, ink)
+    _hatched(canvas, _BROKEN.get(kind, at), start, middle, width)
+
+
+def _broken_off(canvas: Canvas, x: float, middle: float) -> None:
+    """Draw two strokes across a bar that is longer than there is room for."""
+    for left in (x, x + 5):
+        canvas.line([(left - 2, middle + 7), (left + 2, middle - 7)], "ground", 2.0)
+
+
 _HATCHES = (None, (THICK - 5, "1.3 4.7"), (2.0, ""), (THICK - 5, "4 4"))
 """How thick a line is drawn along the bars of a series, and its dashes, which tell it in grey."""
+_BROKEN = {"bad": 2, "warned": 3}
+"""Which of them those have that break a limit."""
 
 
 def _hatched(canvas: Canvas, at: int, start: float, middle: float, width: float) -> None:
@@ -82,11 +104,19 @@ def _hatched(canvas: Canvas, at: int, start: float, middle: float, width: float)
         canvas.line([(start + 5, middle), (start + width - 2, middle)], "ground", *hatch)
 
 
+def _beyond_limit(picture: Bars, at: int, scale: Scale, x: float, width: float) -> float:
+    """Return where a text begins: beyond the mark of a limit that would run through it."""
+    limit = picture.limits[at] if at < len(picture.limits) else None
+    if limit is None or not x - CLEAR < scale.at(limit) < x + width + CLEAR:
+        return x
+    return scale.at(limit) + CLEAR + 1
+
+
 def _limit(canvas: Canvas, picture: Bars, at: int, scale: Scale, y: float) -> None:
     limit = picture.limits[at] if at < len(picture.limits) else None
     if limit is not None:
         x, height = scale.at(limit), len(picture.series) * THICK
-        canvas.line([(x, y - 3), (x, y + height + 3)], "s1", 2.0)
+        canvas.line([(x, y - 3), (x, y + height + 3)], "ink", 2.0, LIMIT_DASH)
 
 
 def _axis(canvas: Canvas, picture: Bars, scale: Scale, top: float, bottom: float) -> None:
@@ -123,8 +153,11 @@ def _values(picture: Bars) -> Iterator[float]:
 def _legend(picture: Bars) -> Iterator[Entry]:
     for at, name in enumerate(picture.series):
         yield Entry(name, partial(_draw_swatch, at))
-    if any(bar.is_bad for bar in picture.bars):
-        yield Entry("beyond its limit", _bad_swatch)
+    for kind, name in (("bad", "beyond its limit"), ("warned", "beyond its limit, a warning")):
+        if any(bar.is_bad if kind == "bad" else bar.is_warned for bar in picture.bars):
+            yield Entry(name, partial(_broken_swatch, kind))
+    if any(bar.is_endless for bar in picture.bars):
+        yield Entry("beyond any share", _endless_swatch)
     if any(limit is not None for limit in picture.limits):
         yield Entry("limit", _limit_swatch)
 
@@ -134,9 +167,15 @@ def _draw_swatch(at: int, canvas: Canvas, x: float, y: float) -> None:
     _hatched(canvas, at, x - 9, y + 0.5, 18)
 
 
-def _bad_swatch(canvas: Canvas, x: float, y: float) -> None:
-    canvas.area(x - 9, y - 5, 18, THICK - 2, "bad")
+def _broken_swatch(kind: str, canvas: Canvas, x: float, y: float) -> None:
+    canvas.area(x - 9, y - 5, 18, THICK - 2, kind)
+    _hatched(canvas, _BROKEN[kind], x - 9, y + 0.5, 18)
+
+
+def _endless_swatch(canvas: Canvas, x: float, y: float) -> None:
+    canvas.area(x - 9, y - 5, 18, THICK - 2, "faint")
+    _broken_off(canvas, x - 2, y + 0.5)
 
 
 def _limit_swatch(canvas: Canvas, x: float, y: float) -> None:
-    canvas.line([(x, y - 6), (x, y + 6)], "s1", 2.0)
+    canvas.line([(x, y - 7), (x, y + 7)], "ink", 2.0, LIMIT_DASH)

@@ -10,10 +10,8 @@ from dscost.rendering.drawing.frame import MARGIN, SMALL, Entry, foot_of, head_o
 from dscost.rendering.drawing.lettering import LINE, fitting, fitting_apart, width_of
 
 CELL_HEIGHT = 24.0
-LEAST_CELL, MOST_CELL = 64.0, 160.0
-"""How wide a cell is where there is room for it, by what stands in it and above it."""
-BESIDE = 10.0
-"""Of the width of a cell, what is free beside its text."""
+MOST_CELL = 320.0
+"""How wide a cell is where there is room for it."""
 LEAST_LETTERS = 7.0
 """Text in cells is made smaller down to that size rather than cut."""
 MOST_NAME = 140.0
@@ -46,11 +44,8 @@ def draw_grid(picture: Grid) -> Canvas:
 
 
 def _cell_width(picture: Grid, room: float) -> float:
-    """Return how wide a cell is: as its text wants it, as far as there is room for all columns."""
-    widest = max((width_of(cell.text, SMALL) for cell in picture.cells), default=0.0)
-    widest = max([widest, *map(width_of, picture.columns)])
-    wanted = min(MOST_CELL, max(LEAST_CELL, widest + BESIDE))
-    return min(wanted, room / max(1, len(picture.columns)))
+    """Return how wide a cell is: all the width there is is shared, unless they are few."""
+    return min(MOST_CELL, room / max(1, len(picture.columns)))
 
 
 def _letters(picture: Grid, width: float) -> float:

@@ -27,6 +27,7 @@ INKS: Mapping[str, Ink] = {
     "s4": Ink("#6d5d00", "#d8c34a"),
     "s5": Ink("#44505e", "#b9c4d0"),
     "bad": Ink("#a5173b", "#ff8a9e"),
+    "warned": Ink("#7d5a00", "#e3b341"),
     "better": Ink("#cfe3f7", "#123d63"),
     "worse": Ink("#fbdcc6", "#6b3410"),
     "even": Ink("#eef0f2", "#2c3138"),

@@ -48,14 +48,15 @@ class Labels:
         """Take room from others."""
         self._taken.append(_Box(x, y, x + width, y + height))
 
-    def avoid(self, line: Sequence[Place]) -> None:
-        """Keep names off a line where they have room elsewhere."""
+    def avoid(self, line: Sequence[Place], *, always: bool = False) -> None:
+        """Keep names off a line where they have room elsewhere, or in any case."""
+        boxes = self._taken if always else self._lines
         for (x, y), (to_x, to_y) in pairwise(line):
             steps = max(1, round(hypot(to_x - x, to_y - y) / STEP))
             for at in range(steps + 1):
                 share = at / steps
                 here = x + share * (to_x - x), y + share * (to_y - y)
-                self._lines.append(_Box(here[0] - 1, here[1] - 1, here[0] + 1, here[1] + 1))
+                boxes.append(_Box(here[0] - 1, here[1] - 1, here[0] + 1, here[1] + 1))
 
     def room_for(self, text: str, x: float, y: float, radius: float) -> Place | None:
         """Return where a name beside a point begins, its base line; `None` where it has no room."""
@@ -88,8 +89,5 @@ def _beside(x: float, y: float, beside: float, width: float, height: float) -> I
         (x + beside * 0.9, y + beside * 0.6),
         (x - beside * 0.9 - width, y - beside - height * 0.8),
         (x - beside * 0.9 - width, y + beside * 0.6),
-        (x + beside * 0.9, y - beside - height * 2.2),
-        (x - beside * 0.9 - width, y - beside - height * 2.2),
-        (x + beside * 0.9, y + beside + height * 1.2),
     ):
         yield _Box(left, top, left + width, top + height)

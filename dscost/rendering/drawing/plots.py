@@ -24,13 +24,15 @@ from dscost.rendering.drawing.scales import Scale, scale_of, tick_texts
 
 PLOT_HEIGHT = 320.0
 """Between the axes."""
-MOST_NAME = 150.0
+MOST_NAME = 200.0
 """Of what stands beside a point, in pixels."""
 NEAR = 2.5
 """So far from a point the name of another looks like its own."""
 MOST_MARKS = 60
 """Of a line; where there are more they would hide it, and are dots."""
 DOT = 1.2
+APART = 8.0
+"""How far from each other points of several series stand that have one x, where they do."""
 LEAST_RADIUS, RADIUS, MOST_RADIUS = 2.5, 4.5, 10.0
 
 
@@ -62,7 +64,7 @@ class _Plotting:
             if len(inside) > 1:
                 with self.canvas.told(rule.name):
                     self.canvas.line(inside, "faint", 1.4, _rule_dash(at))
-                self._labels.avoid(inside)
+                self._labels.avoid(inside, always=True)
         for at, series in enumerate(self._picture.series):
             self._joined(at, series)
         for at, series in enumerate(self._picture.series):
@@ -73,6 +75,12 @@ class _Plotting:
 
     def _place(self, point: tuple[float, float]) -> Place:
         return self._x.at(point[0]), self._y.at(point[1])
+
+    def _place_of(self, at: int, point: Point) -> Place:
+        """Return where a point of a series stands, off its x where series stand apart."""
+        x, y = self._place((point.x, point.y))
+        middle = (len(self._picture.series) - 1) / 2
+        return (x + (at - middle) * APART if self._picture.is_apart else x), y
 
     def _axes(self, labels: Sequence[str]) -> None:
         canvas, x, y = self.canvas, self._x, self._y
@@ -105,7 +113,7 @@ class _Plotting:
     def _point(self, at: int, series: Series, point: Point) -> None:
         if not _has_mark(series, point):
             return
-        x, y = self._place((point.x, point.y))
+        x, y = self._place_of(at, point)
         ink, radius = SERIES[at % len(SERIES)], _radius(series, point)
         with self.canvas.told(point.tells):
             if point.y_interval:
@@ -127,14 +135,14 @@ class _Plotting:
 
     def _names(self) -> None:
         named = [
-            (point, _radius(series, point))
-            for series in self._picture.series
+            (point, self._place_of(at, point), _radius(series, point))
+            for at, series in enumerate(self._picture.series)
             for point in series.points
             if point.name
         ]
-        for point, radius in sorted(named, key=lambda one: -one[0].weight):
+        for point, (x, y), radius in sorted(named, key=lambda one: -one[0].weight):
             text = fitting(point.name, MOST_NAME, SMALL)
-            place = self._labels.room_for(text, *self._place((point.x, point.y)), radius)
+            place = self._labels.room_for(text, x, y, radius)
             if place is not None:
                 self.canvas.write(text, *place, "ink", size=SMALL, is_over=True)
 
