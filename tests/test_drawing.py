@@ -137,7 +137,7 @@ def test_an_interval_and_a_limit_stand_where_the_axis_says() -> None:
         if one.get("text-anchor") == "middle"
     }
     (x,) = set(
-        re.findall(r'd="M([\d.]+) [\d.]+L\1 [\d.]+" [^>]*class="l-s1"', svg.partition("conv1")[2])
+        re.findall(r'd="M([\d.]+) [\d.]+L\1 [\d.]+" [^>]*class="l-ink"', svg.partition("conv1")[2])
     )
     assert float(x) == pytest.approx(ticks["100"], abs=0.1)
 

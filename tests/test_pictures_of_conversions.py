@@ -266,10 +266,50 @@ def test_a_sensitivity_is_loss_against_saving_layer_by_layer() -> None:
 
 def test_a_hostile_name_of_a_layer_is_cut_and_escaped() -> None:
     hostile = "<b>&\"'\n‮" + "x" * 10_000
-    outcome = converted(target=hostile, layers=(layer(hostile, 100, 50),))
+    timed = layer(hostile, 100, 50)._replace(latency=Latency(2e-3, 1e-3, False))
+    outcome = converted(target=hostile, layers=(timed,))
     for one in drawn_of(outcome).values():
         assert not isinstance(one, NotDrawn)
         svg = assert_legible(one)
         assert "‮" not in svg
         assert "<b>" not in svg
         assert len(svg) < 10_000
+
+
+def test_times_before_and_after_stand_first_where_layers_were_timed() -> None:
+    layers = (
+        layer("stem", 100, None)._replace(latency=Latency(2e-3, 2e-3, False)),
+        layer("body", 900, 400)._replace(latency=Latency(6e-3, 3e-3, False)),
+        layer("head", 900, 400)._replace(latency=Latency(4e-3, 1e-3, True)),
+        layer("tail", 900, 400),
+    )
+    result = converted(goal=None, curve=(), latency=Latency(9e-3, 5e-3, False), layers=layers)
+    names = [one.name for one in pictures_of(said(result), View())]
+    assert names == ["times", "curve", "layers"]
+    bars = drawn_of(result)["times"]
+    assert isinstance(bars, Bars)
+    svg = assert_legible(bars)
+    assert [(bar.name, bar.values) for bar in bars.bars] == [
+        ("stem", [2e-3, None]),
+        ("body", [6e-3, 3e-3]),
+        ("head", [4e-3, 1e-3]),
+    ]
+    assert "12.0 ms → 6.00 ms in all" in bars.told
+    assert bars.bars[2].texts == ["4.00 ms", "1.00 ms (predicted)"]
+    assert "marked as predicted" in svg
+    untimed = drawn_of(converted())
+    assert list(untimed) == ["curve", "layers", "times"]
+    assert isinstance(untimed["times"], NotDrawn)
+    assert "give --goal latency_s=0.8x or --fastest" in untimed["times"].why
+
+
+def test_of_many_times_the_longest_are_drawn_and_the_others_counted() -> None:
+    layers = tuple(
+        layer(f"conv{at}", 900, 400)._replace(latency=Latency(at * 1e-3, 1e-3, False))
+        for at in range(1, 36)
+    )
+    bars = drawn_of(converted(layers=layers))["times"]
+    assert isinstance(bars, Bars)
+    assert_legible(bars)
+    assert [bar.name for bar in bars.bars] == [f"conv{at}" for at in range(6, 36)]
+    assert bars.notes == ["5 shorter convolutions left out."]

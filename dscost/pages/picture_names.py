@@ -20,7 +20,7 @@ OF_COMMANDS: Mapping[str, tuple[str, ...]] = {
     "layer": ("costs", "promise", "roofline"),
     "model": ("promise", "times", "layers", "roofline", "cumulative"),
     "compare": ("models", "layers", "promise"),
-    "convert": ("curve", "layers"),
+    "convert": ("times", "curve", "layers"),
     "sweep": ("crossover", "promise"),
     "check": ("growth",),
     "device": ("roofline",),

@@ -29,6 +29,7 @@ INKS: Mapping[str, Ink] = {
     "bad": Ink("#a5173b", "#ff8a9e"),
     "warned": Ink("#7d5a00", "#e3b341"),
     "better": Ink("#cfe3f7", "#123d63"),
+    "best": Ink("#9fc8ee", "#1a5a92"),
     "worse": Ink("#fbdcc6", "#6b3410"),
     "even": Ink("#eef0f2", "#2c3138"),
     "unclear": Ink("#f4f0dc", "#423d1f"),
