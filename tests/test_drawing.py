@@ -210,3 +210,12 @@ def test_equal_values_stand_in_the_middle_of_a_logarithmic_axis() -> None:
     scale = scale_of(Axis("", "factor", is_log=True), [8.0], 0.0, 100.0)
     assert scale.at(8.0) == pytest.approx(50.0)
     assert len(scale.ticks) >= 2
+
+
+def test_of_very_many_points_those_that_weigh_most_tell_and_no_mark_is_drawn_twice() -> None:
+    many = [Point(1.0 + at % 5, 1.0, "", f"point {at}.", weight=at / 1_000) for at in range(1_000)]
+    picture = plot(Series("", many), is_log=False)
+    svg = svg_of(picture)
+    told = re.findall(r"<title>point (\d+)\.</title>", svg)
+    assert sorted(map(int, told)) == [*range(800, 1_000)]
+    assert svg.count("<path") < 240

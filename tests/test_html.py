@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from program import run
+from test_pictures_of_reports import timed_model, timing
 
 import dscost
 from dscost.notation.units import Exact, arrow, format_bytes, format_count, format_seconds
@@ -188,6 +189,14 @@ def test_numbers_that_a_page_gives_out_are_given_once() -> None:
     assert {one["scope"] for one in parsed.all("th")} == {"col", "row"}
 
 
+def timed(report: dscost.Report) -> dscost.Report:
+    """Return a report of a model each of whose layers with variants was timed, no two alike."""
+    names = [one.name for one in report.layers if one.variants]
+    seconds = {name: (1e-3 * (at + 1) / 7, 1e-4 * (at + 1) / 3) for at, name in enumerate(names)}
+    whole = timing(0.5 / 7, 0.3 / 7)
+    return timed_model(report, seconds)._replace(latency={"cpu": whole})
+
+
 def many_layers(number: int) -> dscost.Report:
     """Return a report of so many layers, in blocks of ten."""
     report = dscost.layer(in_channels=64, out_channels=64, kernel_size=3)
@@ -200,6 +209,7 @@ def many_layers(number: int) -> dscost.Report:
 
 
 def test_a_thousand_layers_are_less_than_a_megabyte_and_all_stand_there() -> None:
+    assert len(render(timed(many_layers(1_000)), "html").encode()) < 1_000_000
     text = render(many_layers(1_000), "html")
     assert len(text.encode()) < 1_000_000
     assert text.count(">stage") >= 1_000
@@ -261,6 +271,16 @@ def test_an_answer_stands_apart_from_what_else_is_said() -> None:
     answers = text.partition('<div class="answers">')[2].partition("</div>")[0]
     assert "needs 8.69× fewer MACs" in answers
     assert "FLOPs = 2 × MACs" not in answers
+
+
+@pytest.mark.parametrize("letter", ['"', "&", "卷", "\u202e"], ids=ascii)
+def test_what_a_notebook_shows_is_small_whatever_names_are_made_of(letter: str) -> None:
+    name, one = 2_000 * letter, many_layers(40)
+    layers = tuple(layer._replace(name=f"{at}{name}") for at, layer in enumerate(one.layers))
+    every = one._replace(layers=layers, target=name, warnings=(name,) * 60)
+    several = dscost.compare(*[every._replace(target=f"{name}{at}") for at in range(4)])
+    assert len(every._repr_html_().encode()) < 50_000
+    assert len(several._repr_html_().encode()) < 50_000
 
 
 def test_the_style_of_a_notebook_reaches_nothing_else() -> None:

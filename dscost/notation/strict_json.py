@@ -1,7 +1,7 @@
 """The one door to JSON that people keep and merge: what would be lost or misread is refused.
 
-A key that is there twice, a number that is not finite or longer than any that a person or a program
-means, and what is nested too deep are told with their place.
+A key that is there twice, a number that is not finite, or longer or larger than any that a person
+or a program means, and what is nested too deep are told with their place.
 """
 
 import json
@@ -15,6 +15,8 @@ from dscost.files import line_and_column
 
 MAX_DIGITS = 40
 """Characters of a number."""
+MOST = 1e40
+"""No number is further from 0: sums and products of such numbers are finite too."""
 
 
 def parse_json(text: str, name: str) -> Any:
@@ -59,7 +61,7 @@ def _whole(digits: str) -> int:
 
 def _finite(digits: str) -> float:
     number = float(digits)
-    if len(digits) > MAX_DIGITS or not isfinite(number):
+    if len(digits) > MAX_DIGITS or not abs(number) <= MOST:
         raise _Refused
     return number
 
@@ -95,7 +97,9 @@ def _why_no_number(number: str) -> str:
         return f"a number of {len(number):,} characters, at most {MAX_DIGITS} are read"
     if number.lstrip("-")[0].isalpha():
         return f"not JSON: {number} is no number"
-    return "" if isfinite(float(number)) else f"numbers must be finite, found {number}"
+    if not isfinite(float(number)):
+        return f"numbers must be finite, found {number}"
+    return "" if abs(float(number)) <= MOST else f"numbers are at most {MOST:g}, found {number}"
 
 
 def _problem(text: str, token: re.Match[str], message: str) -> Problem:

@@ -75,6 +75,6 @@ def bar(figure: float | None, most: float, longest: int) -> str:
     """
     if not figure:
         return ""
-    eighths = max(1, round(8 * longest * figure / most))
+    eighths = max(1, round(8 * longest * (figure / most)))
     full, part = divmod(eighths, 8)
     return "█" * full + (_EIGHTHS[part - 1] if part else "")

@@ -33,12 +33,37 @@ MOST_MARKS = 60
 DOT = 1.2
 APART = 8.0
 """How far from each other points of several series stand that have one x, where they do."""
+MOST_TOLD = 200
+"""Marks that answer a pointer; where there are more, those that weigh most do."""
 LEAST_RADIUS, RADIUS, MOST_RADIUS = 2.5, 4.5, 10.0
 
 
 def draw_plot(picture: Plot) -> Canvas:
     """Return a plot drawn."""
-    return _Plotting(picture).canvas
+    return _Plotting(_telling_of_few(picture)).canvas
+
+
+def _telling_of_few(picture: Plot) -> Plot:
+    """Return a plot of which few enough points tell what they are; files would grow with all."""
+    told = [
+        (-point.weight, at, nth)
+        for at, series in enumerate(picture.series)
+        for nth, point in enumerate(series.points)
+        if point.tells
+    ]
+    silent = {(at, nth) for _, at, nth in sorted(told)[MOST_TOLD:]}
+    if not silent:
+        return picture
+    series = [
+        one._replace(
+            points=[
+                point._replace(tells="") if (at, nth) in silent else point
+                for nth, point in enumerate(one.points)
+            ]
+        )
+        for at, one in enumerate(picture.series)
+    ]
+    return picture._replace(series=series)
 
 
 class _Plotting:
@@ -54,6 +79,7 @@ class _Plotting:
         left = MARGIN + max(map(width_of, labels), default=0.0) + 8
         self._x = scale_of(picture.x, _values(picture, 0), left, WIDTH - MARGIN)
         self._labels = Labels(left, top, WIDTH - MARGIN, bottom)
+        self._silent: set[tuple[int, int, int, int]] = set()
         self._draw(head, foot, labels)
 
     def _draw(self, head: Head, foot: Foot, labels: Sequence[str]) -> None:
@@ -115,6 +141,11 @@ class _Plotting:
             return
         x, y = self._place_of(at, point)
         ink, radius = SERIES[at % len(SERIES)], _radius(series, point)
+        if not (point.tells or point.name or point.x_interval or point.y_interval):
+            here = (at, round(x), round(y), round(radius))
+            if here in self._silent:  # nobody would see that it is there twice
+                return
+            self._silent.add(here)
         with self.canvas.told(point.tells):
             if point.y_interval:
                 low, high = (self._y.at(one) for one in point.y_interval)

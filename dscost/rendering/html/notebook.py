@@ -18,9 +18,25 @@ MOST_BYTES = 50_000
 MANY = 40
 """Rows of a table that is shown whole."""
 FEW = 20
-LONGEST_CELL, LONGEST_LINE = 80, 600
-MOST_PAGES, MOST_LINES = 3, 20
+MOST_PAGES = 3
 HOW_TO_SEE_ALL = 'All of it: .save("all.html").'
+
+
+class Room(NamedTuple):
+    """How much is shown: of a table so many rows, of a cell or a line so many characters."""
+
+    rows: int
+    is_drawn: bool = False
+    cell: int = 80
+    line: int = 600
+    lines: int = 20
+
+
+ROOMS = (
+    *(Room(MANY + 2, is_drawn=True), Room(MANY + 2), Room(FEW // 2)),
+    *(Room(FEW // 2, cell=24, line=100), Room(0, cell=16, line=60, lines=5)),
+)
+"""From the most to the least, whatever there is to be shown."""
 
 
 class Cell(NamedTuple):
@@ -57,8 +73,8 @@ def notebook_of(said: Said) -> str:
     from dscost.rendering.html import template
 
     pages, note = _pages(said)
-    for most_rows, is_drawn in ((MANY + 2, True), (MANY + 2, False), (FEW // 2, False), (0, False)):
-        parts = list(_parts(pages, most_rows, note, is_drawn=is_drawn))
+    for room in ROOMS:
+        parts = list(_parts(pages, room, note))
         left_out = len(pages) - len(parts)
         text = template("notebook.html").render(parts=parts, left_out=left_out, how=HOW_TO_SEE_ALL)
         if len(text.encode()) < MOST_BYTES:
@@ -78,43 +94,44 @@ def _pages(said: Said) -> tuple[Sequence[Page], str]:
     return pages, ""
 
 
-def _parts(pages: Sequence[Page], most_rows: int, note: str, *, is_drawn: bool) -> Iterator[Part]:
+def _parts(pages: Sequence[Page], room: Room, note: str) -> Iterator[Part]:
+    is_drawn = room.is_drawn
     for page in pages[:MOST_PAGES]:
         found = page.pictures() if page.pictures and is_drawn else ()
         drawn = [one for one in found if not isinstance(one, NotDrawn)]
         is_drawn = is_drawn and not drawn
         yield Part(
-            _line(page.heading).text,
-            [_line(line) for line in page.lines[:MOST_LINES] if line],
+            _line(page.heading, room).text,
+            [_line(line, room) for line in page.lines[: room.lines] if line],
             svg_of(drawn[0], None, is_alone=False) if drawn else "",
-            [_table(sheet, most_rows, note) for sheet in page.sheets[:MOST_PAGES] if sheet.columns],
-            [_line(line) for line in page.closing[:MOST_LINES] if line],
+            [_table(sheet, room, note) for sheet in page.sheets[:MOST_PAGES] if sheet.columns],
+            [_line(line, room) for line in page.closing[: room.lines] if line],
         )
 
 
-def _table(sheet: Sheet, most_rows: int, note: str) -> Table:
-    heads = [Cell(_cut(one.header), one.align == "right", "") for one in sheet.columns]
+def _table(sheet: Sheet, room: Room, note: str) -> Table:
+    heads = [Cell(_cut(one.header, room.cell), one.align == "right", "") for one in sheet.columns]
     rows = [
-        (row.style, [_cell(row.cells.get(one.key, ""), one.align) for one in sheet.columns])
-        for row in sheet.rows[:most_rows]
+        (row.style, [_cell(row.cells.get(one.key, ""), one.align, room) for one in sheet.columns])
+        for row in sheet.rows[: room.rows]
     ]
     if len(rows) < len(sheet.rows):
         return Table(heads, rows, f"{len(rows)} of {len(sheet.rows):,} rows. {HOW_TO_SEE_ALL}")
     return Table(heads, rows, note if len(rows) > FEW else "")
 
 
-def _cell(text: str, align: str) -> Cell:
+def _cell(text: str, align: str, room: Room) -> Cell:
     tone = text.tone if isinstance(text, Toned) else ""
     stripped = text.lstrip(" ")
-    shown = "\u00a0" * (len(text) - len(stripped)) + _cut(stripped)
+    shown = "\u00a0" * (len(text) - len(stripped)) + _cut(stripped, room.cell)
     return Cell(shown.replace("  ", "\u00a0\u00a0"), align == "right", tone)
 
 
-def _line(text: str) -> Cell:
+def _line(text: str, room: Room) -> Cell:
     tone = "typed" if isinstance(text, Typed) else text.tone if isinstance(text, Toned) else ""
-    return Cell(_cut(text.strip(), LONGEST_LINE), False, tone)
+    return Cell(_cut(text.strip(), room.line), False, tone)
 
 
-def _cut(text: str, most: int = LONGEST_CELL) -> str:
+def _cut(text: str, most: int) -> str:
     shown = printable_line(text)
     return without_middle(shown, most) if len(shown) > most else shown

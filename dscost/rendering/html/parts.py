@@ -207,10 +207,10 @@ def _column(column: Column, rows: Sequence[Row]) -> list[Cell]:
 
 
 def _beyond(text: str, value: float | str | None) -> str:
-    """Return a value, if it is more than its text says."""
+    """Return a value, if it is more than its text says; of what is no count nine digits."""
     if value is None or text == UNKNOWN or text.replace(",", "") == str(value):
         return ""
-    return str(value)
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 _NESTED = re.compile(r"^ +|  +|(?<=[│├└─]) ")

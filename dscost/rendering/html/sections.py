@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 from dscost.pages import Page, Said, Sheet, View
 from dscost.pages.page import Toned
 from dscost.pages.pictures import NotDrawn
+from dscost.printable import printable_line
 from dscost.rendering.drawing import svg_of
 from dscost.rendering.html.parts import Line, Table, Text, lines_of, table_of, text_of
 
@@ -139,7 +140,8 @@ def _pictures(at: int, page: Page) -> Iterator[Drawn | Line]:
             yield Line(text_of(Toned(f"No picture “{one.name}”: {one.why}.", "method")))
         else:
             key = f"s{at}-{nth}-{one.name}"
-            yield Drawn(one.name, one.title, svg_of(one, key, is_alone=False, is_coloured=False))
+            title = printable_line(one.title)
+            yield Drawn(one.name, title, svg_of(one, key, is_alone=False, is_coloured=False))
 
 
 # -- tables that are too long
