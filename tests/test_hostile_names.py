@@ -62,6 +62,24 @@ def elements_of(text: str) -> list[tuple[str, list[str]]]:
     ]
 
 
+def test_the_name_of_a_device_stands_in_the_labels_of_its_pictures_as_it_is_shown(
+    tmp_path: Path,
+) -> None:
+    name = '\x00\x1b[2J\u202e\r\n"><b>'
+    (tmp_path / "d.yaml").write_text(
+        f"name: {json.dumps(name)}\nsource: it\n"
+        "flops_per_s: {float32: 1.0e12}\nbytes_per_s: 1.0e11\n"
+    )
+    ran = run("device", "--on", "d.yaml", "--format", "html", cwd=tmp_path)
+    (label,) = [
+        str(one["aria-label"])
+        for one in Parsed(ran.stdout).all("div")
+        if str(one.get("aria-label")).startswith("Picture")
+    ]
+    assert label.startswith(f"Picture: {printable_line(name)}")
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", ran.stdout)
+
+
 def test_a_page_has_no_element_and_no_attribute_that_a_name_brings() -> None:
     text, plain = render(ALL, "html"), render(PLAIN, "html")
     assert elements_of(text) == elements_of(plain)
