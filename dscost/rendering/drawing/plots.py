@@ -133,7 +133,8 @@ class _Plotting:
                 for before, after in pairwise(places)
                 for place in (before, (after[0], before[1]))
             ] + places[-1:]
-        self.canvas.line(places, SERIES[at % len(SERIES)], 2.0, DASHES[at % len(DASHES)])
+        seen = _seen(places)
+        self.canvas.line(seen, SERIES[at % len(SERIES)], 2.0, DASHES[at % len(DASHES)])
         self._labels.avoid(places)
 
     def _point(self, at: int, series: Series, point: Point) -> None:
@@ -176,6 +177,15 @@ class _Plotting:
             place = self._labels.room_for(text, x, y, radius)
             if place is not None:
                 self.canvas.write(text, *place, "ink", size=SMALL, is_over=True)
+
+
+def _seen(places: Sequence[Place]) -> list[Place]:
+    """Return the corners of a line but those less than a pixel from the one before."""
+    found = [places[0]]
+    for x, y in places[1:-1]:
+        if abs(x - found[-1][0]) >= 1 or abs(y - found[-1][1]) >= 1:
+            found.append((x, y))
+    return [*found, places[-1]]
 
 
 def _radius(series: Series, point: Point) -> float:
