@@ -803,7 +803,7 @@ def test_what_cannot_be_compared_is_refused(targets: Any, told: str) -> None:
         ),
         (
             "resnet18 resnet34 --format sarif",
-            "format 'sarif' says findings, which dscost compare has not; use table, json, csv, markdown, jsonl or latex",
+            "format 'sarif' says findings, which dscost compare has not; use table, json, csv, markdown, html, jsonl or latex",
         ),
         ("resnet18 resnet34 --sort mcas", "unknown sort key 'mcas' (did you mean 'macs'?)"),
         ("resnet18 resnet34 --columns mcas", "unknown column 'mcas' (did you mean 'macs'?)"),

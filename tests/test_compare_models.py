@@ -40,7 +40,7 @@ def table(text: str) -> list[list[str]]:
     """Return the cells of the first table."""
     lines = text.splitlines()
     head = next(at for at, line in enumerate(lines) if line.startswith("model  "))
-    rows = lines[head + 2 : lines.index("", head)]
+    rows = lines[head + 2 : [*lines, ""].index("", head)]
     return [[cell.strip() for cell in row.split("   ") if cell.strip()] for row in rows]
 
 
