@@ -219,7 +219,7 @@ def test_a_layer_stands_below_the_roof_of_what_it_was_timed_on() -> None:
     [
         (
             layer_report(),
-            "no ceilings are known: time it, without --no-time or with time=True from Python, or name",
+            "no ceilings are known: time it (time=True), or name a device by --on (on='t4')",
         ),
         (timed_layer(cuda=timing(4e-3, 1e-3)), "no ceilings of what it was timed on are known"),
     ],

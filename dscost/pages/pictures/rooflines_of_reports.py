@@ -23,10 +23,7 @@ from dscost.timing import dtype_of
 MOST_DEVICES = 3
 MOST_NAMED = 12
 """So many of the points have names: more would hide the roof."""
-UNKNOWN = (
-    "no ceilings are known: time it, without --no-time or with time=True from Python, or name a "
-    'device by --on, from Python on="t4" (dscost list devices)'
-)
+UNKNOWN = "no ceilings are known: time it (time=True), or name a device by --on (on='t4')"
 NOT_MEASURED = "no ceilings of what it was timed on are known: dscost device measures them"
 STAGES = "stages of depthwise-separable"
 
