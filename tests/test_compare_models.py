@@ -38,7 +38,7 @@ def rows_of(comparison: Comparison) -> list[dict[str, str]]:
 
 def table(text: str) -> list[list[str]]:
     """Return the cells of the first table."""
-    lines = text.splitlines()
+    lines = [*text.splitlines(), ""]
     head = next(at for at, line in enumerate(lines) if line.startswith("model  "))
     rows = lines[head + 2 : [*lines, ""].index("", head)]
     return [[cell.strip() for cell in row.split("   ") if cell.strip()] for row in rows]
