@@ -9,7 +9,7 @@ from dscost.pages.page import Toned
 from dscost.pages.pictures import NotDrawn
 from dscost.printable import printable_line
 from dscost.rendering.drawing import svg_of
-from dscost.rendering.html.parts import Line, Table, Text, lines_of, table_of, text_of
+from dscost.rendering.html.parts import LONGEST_LINE, Line, Table, Text, lines_of, table_of, text_of
 
 MEASURED = "Measured on "
 """How a sentence begins that says on what machine, and how."""
@@ -137,7 +137,8 @@ def _others(lines: Sequence[str], answers: Sequence[str]) -> list[str]:
 def _pictures(at: int, page: Page) -> Iterator[Drawn | Line]:
     for nth, one in enumerate(page.pictures() if page.pictures else ()):
         if isinstance(one, NotDrawn):
-            yield Line(text_of(Toned(f"No picture “{one.name}”: {one.why}.", "method")))
+            said = Toned(f"No picture “{one.name}”: {one.why}.", "method")
+            yield Line(text_of(said, LONGEST_LINE))
         else:
             key = f"s{at}-{nth}-{one.name}"
             title = printable_line(one.title)
