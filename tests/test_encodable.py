@@ -90,7 +90,6 @@ def test_columns_stand_below_each_other_though_a_stand_in_is_longer() -> None:
         "----------------------------",
         "3->4          5 us   better",
         "stem      1,000 us   <=",
-        "",
     ]
 
 
