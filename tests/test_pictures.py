@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 from program import run
+from terminals import on_terminal
 
 import dscost
 from dscost.errors import InputError, UnknownNameError
@@ -94,3 +95,11 @@ def test_a_picture_of_times_waits_for_them(tmp_path: Path) -> None:
     ran = run("layer", "8", "8", "3", "--size", "8", *asked, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert any(text.endswith("µs") for text in texts_of(ran.stdout))
+
+
+def test_pixels_are_not_written_to_a_terminal(tmp_path: Path) -> None:
+    command = "layer 8 8 3 --no-time --format png".split()
+    with on_terminal(*command, cwd=tmp_path, env={"NO_COLOR": "1"}) as terminal:
+        seen = terminal.to_the_end()
+        assert terminal.code == 2
+    assert seen == "dscost: a terminal shows no pixels: name a file, as in -o picture.png\n"

@@ -11,7 +11,7 @@ import typer
 from dscost.cli.colours import wants_color
 from dscost.cli.model_files import ENDING, FORMAT, WRITE_MODELS, check_model_files, model_file
 from dscost.cli.options import OutputPath, Quiet, named_in_full, parse_names
-from dscost.cli.picture_files import check_picture, no_file_of, picture_files
+from dscost.cli.picture_files import check_picture, is_of_pixels, no_file_of, picture_files
 from dscost.cli.places import Read, check_places
 from dscost.cli.printing import Output, on_terminal, terminal_width
 from dscost.cli.streams import result_encoding, result_stream
@@ -85,7 +85,9 @@ class Asked(NamedTuple):
         for name in (chosen, *(name for name, _ in exports)):
             if renderer(name).says == "findings" and not judges:
                 raise no_findings(name, f"dscost {command}")
-            check_picture(name, plot, command)
+            check_picture(name, command)
+        if is_of_pixels(chosen) and self.path is None and on_terminal():
+            raise InputError("a terminal shows no pixels: name a file, as in -o picture.png")
         view = view._replace(
             columns=None if self.columns is None else parse_names(self.columns),
             wide=self.wide,

@@ -40,7 +40,12 @@ def picture_files(
     return files, plot
 
 
-def check_picture(format_name: str, plot: str | None, command: str) -> None:
+def is_of_pixels(format_name: str) -> bool:
+    """Whether a format is no text."""
+    return format_name.partition(":")[0] == "png"
+
+
+def check_picture(format_name: str, command: str) -> None:
     """Refuse a format of pictures where the command draws none, or not that one.
 
     Raises:
@@ -51,7 +56,7 @@ def check_picture(format_name: str, plot: str | None, command: str) -> None:
     if renderer(format_name).says != "pictures":
         return
     base, _, name = format_name.partition(":")
-    if base == "png" and find_spec("resvg_py") is None:
+    if is_of_pixels(format_name) and find_spec("resvg_py") is None:
         from dscost.rendering.drawing.pixels import NO_PIXELS
 
         raise UnavailableError(NO_PIXELS)
