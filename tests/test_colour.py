@@ -58,7 +58,7 @@ def test_a_line_and_a_cell_are_in_the_colour_of_their_tone(tone: str) -> None:
         [words("layer"), words("verdict")], [Row({"layer": "a", "verdict": Toned("so", tone)})]
     )
     page = Page("heading", [Toned("a line", tone)], [sheet])
-    _, line, *_, row, _ = render_pages([page], View(color=True)).splitlines()
+    _, line, *_, row = render_pages([page], View(color=True)).splitlines()
     assert line == f"\x1b[{TONES[tone]}ma line\x1b[0m"
     assert row == f"a    \x1b[{TONES[tone]}m   so\x1b[0m"
 

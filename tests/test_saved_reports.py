@@ -23,6 +23,7 @@ from dscost.analysis import count
 from dscost.errors import FileProblems, InputError, UnknownNameError
 from dscost.layers.variants import SEPARABLE, TIMING_KEYS, VERSIONS
 from dscost.networks.architectures import builtin_names
+from dscost.notation.strict_json import MOST
 from dscost.rendering import RENDERERS, View, render
 from dscost.reports.records import (
     Cause,
@@ -175,7 +176,7 @@ def timings(draw: st.DrawFn) -> Timing:
 
 
 _SCALARS: Mapping[Any, st.SearchStrategy[Any]] = {
-    float: st.floats(1e-300, allow_infinity=False),
+    float: st.floats(1e-300, MOST),
     int: st.integers(0, 10**39),
     str: st.text(max_size=5),
     bool: st.booleans(),
