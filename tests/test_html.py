@@ -160,10 +160,14 @@ def test_the_rows_stand_in_the_page_exactly() -> None:
 def column_of(data: Any, name: str) -> list[Any]:
     """Return the cells of a column of the rows that stand in a page."""
     column = data["columns"].get(name, {"value": None})
+    if "like" in column:
+        return column_of(data, column["like"])
     if "value" in column:
         return [column["value"]] * data["rows"]
-    values = column["values"]
-    return [values[at] for at in column["at"]] if "at" in column else values
+    values, places = column["values"], column.get("at")
+    if isinstance(places, str):
+        places = data["columns"][places]["at"]
+    return [values[at] for at in places] if places else values
 
 
 def test_what_is_equal_and_not_the_same_is_told_apart() -> None:

@@ -20,7 +20,7 @@ def data_of(said: Said, view: View) -> str:
     """Return rows as columns, of which those that say something are there.
 
     What all rows have alike stands once; a column in which little differs has its values once, and
-    for each row which of them it has.
+    for each row which of them it has. What two columns share stands in the first of them.
     """
     rows = list(islice(said.rows_in(view._replace(columns=None)), MOST_ROWS + 1))
     document: dict[str, Any] = {"tool": "dscost", "version": __version__, "command": view.command}
@@ -29,7 +29,7 @@ def data_of(said: Said, view: View) -> str:
         document["note"] = "there are more rows, see the format csv"
     names = list(said.row_columns) or list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: _column([_cell(row.get(name)) for row in rows[:MOST_ROWS]]) for name in names}
-    document["columns"] = {name: one for name, one in columns.items() if one}
+    document["columns"] = _shared({name: one for name, one in columns.items() if one})
     return embedded(document)
 
 
@@ -51,6 +51,26 @@ def _column(cells: Sequence[Any]) -> Mapping[str, Any]:
         return {"values": cells}
     places = {key: at for at, key in enumerate(found)}
     return {"values": list(found.values()), "at": [places[key] for key in keys]}
+
+
+def _shared(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return columns, of which one names the column that it is `like`, or whose `at` it has.
+
+    >>> halves = {"values": [1, 2], "at": [0, 1, 1]}
+    >>> _shared({"a": halves, "b": {**halves, "values": [3]}, "c": halves})
+    {'a': {'values': [1, 2], 'at': [0, 1, 1]}, 'b': {'values': [3], 'at': 'a'}, 'c': {'like': 'a'}}
+    """
+    first_like: dict[str, str] = {}
+    first_at: dict[str, str] = {}
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, column in columns.items():
+        like = first_like.setdefault(json.dumps(column), name)
+        if like != name and "value" not in column:
+            found[name] = {"like": like}
+            continue
+        at = first_at.setdefault(json.dumps(column["at"]), name) if "at" in column else name
+        found[name] = column if at == name else {**column, "at": at}
+    return found
 
 
 def embedded(document: Any) -> str:

@@ -120,9 +120,14 @@
     const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
+  const columnOf = (name) => { // what it shares stands in another column
+    const { like, ...column } = data.columns[name];
+    if (like !== undefined) return columnOf(like);
+    return typeof column.at === "string" ? { ...column, at: data.columns[column.at].at } : column;
+  };
   const cellOf = ({ value, values, at }, row) => (values ? values[at ? at[row] : row] : value);
   const csv = () => {
-    const columns = Object.values(data.columns);
+    const columns = Object.keys(data.columns).map(columnOf);
     const rows = Array.from({ length: data.rows }, (_, row) =>
       columns.map((column) => quoted(cellOf(column, row))).join(","));
     return [Object.keys(data.columns).map(quoted).join(","), ...rows, ""].join("\n");
